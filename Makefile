@@ -1,0 +1,32 @@
+# Two targets do all the set-up on a machine with Rust and Debian: `make run` and `make test`.
+# They need besides Rust: a C compiler and make (Debian: build-essential), and curl.
+
+export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tollway/target
+
+# What is measured is what is shipped.
+bench: PROFILE ?= dist
+
+.PHONY: run test lint generate deny fuzz bench
+
+run: ## Build, start the platform, walk the main job, stay up until Ctrl-C
+	@./examples/main-job/run
+
+test: ## All tests
+	cargo test --workspace --locked
+
+lint: ## Formatting and lints, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+
+generate: ## Write the generated files anew
+	cargo xtask generate
+
+deny: ## Licences, sources and advisories of the dependency tree
+	./.ci/deny
+
+fuzz: ## Every fuzz target for SECONDS (default 60)
+	./fuzz/run $(or $(SECONDS_EACH),60)
+
+bench: ## Measure beside nginx, write docs/benchmarks.md; ARGS=--quick only shows that it works
+	cargo build --profile $(PROFILE) --locked --package tollway --bin tollway
+	cargo xtask bench --binary $(CARGO_TARGET_DIR)/$(PROFILE)/tollway $(or $(ARGS),--write)

@@ -1,0 +1,169 @@
+//! Every error code of the product, in one table: `docs/reference/errors.md` is generated from it.
+//!
+//! A code is stable: clients branch on it. Status and title belong to the code; the detail belongs to the case.
+
+/// Who has to act.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Origin {
+    /// The caller sent something that cannot be served.
+    Client,
+    /// Tollway itself, or how it is configured.
+    Gateway,
+    /// The backend, or the way to it.
+    Upstream,
+}
+
+/// One error code.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Code {
+    /// The stable name, in upper snake case.
+    pub name: &'static str,
+    /// The HTTP status it is answered with.
+    pub status: u16,
+    /// A short title, the same for every occurrence.
+    pub title: &'static str,
+    /// Who has to act.
+    pub origin: Origin,
+    /// What it means and what to do, for the reference page.
+    pub help: &'static str,
+}
+
+macro_rules! codes {
+    ($($section:literal { $($name:ident $status:literal $origin:ident $title:literal : $help:literal;)+ })+) => {
+        $($(
+            #[doc = $help]
+            pub const $name: Code =
+                Code { name: stringify!($name), status: $status, title: $title, origin: Origin::$origin, help: $help };
+        )+)+
+
+        /// All codes, by section, in the order of the reference page.
+        pub static SECTIONS: &[(&str, &[Code])] = &[$(($section, &[$($name),+])),+];
+    };
+}
+
+codes! {
+    "Routing" {
+        BAD_REQUEST_FRAMING 400 Client "Malformed request":
+            "The head of the request is ambiguous or malformed (RFC 9112). The connection is closed. Send one well-formed Host, one framing header, CRLF line ends.";
+        BAD_PATH 400 Client "Unsafe path":
+            "The path holds dot-segments, encoded separators, double encoding, a backslash or a control character. Send the canonical path.";
+        HEADER_TOO_LARGE 431 Client "Header too large":
+            "The head of the request exceeds the configured number or size of headers.";
+        ROUTE_NOT_FOUND 404 Client "No such resource":
+            "No API is served at this host and path, or the API has no operation with this path.";
+        METHOD_NOT_ALLOWED 405 Client "Method not allowed":
+            "The path exists, the method does not. The Allow header names those that do.";
+        API_NOT_PUBLISHED 404 Client "API not published":
+            "The API exists in state Created and is not served yet.";
+        API_BLOCKED 503 Gateway "API blocked":
+            "The API is in state Blocked: its owner has stopped it for the time being.";
+        API_RETIRED 410 Client "API retired":
+            "The API is in state Retired and will not come back. Use another version.";
+        API_BROKEN 503 Gateway "API broken":
+            "The API's document does not compile on this node; it fails closed until it is mended. The control API's status names the cause.";
+        NODE_NOT_READY 503 Gateway "Not ready":
+            "The node has not yet loaded its configuration.";
+        UPGRADE_NOT_SUPPORTED 501 Client "Upgrade not supported":
+            "The request asks for a tunnel (CONNECT) or another protocol (Upgrade: websocket), which this node does not serve.";
+        CONNECTION_LIMIT 503 Gateway "Too many connections":
+            "The node holds as many connections as it is configured to.";
+    }
+    "Authentication and authorisation" {
+        CREDENTIALS_MISSING 401 Client "Credentials missing":
+            "The operation needs a token or an API key and the request carries neither.";
+        TOKEN_INVALID 401 Client "Invalid token":
+            "The access token is malformed, has a wrong signature, algorithm, type, issuer or audience. The detail says which.";
+        TOKEN_EXPIRED 401 Client "Token expired":
+            "The access token's lifetime is over. Ask for a new one.";
+        TOKEN_NOT_YET_VALID 401 Client "Token not yet valid":
+            "The access token's nbf lies ahead by more than the leeway: a clock is wrong.";
+        TOKEN_REVOKED 401 Client "Token revoked":
+            "The access token, its client or its application was revoked.";
+        API_KEY_INVALID 401 Client "Invalid API key":
+            "The API key is unknown, revoked or expired.";
+        SCOPE_INSUFFICIENT 403 Client "Insufficient scope":
+            "The token lacks a scope that the operation requires. WWW-Authenticate names the scopes.";
+        SUBSCRIPTION_MISSING 403 Client "Not subscribed":
+            "The application has no subscription to this API.";
+        SUBSCRIPTION_BLOCKED 403 Client "Subscription blocked":
+            "The application's subscription to this API is blocked or its plan no longer exists.";
+    }
+    "Limits" {
+        QUOTA_EXCEEDED 429 Client "Quota exceeded":
+            "The plan's quota is used up for the moment. Retry-After says when a call will pass again.";
+        BODY_TOO_LARGE 413 Client "Body too large":
+            "The request's body exceeds the configured size.";
+        REQUEST_TIMEOUT 408 Client "Request timed out":
+            "The client did not send the whole head in time.";
+    }
+    "Backends" {
+        BACKEND_UNREACHABLE 502 Upstream "Backend unreachable":
+            "No connection to the backend could be made: address, DNS, TLS or refusal. Logs of the node say which.";
+        BACKEND_FAILED 502 Upstream "Backend failed":
+            "The backend closed the connection or broke HTTP before its answer was complete.";
+        BACKEND_TIMEOUT 504 Upstream "Backend timed out":
+            "The backend did not answer within the configured timeout.";
+    }
+    "Control API" {
+        BAD_REQUEST 400 Client "Bad request":
+            "The request cannot be read; the detail says why.";
+        INVALID_DOCUMENT 422 Client "Invalid document":
+            "The document or definition has errors. The member `errors` lists every one with file, line, column, pointer and mend.";
+        LOGIN_FAILED 401 Client "Login failed":
+            "User name or password are wrong.";
+        UNAUTHENTICATED 401 Client "Not logged in":
+            "The call needs a bearer token of the control API. POST /api/v1/login gives one.";
+        FORBIDDEN 403 Client "Not allowed":
+            "The user's roles do not allow this.";
+        NOT_FOUND 404 Client "Not found":
+            "There is no such object in this organisation.";
+        CONTROL_METHOD_NOT_ALLOWED 405 Client "Method not allowed":
+            "The control API's path exists, the method does not.";
+        CONFLICT 409 Client "Conflict":
+            "The object exists already, or another object holds the same name, context or version.";
+        IN_USE 409 Client "In use":
+            "Other objects still refer to this one; the detail names them.";
+        TRANSITION_NOT_ALLOWED 409 Client "Transition not allowed":
+            "The life cycle has no way from the present state to the wanted one; the detail lists those it has.";
+        REVISION_CONFLICT 412 Client "Changed meanwhile":
+            "If-Match names a revision that is no longer the present one. Read the object again.";
+        PAYLOAD_TOO_LARGE 413 Client "Too large":
+            "The body of the call to the control API exceeds the configured size.";
+        UNSUPPORTED_MEDIA_TYPE 415 Client "Unsupported media type":
+            "The control API reads JSON, and YAML where its reference says so.";
+        TOO_MANY_REQUESTS 429 Client "Too many requests":
+            "Too many logins or token requests are being checked at the moment. Retry-After says when to come back.";
+        NOT_ACKNOWLEDGED 504 Gateway "Saved, not yet served":
+            "The change is stored, but not every node acknowledged it in time. It takes effect when the node is back; nothing has to be repeated.";
+        STORE_UNAVAILABLE 503 Gateway "Store unavailable":
+            "The database cannot be reached or refuses to write. Nothing was changed.";
+        INTERNAL 500 Gateway "Internal error":
+            "A defect of ours. The log has the cause under the trace id.";
+    }
+}
+
+/// Finds a code by its name.
+#[must_use]
+pub fn by_name(name: &str) -> Option<&'static Code> {
+    SECTIONS
+        .iter()
+        .flat_map(|(_, codes)| codes.iter())
+        .find(|code| code.name == name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique() {
+        let mut names: Vec<_> = SECTIONS
+            .iter()
+            .flat_map(|(_, codes)| codes.iter().map(|code| code.name))
+            .collect();
+        let count = names.len();
+        names.sort_unstable();
+        names.dedup();
+        assert_eq!(names.len(), count);
+    }
+}

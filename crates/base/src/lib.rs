@@ -1,0 +1,20 @@
+//! The words that every other crate uses: ids, the clock, secrets, diagnostics, error codes and problems.
+//!
+//! Knows nothing of tokio, HTTP libraries, documents or stores.
+//! Start reading at [`Diagnostic`] (what is wrong with a text) and [`Problem`] (what is wrong with a call).
+
+pub mod clock;
+pub mod code;
+pub mod diagnostic;
+pub mod digest;
+pub mod id;
+pub mod problem;
+pub mod secret;
+
+pub use clock::{Clock, ManualClock, SystemClock};
+pub use code::{Code, Origin};
+pub use diagnostic::{Diagnostic, Diagnostics, Severity};
+pub use digest::Digest;
+pub use id::{ApplicationId, CredentialId, Org, SubscriptionId, UserId};
+pub use problem::{FieldError, Problem};
+pub use secret::Secret;

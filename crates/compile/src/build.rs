@@ -1,0 +1,186 @@
+//! Step two: models to what a node serves. Never fails: what does not compile is served as broken.
+
+use std::sync::Arc;
+
+use base::{Diagnostic, Diagnostics};
+use http::Method;
+use openapi::{Part, Template};
+use policies::normalize_path::canonical_literal;
+use policy::{Access, Chain};
+use snapshot::{Api, Backend, BackendKey, Gate, Operation, Router};
+use sync::{ApiModel, OperationModel};
+
+use crate::PROBLEMS_MAX;
+use crate::backend::build_backend;
+use crate::chain::Shared;
+
+/// What an [`ApiModel`] became.
+pub struct Built {
+    /// The API, with [`Gate::Broken`] where there are errors.
+    pub api: Arc<Api>,
+    /// The backends that exist for it alone.
+    pub backends: Vec<Arc<Backend>>,
+    /// What is wrong; pointers are those of the document.
+    pub diagnostics: Diagnostics,
+}
+
+/// Builds an API. With errors it serves nothing but `API_BROKEN`, at its mounts (fail closed).
+///
+/// The operations are built, and their faults found, in every state; an API that does not serve routes none of them.
+#[must_use]
+pub fn build(model: &ApiModel) -> Built {
+    let mut found = Diagnostics::default();
+    let backends = own_backends(model, &mut found);
+    let shared = Shared::new(model, &mut found);
+    let router = router(model, &shared, &mut found);
+    let gate = if found.has_errors() {
+        Gate::Broken
+    } else {
+        gate(&model.gate)
+    };
+    let api = Api {
+        org: model.org.clone(),
+        name: model.name.clone(),
+        api: model.api.clone(),
+        version: model.version.clone(),
+        vhosts: model.vhosts.clone(),
+        mounts: mounts(model),
+        gate,
+        router: if gate == Gate::Serve {
+            router
+        } else {
+            Router::default()
+        },
+        preflight: if gate == Gate::Broken {
+            Chain::new(Vec::new(), Access::Open)
+        } else {
+            shared.preflight()
+        },
+        digest: model.digest,
+    };
+    Built {
+        api: Arc::new(api),
+        backends,
+        diagnostics: found,
+    }
+}
+
+/// The paths that an API is reached at.
+#[must_use]
+pub fn mounts(model: &ApiModel) -> Vec<String> {
+    let mut mounts = vec![format!("{}/{}", model.context, model.version)];
+    if model.default_version {
+        mounts.push(model.context.clone());
+    }
+    mounts
+}
+
+fn gate(gate: &sync::Gate) -> Gate {
+    match gate {
+        sync::Gate::Serve { .. } => Gate::Serve,
+        sync::Gate::NotPublished => Gate::NotPublished,
+        sync::Gate::Blocked => Gate::Blocked,
+        sync::Gate::Retired => Gate::Retired,
+        sync::Gate::Broken => Gate::Broken,
+    }
+}
+
+fn own_backends(model: &ApiModel, found: &mut Diagnostics) -> Vec<Arc<Backend>> {
+    let mut backends = Vec::new();
+    for backend in &model.backends {
+        match build_backend(backend) {
+            Ok(backend) => backends.push(backend),
+            Err(faults) => found.extend(faults.into_iter().map(|mut fault| {
+                // A backend of the API's own stands within its document.
+                let inner = fault.pointer.trim_start_matches("/spec");
+                fault.pointer = format!("/spec/backends/production{inner}");
+                fault
+            })),
+        }
+    }
+    backends
+}
+
+fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Router {
+    let mut router = Router::default();
+    let api: Arc<str> = model.name.as_str().into();
+    for operation in &model.operations {
+        if found.0.len() >= PROBLEMS_MAX && found.has_errors() {
+            break;
+        }
+        let built = Operation {
+            api: Arc::clone(&api),
+            label: label(operation).into(),
+            chain: shared.chain(operation, found),
+            backend: BackendKey {
+                org: model.org.clone(),
+                name: operation.backend.as_str().into(),
+            },
+        };
+        let Ok(method) = Method::from_bytes(operation.method.as_bytes()) else {
+            let message = format!("`{}` is no HTTP method", operation.method);
+            found.push(fault(operation, &message));
+            continue;
+        };
+        let inserted = canonical(&operation.template).and_then(|template| {
+            let inserted = router.insert(&template, method, Arc::new(built));
+            inserted.map_err(|error| error.to_string())
+        });
+        if let Err(message) = inserted {
+            found.push(fault(operation, &message));
+        }
+    }
+    router
+}
+
+/// How an operation is called in metrics and logs.
+fn label(operation: &OperationModel) -> String {
+    operation
+        .id
+        .clone()
+        .unwrap_or_else(|| format!("{} {}", operation.method, operation.template))
+}
+
+/// The template with its literals as they stand in canonical paths, the only ones that are matched.
+fn canonical(template: &str) -> Result<String, String> {
+    let parsed = Template::parse(template).map_err(|error| error.to_string())?;
+    let mut text = String::with_capacity(template.len());
+    for segment in parsed.segments() {
+        text.push('/');
+        for part in &segment.parts {
+            match part {
+                Part::Literal(literal) => text.push_str(&canonical_literal(literal)),
+                Part::Parameter(name) => {
+                    text.push('{');
+                    text.push_str(name);
+                    text.push('}');
+                }
+            }
+        }
+    }
+    Ok(text)
+}
+
+fn fault(operation: &OperationModel, message: &str) -> Diagnostic {
+    let message = format!("{} {}: {message}", operation.method, operation.template);
+    Diagnostic::error("operation", "/spec/definition", message)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::canonical;
+
+    #[test]
+    fn templates_are_written_as_canonical_paths_are() {
+        for (template, expected) in [
+            ("/", "/"),
+            ("/pets/{id}/", "/pets/{id}/"),
+            ("/a%2d%7Eb", "/a-~b"),
+            ("/a b/ä", "/a%20b/%C3%A4"),
+            ("/f(x='{x}')", "/f(x='{x}')"),
+        ] {
+            assert_eq!(canonical(template).as_deref(), Ok(expected));
+        }
+        assert!(canonical("/{a").is_err());
+    }
+}

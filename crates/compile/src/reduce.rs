@@ -1,0 +1,464 @@
+//! Step one: a document and its definition to a model, with all that is wrong reported at once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base::{Diagnostic, Diagnostics, Digest, Org};
+use openapi::Definition;
+use serde_json::{Value, json};
+use spec::{
+    ApiSpec, BackendRef, BackendSpec, Document, Lifecycle, OperationSpec, PlanSpec, PolicyEntry,
+    Security, Spec,
+};
+use sync::model::Deprecation;
+use sync::{ApiModel, BackendModel, Gate, OperationModel, PlanModel, PolicyUse, Protocol, Quota};
+
+use crate::PROBLEMS_MAX;
+
+/// Overrides of unknown operations for which a similar one is looked for.
+const SUGGESTIONS_MAX: usize = 10;
+
+/// What references of a document may name.
+#[derive(Clone, Debug, Default)]
+pub struct World {
+    /// Names of `Backend` documents.
+    pub backends: Names,
+    /// Names of `Plan` documents.
+    pub plans: Names,
+    /// Names of `Gateway` documents.
+    pub gateways: Names,
+}
+
+/// A set of names.
+#[derive(Clone, Debug, Default)]
+pub enum Names {
+    /// Nobody knows them here (`tollway validate` without a platform): every name is taken.
+    #[default]
+    Unknown,
+    /// These.
+    Known(BTreeSet<String>),
+}
+
+impl Names {
+    fn check(&self, kind: &str, name: &str, pointer: String, diagnostics: &mut Diagnostics) {
+        let Self::Known(names) = self else { return };
+        if names.contains(name) {
+            return;
+        }
+        let fault = Diagnostic::error(
+            "unknown-reference",
+            pointer,
+            format!("there is no {kind} `{name}`"),
+        );
+        diagnostics.push(
+            match spec::nearest(name, names.iter().map(String::as_str)) {
+                Some(near) => fault.mend(format!("did you mean `{near}`?")),
+                None => fault.mend(format!("create the {kind} first, or in the same `apply`")),
+            },
+        );
+    }
+}
+
+/// A reduced API.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Reduced {
+    /// What nodes get.
+    pub model: ApiModel,
+    /// What the author should know although it is served.
+    pub warnings: Diagnostics,
+}
+
+/// Reduces an API.
+///
+/// `changed_at_unix_s` is when the document was written: the beginning of a deprecation.
+///
+/// # Errors
+/// Every problem of the document and its definition. Those of the definition have its file, line and column; those of
+/// the document have a pointer, and whoever has its text adds the position.
+pub fn reduce(
+    org: &Org,
+    document: &Document,
+    definition: &str,
+    changed_at_unix_s: u64,
+    world: &World,
+) -> Result<Reduced, Diagnostics> {
+    let (model, found) = attempt(org, document, definition, changed_at_unix_s, world);
+    match model {
+        Some(model) if !found.has_errors() => Ok(Reduced {
+            model,
+            warnings: found,
+        }),
+        _ => Err(found),
+    }
+}
+
+/// What can be made of an API, and all that is wrong with it. Without errors there is a model; with errors the model
+/// lacks what could not be understood, and serves only to find faults of policies in the same pass.
+pub(crate) fn attempt(
+    org: &Org,
+    document: &Document,
+    definition: &str,
+    changed_at_unix_s: u64,
+    world: &World,
+) -> (Option<ApiModel>, Diagnostics) {
+    let Some(api) = document.as_api() else {
+        let fault = Diagnostic::error("kind", "/kind", format!("a {} is no Api", document.kind()));
+        return (None, Diagnostics(vec![fault]));
+    };
+    let mut found = Diagnostics::default();
+    references(api, world, &mut found);
+    let mut model = empty(org, document.name(), api, gate(api, changed_at_unix_s));
+    match openapi::read(definition, &tree::Limits::default()) {
+        Ok(read) => {
+            found.extend(in_definition(api, read.warnings));
+            fill(&mut model, api, &read.definition, &mut found);
+        }
+        Err(faults) => {
+            found.extend(in_definition(api, faults));
+            model.cors = cors(api, None);
+        }
+    }
+    model.digest = digest(&model);
+    (Some(model), found)
+}
+
+/// Adds what comes from the definition.
+fn fill(model: &mut ApiModel, api: &ApiSpec, definition: &Definition, found: &mut Diagnostics) {
+    model.backends = own_backends(&model.org, &model.name, api, definition, found);
+    model.cors = cors(api, Some(definition));
+    let operations = operations(api, &model.name, definition, found);
+    if api.lifecycle != Lifecycle::Retired {
+        model.operations = operations;
+    }
+}
+
+/// What a node gets of an API that does not reduce: its mounts, which answer `API_BROKEN`, or that it is retired.
+#[must_use]
+pub fn broken(org: &Org, name: &str, api: &ApiSpec) -> ApiModel {
+    let gate = match api.lifecycle {
+        Lifecycle::Retired => Gate::Retired,
+        _ => Gate::Broken,
+    };
+    let mut model = empty(org, name, api, gate);
+    model.digest = digest(&model);
+    model
+}
+
+/// A model with all that the document says by itself.
+fn empty(org: &Org, name: &str, api: &ApiSpec, gate: Gate) -> ApiModel {
+    ApiModel {
+        org: org.clone(),
+        name: name.to_owned(),
+        api: api.name.clone(),
+        version: api.version.clone(),
+        context: api.context.clone(),
+        default_version: api.default_version,
+        vhosts: api
+            .vhosts
+            .iter()
+            .map(|host| host.to_ascii_lowercase())
+            .collect(),
+        gate,
+        security: security(&api.security, "/spec/security"),
+        subscription_required: api.lifecycle != Lifecycle::Prototyped,
+        cors: None,
+        policies: policies(&api.policies, "/spec/policies"),
+        operations: Vec::new(),
+        backends: Vec::new(),
+        digest: Digest::from_bytes([0; 32]),
+    }
+}
+
+fn digest(model: &impl serde::Serialize) -> Digest {
+    Digest::of(&serde_json::to_vec(model).expect("models have string keys only"))
+}
+
+fn gate(api: &ApiSpec, changed_at_unix_s: u64) -> Gate {
+    match api.lifecycle {
+        Lifecycle::Created => Gate::NotPublished,
+        Lifecycle::Prototyped | Lifecycle::Published => Gate::Serve { deprecation: None },
+        Lifecycle::Blocked => Gate::Blocked,
+        Lifecycle::Retired => Gate::Retired,
+        Lifecycle::Deprecated => Gate::Serve {
+            deprecation: Some(Deprecation {
+                since_unix_s: changed_at_unix_s,
+                sunset_unix_s: api.sunset.map(spec::Date::unix_s),
+            }),
+        },
+    }
+}
+
+fn references(api: &ApiSpec, world: &World, found: &mut Diagnostics) {
+    for (index, plan) in api.plans.iter().enumerate() {
+        world
+            .plans
+            .check("Plan", plan, format!("/spec/plans/{index}"), found);
+    }
+    for (index, deployment) in api.deployments.iter().enumerate() {
+        world.gateways.check(
+            "Gateway",
+            &deployment.gateway,
+            format!("/spec/deployments/{index}/gateway"),
+            found,
+        );
+    }
+    if let Some(BackendRef::Name(name)) = api.backends.as_ref().map(|backends| &backends.production)
+    {
+        world
+            .backends
+            .check("Backend", name, "/spec/backends/production".into(), found);
+    }
+    for (index, operation) in api.operations.iter().enumerate() {
+        if let Some(name) = &operation.backend {
+            world.backends.check(
+                "Backend",
+                name,
+                format!("/spec/operations/{index}/backend"),
+                found,
+            );
+        }
+    }
+}
+
+/// Problems of the definition name its file, so that nobody looks for them in the document.
+fn in_definition(api: &ApiSpec, faults: Diagnostics) -> impl Iterator<Item = Diagnostic> {
+    let file = match &api.definition {
+        spec::Definition::File(file) => file.clone(),
+        spec::Definition::Inline(_) => "definition".to_owned(),
+    };
+    faults
+        .into_iter()
+        .map(move |fault| fault.in_file(file.clone()))
+}
+
+/// Ways to authenticate, as policies; `x-…` keys stay behind.
+fn security(entries: &[Security], pointer: &str) -> Vec<PolicyUse> {
+    let used = |(index, entry): (usize, &Security)| {
+        let (policy, config) = match entry {
+            Security::Jwt(jwt) => (
+                "jwt",
+                json!({"issuers": jwt.issuers, "audience": jwt.audience}),
+            ),
+            Security::ApiKey(key) => ("apiKey", json!({"header": key.header, "query": key.query})),
+        };
+        let mut config = config;
+        if let Some(members) = config.as_object_mut() {
+            members.retain(|_, value| !value.is_null());
+        }
+        PolicyUse {
+            policy: policy.to_owned(),
+            config,
+            pointer: format!("{pointer}/{index}/{policy}"),
+        }
+    };
+    entries.iter().enumerate().map(used).collect()
+}
+
+fn policies(entries: &[PolicyEntry], pointer: &str) -> Vec<PolicyUse> {
+    let used = |(index, entry): (usize, &PolicyEntry)| {
+        let (policy, config) = entry.parts();
+        PolicyUse {
+            policy: policy.to_owned(),
+            config: config.clone(),
+            pointer: format!(
+                "{pointer}/{index}/{}",
+                policy.replace('~', "~0").replace('/', "~1")
+            ),
+        }
+    };
+    entries.iter().enumerate().map(used).collect()
+}
+
+/// The configuration of `cors`; methods that the document leaves out are those of the definition.
+fn cors(api: &ApiSpec, definition: Option<&Definition>) -> Option<Value> {
+    let mut config = serde_json::to_value(api.cors.as_ref()?).expect("specs have string keys only");
+    let members = config.as_object_mut().expect("`Cors` is a struct");
+    members.retain(|key, _| !key.starts_with("x-"));
+    if let Some(definition) = definition {
+        let operations = definition.operations.iter();
+        let methods: BTreeSet<String> = operations
+            .map(|operation| operation.method.to_string())
+            .collect();
+        members
+            .entry("allowMethods")
+            .or_insert_with(|| json!(methods));
+    }
+    Some(config)
+}
+
+/// The name of the backend that exists for one API alone; `#` stands in no document's name.
+fn own_backend_name(document: &str) -> String {
+    format!("{document}#production")
+}
+
+fn own_backends(
+    org: &Org,
+    document: &str,
+    api: &ApiSpec,
+    definition: &Definition,
+    found: &mut Diagnostics,
+) -> Vec<BackendModel> {
+    let name = own_backend_name(document);
+    match api.backends.as_ref().map(|backends| &backends.production) {
+        Some(BackendRef::Name(_)) => Vec::new(),
+        Some(BackendRef::Inline(backend)) => vec![backend_model(org, &name, backend)],
+        None => {
+            let mut servers = definition.servers.iter();
+            if let Some(url) = servers.find(|url| spec::names::is_backend_url(url)) {
+                return vec![backend_model(org, &name, &BackendSpec::at(url))];
+            }
+            if !definition.operations.is_empty() {
+                found.push(no_backend(api));
+            }
+            Vec::new()
+        }
+    }
+}
+
+/// An API that is not served yet may still be without a backend.
+fn no_backend(api: &ApiSpec) -> Diagnostic {
+    let message = "there is no backend: the definition names no absolute server";
+    let fault = if api.lifecycle.serves() {
+        Diagnostic::error("no-backend", "/spec/backends", message)
+    } else {
+        Diagnostic::warning("no-backend", "/spec/backends", message)
+    };
+    fault.mend("set spec.backends.production to a Backend's name or to {endpoints: [{url: …}]}")
+}
+
+fn operations(
+    api: &ApiSpec,
+    document: &str,
+    definition: &Definition,
+    found: &mut Diagnostics,
+) -> Vec<OperationModel> {
+    let default_backend = match api.backends.as_ref().map(|backends| &backends.production) {
+        Some(BackendRef::Name(name)) => name.clone(),
+        _ => own_backend_name(document),
+    };
+    let overrides = overrides(api, definition, found);
+    let reduced = |operation: &openapi::Operation| {
+        let (method, template) = (operation.method.to_string(), operation.template.as_str());
+        let differs = overrides.get(&(method.as_str(), template));
+        let scopes = match differs.and_then(|(_, spec)| spec.scopes.as_ref()) {
+            Some(scopes) if scopes.is_empty() => Vec::new(),
+            Some(scopes) => vec![scopes.clone()],
+            None => operation
+                .scopes()
+                .into_iter()
+                .map(|set| set.into_iter().map(str::to_owned).collect())
+                .collect(),
+        };
+        let at = |index: &usize| format!("/spec/operations/{index}");
+        OperationModel {
+            template: template.to_owned(),
+            id: operation.id.clone(),
+            scopes,
+            security: differs.and_then(|(index, spec)| {
+                spec.security
+                    .as_ref()
+                    .map(|entries| security(entries, &format!("{}/security", at(index))))
+            }),
+            backend: differs
+                .and_then(|(_, spec)| spec.backend.clone())
+                .unwrap_or_else(|| default_backend.clone()),
+            policies: differs
+                .map(|(index, spec)| policies(&spec.policies, &format!("{}/policies", at(index))))
+                .unwrap_or_default(),
+            method,
+        }
+    };
+    definition.operations.iter().map(reduced).collect()
+}
+
+/// Overrides by method and template; those that name no operation are faults.
+fn overrides<'d>(
+    api: &'d ApiSpec,
+    definition: &Definition,
+    found: &mut Diagnostics,
+) -> BTreeMap<(&'d str, &'d str), (usize, &'d OperationSpec)> {
+    let known: BTreeSet<String> = definition
+        .operations
+        .iter()
+        .map(|operation| format!("{} {}", operation.method, operation.template))
+        .collect();
+    let mut overrides = BTreeMap::new();
+    let mut unknown = 0;
+    for (index, operation) in api.operations.iter().enumerate() {
+        let (method, template) = operation
+            .matching
+            .split_once(' ')
+            .unwrap_or((&operation.matching, ""));
+        if known.contains(&operation.matching) {
+            overrides.insert((method, template), (index, operation));
+            continue;
+        }
+        let pointer = format!("/spec/operations/{index}/match");
+        let message = format!("the definition has no operation `{}`", operation.matching);
+        let fault = Diagnostic::error("unknown-operation", pointer, message);
+        // Comparing with every operation is dear, and many faults have one cause.
+        let near = (unknown < SUGGESTIONS_MAX)
+            .then(|| spec::nearest(&operation.matching, known.iter().map(String::as_str)));
+        found.push(match near.flatten() {
+            Some(near) => fault.mend(format!("did you mean `{near}`?")),
+            None => fault.mend("write method and path template as the definition has them"),
+        });
+        unknown += 1;
+        if unknown >= PROBLEMS_MAX {
+            break;
+        }
+    }
+    overrides
+}
+
+/// Reduces a backend; of another document `None`.
+#[must_use]
+pub fn reduce_backend(org: &Org, document: &Document) -> Option<BackendModel> {
+    match &document.spec {
+        Spec::Backend(backend) => Some(backend_model(org, document.name(), backend)),
+        _ => None,
+    }
+}
+
+fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
+    let tls = backend.tls.as_ref();
+    let mut model = BackendModel {
+        org: org.clone(),
+        name: name.to_owned(),
+        endpoints: backend
+            .endpoints
+            .iter()
+            .map(|endpoint| endpoint.url.clone())
+            .collect(),
+        protocol: match backend.protocol {
+            spec::Protocol::Auto => Protocol::Auto,
+            spec::Protocol::Http1 => Protocol::Http1,
+            spec::Protocol::Http2 => Protocol::Http2,
+        },
+        timeout_ms: backend.timeout.as_ms(),
+        ca_pem: tls
+            .and_then(|tls| tls.ca.as_ref())
+            .map(|ca| ca.inline.clone()),
+        sni: tls.and_then(|tls| tls.sni.clone()),
+        digest: Digest::from_bytes([0; 32]),
+    };
+    model.digest = digest(&model);
+    model
+}
+
+/// Reduces a plan; of another document `None`.
+#[must_use]
+pub fn reduce_plan(org: &Org, document: &Document) -> Option<PlanModel> {
+    let Spec::Plan(PlanSpec { quota, burst, .. }) = &document.spec else {
+        return None;
+    };
+    let reduced = |quota: &spec::Quota| Quota {
+        requests: quota.requests,
+        window_ms: quota.per.as_ms(),
+    };
+    Some(PlanModel {
+        org: org.clone(),
+        name: document.name().to_owned(),
+        quota: quota.as_ref().map(reduced),
+        burst: burst.as_ref().map(reduced),
+    })
+}

@@ -1,0 +1,271 @@
+//! What only APIs have: import, life cycle, definition.
+
+use axum::extract::State;
+use axum::response::{IntoResponse, Response};
+use base::{Diagnostics, code};
+use http::{HeaderValue, StatusCode, header};
+use spec::{ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Kind, Spec};
+use store::{HistoryEntry, RecordKind, Role};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
+
+use super::documents::{store_one, visible};
+use super::{
+    ImportAnswer, ImportRequest, Lifecycle, LifecycleChange, LifecycleRequest, Waiting, paths,
+    status,
+};
+use crate::Control;
+use crate::catalogue::{Held, read};
+use crate::change::{Put, Source, definition_text};
+use crate::http::precondition::etag;
+use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Params};
+
+/// The plan that an import offers when it names none.
+const PLAN_DEFAULT: &str = "Unlimited";
+
+pub(super) fn router() -> OpenApiRouter<Control> {
+    OpenApiRouter::new()
+        .routes(routes!(import))
+        .routes(routes!(lifecycle_get, lifecycle_set))
+        .routes(routes!(definition))
+}
+
+/// Make an API of an OpenAPI definition
+#[utoipa::path(post, path = "/apis:import", operation_id = "api_import", tag = "apis",
+    params(Waiting), request_body = ImportRequest,
+    responses((status = 201, description = "The API, with `Location` and `ETag`", body = ImportAnswer)))]
+async fn import(
+    State(control): State<Control>,
+    caller: Caller,
+    Params(waiting): Params<Waiting>,
+    Json(request): Json<ImportRequest>,
+) -> ApiResult<Response> {
+    caller.require_for(RecordKind::Api, Action::Write)?;
+    let text: std::sync::Arc<str> = request.definition.as_str().into();
+    let read = openapi::read(&text, &tree::Limits::default()).map_err(|problems| {
+        let file = request
+            .file
+            .clone()
+            .unwrap_or_else(|| "definition".to_owned());
+        let problems = problems
+            .into_iter()
+            .map(|problem| problem.in_file(file.clone()));
+        ApiError::faulty(code::INVALID_DOCUMENT, problems)
+    })?;
+    let operations = read.definition.operations.len() as u64;
+    let document = document(request, &read.definition)?;
+    let name = document.name().to_owned();
+    let put = Put {
+        document,
+        definition: Some(text),
+        source: Source::default(),
+    };
+    let writing = control.writing().await;
+    let store = control.store();
+    let there = store
+        .record_get(&caller.org, RecordKind::Api, &name)
+        .await?;
+    if there.is_some() {
+        return Err(ApiError::new(
+            code::CONFLICT,
+            format!(
+                "the API `{name}` exists already; give another version, or change it with `apply`"
+            ),
+        ));
+    }
+    let change = crate::change::Change {
+        puts: vec![put],
+        ..Default::default()
+    };
+    let prepared = crate::change::prepare(&control, &caller, change).await?;
+    let warnings = prepared.warnings.0;
+    let revision = control.commit(&caller, prepared.writes).await?;
+    drop(writing);
+    waiting.acknowledged(&control, revision).await?;
+    let record = visible(&control, &caller, RecordKind::Api, &name).await?;
+    let tag = etag(record.revision);
+    let answer = ImportAnswer {
+        api: status::object(&control, record).await?,
+        operations,
+        warnings,
+    };
+    let location = HeaderValue::try_from(paths::item(RecordKind::Api, &name))
+        .map_err(|error| ApiError::internal("writing a location", &error))?;
+    let headers = [(header::LOCATION, location), (header::ETAG, tag)];
+    Ok((StatusCode::CREATED, headers, Json(answer)).into_response())
+}
+
+/// The document that an import means.
+fn document(request: ImportRequest, definition: &openapi::Definition) -> ApiResult<Document> {
+    let name = request.name.unwrap_or_else(|| slug(&definition.title));
+    let version = request
+        .version
+        .unwrap_or_else(|| definition.version.clone());
+    let context = request.context.unwrap_or_else(|| format!("/{name}"));
+    let file = request.file.unwrap_or_else(|| {
+        let json = request.definition.trim_start().starts_with('{');
+        format!(
+            "{}.openapi.{}",
+            slug(&name),
+            if json { "json" } else { "yaml" }
+        )
+    });
+    let mut spec = ApiSpec::new(name, version, context, Definition::File(file));
+    spec.default_version = request.default_version;
+    spec.plans = request.plans;
+    if spec.plans.is_empty() {
+        spec.plans.push(PLAN_DEFAULT.to_owned());
+    }
+    if request.publish {
+        spec.lifecycle = spec::Lifecycle::Published;
+    }
+    spec.backends = request.backend.map(|url| Backends {
+        production: BackendRef::Inline(Box::new(BackendSpec::at(url))),
+        extensions: spec::Extensions::new(),
+    });
+    checked(&Document::api(spec))
+}
+
+/// A document that a program made is checked like one that a person wrote.
+fn checked(document: &Document) -> ApiResult<Document> {
+    spec::from_json(document.to_json())
+        .map_err(|Diagnostics(problems)| ApiError::faulty(code::INVALID_DOCUMENT, problems))
+}
+
+/// A title as a name: `Pet Store (v2)` → `pet-store-v2`.
+fn slug(title: &str) -> String {
+    let words: Vec<String> = title
+        .split(|c: char| !c.is_ascii_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .map(str::to_ascii_lowercase)
+        .collect();
+    if words.is_empty() {
+        return "api".to_owned();
+    }
+    words.join("-")
+}
+
+/// Where an API stands in its life
+#[utoipa::path(get, path = "/apis/{name}/lifecycle", operation_id = "api_lifecycle_get", tag = "apis",
+    params(("name" = String, Path, description = "The API's document name")),
+    responses((status = 200, description = "State, ways from here, history", body = Lifecycle)))]
+async fn lifecycle_get(
+    State(control): State<Control>,
+    caller: Caller,
+    Name(name): Name,
+) -> ApiResult<Json<Lifecycle>> {
+    caller.require(&[Role::Publisher])?;
+    lifecycle(&control, &caller, &name).await.map(Json)
+}
+
+/// Move an API to another state of its life
+#[utoipa::path(post, path = "/apis/{name}/lifecycle", operation_id = "api_lifecycle_set", tag = "apis",
+    params(("name" = String, Path, description = "The API's document name"), Waiting), request_body = LifecycleRequest,
+    responses((status = 200, description = "The new state", body = Lifecycle)))]
+async fn lifecycle_set(
+    State(control): State<Control>,
+    caller: Caller,
+    Name(name): Name,
+    Params(waiting): Params<Waiting>,
+    Json(request): Json<LifecycleRequest>,
+) -> ApiResult<Json<Lifecycle>> {
+    caller.require_for(RecordKind::Api, Action::Write)?;
+    let state: spec::Lifecycle = request
+        .state
+        .parse()
+        .map_err(|error: spec::lifecycle::UnknownState| ApiError::bad_request(error.to_string()))?;
+    let sunset = request
+        .sunset
+        .map(|day| day.parse::<spec::Date>())
+        .transpose()
+        .map_err(|error| ApiError::bad_request(format!("`sunset`: {error}")))?;
+    let writing = control.writing().await;
+    let record = visible(&control, &caller, RecordKind::Api, &name).await?;
+    let mut document = read(&record)?;
+    if let Spec::Api(api) = &mut document.spec {
+        let keeps = matches!(
+            state,
+            spec::Lifecycle::Deprecated | spec::Lifecycle::Retired
+        );
+        api.sunset = sunset.or(api.sunset.filter(|_| keeps));
+        api.lifecycle = state;
+    }
+    let put = Put::of(checked(&document)?);
+    let revision = store_one(&control, &caller, put).await?;
+    drop(writing);
+    waiting.acknowledged(&control, revision).await?;
+    lifecycle(&control, &caller, &name).await.map(Json)
+}
+
+async fn lifecycle(control: &Control, caller: &Caller, name: &str) -> ApiResult<Lifecycle> {
+    let record = visible(control, caller, RecordKind::Api, name).await?;
+    let document = read(&record)?;
+    let api = document
+        .as_api()
+        .ok_or_else(|| ApiError::not_found(format!("{} `{name}`", Kind::Api)))?;
+    let store = control.store();
+    let history = store
+        .history_list(&caller.org, RecordKind::Api, name)
+        .await?;
+    let allowed = api.lifecycle.transitions().iter();
+    Ok(Lifecycle {
+        state: api.lifecycle.to_string(),
+        sunset: api.sunset.map(|day| day.to_string()),
+        allowed: allowed.map(ToString::to_string).collect(),
+        history: history.iter().filter_map(step).collect(),
+    })
+}
+
+/// A change of the document that changed the state.
+fn step(entry: &HistoryEntry) -> Option<LifecycleChange> {
+    let state = |value: &serde_json::Value| value["spec"]["lifecycle"].as_str().map(str::to_owned);
+    let to = state(entry.after.as_ref()?)?;
+    let from = entry.before.as_ref().and_then(state);
+    (from.as_ref() != Some(&to)).then(|| LifecycleChange {
+        from,
+        to,
+        actor: entry.actor.clone(),
+        at_unix_ms: entry.at_unix_ms,
+        revision: entry.revision,
+    })
+}
+
+/// The definition of an API
+#[utoipa::path(get, path = "/apis/{name}/definition", operation_id = "api_definition", tag = "apis",
+    params(("name" = String, Path, description = "The API's document name")),
+    responses((status = 200, description = "The text as it was sent, byte for byte", content((String = "application/yaml"), (String = "application/json")))))]
+async fn definition(
+    State(control): State<Control>,
+    caller: Caller,
+    Name(name): Name,
+) -> ApiResult<Response> {
+    caller.require_for(RecordKind::Api, Action::Read)?;
+    let record = visible(&control, &caller, RecordKind::Api, &name).await?;
+    let text = definition_text(control.store(), &Held::of(&record)?).await?;
+    let media = if text.trim_start().starts_with('{') {
+        "application/json"
+    } else {
+        "application/yaml"
+    };
+    let headers = [
+        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
+        // The text is somebody else's: nothing may guess that it is a page.
+        (
+            header::X_CONTENT_TYPE_OPTIONS,
+            HeaderValue::from_static("nosniff"),
+        ),
+    ];
+    Ok((headers, text.to_string()).into_response())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::slug;
+
+    #[test]
+    fn titles_become_names() {
+        assert_eq!(slug("Pet Store (v2)"), "pet-store-v2");
+        assert_eq!(slug("  "), "api");
+        assert_eq!(slug("Übung"), "bung");
+    }
+}

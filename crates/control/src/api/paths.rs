@@ -1,0 +1,105 @@
+//! The paths below `/api/v1`, for those who call them.
+//!
+//! Every list takes `limit` (1 to 500, by default 100) and `after`; writes that affect traffic take `wait=false`.
+
+use store::RecordKind;
+
+/// What all paths of the control API begin with.
+pub const PREFIX: &str = "/api/v1";
+/// `POST` [`super::ImportRequest`] → [`super::ImportAnswer`]
+pub const IMPORT: &str = "/api/v1/apis:import";
+/// `POST` [`super::Bundle`] → [`super::Validation`]
+pub const VALIDATE: &str = "/api/v1/validate";
+/// `POST` [`super::Bundle`], `?prune=true` → [`super::DiffAnswer`]
+pub const DIFF: &str = "/api/v1/diff";
+/// `POST` [`super::Bundle`], `?prune=true&dryRun=true` → [`super::ApplyAnswer`]
+pub const APPLY: &str = "/api/v1/apply";
+/// `GET` → [`super::Export`]
+pub const EXPORT: &str = "/api/v1/export";
+/// `GET` → [`super::List`] of [`super::UserItem`], `POST` [`super::NewUser`]; one user at `/{name}`: `PATCH`, `DELETE`
+pub const USERS: &str = "/api/v1/users";
+/// `GET` → [`super::Me`]
+pub const ME: &str = "/api/v1/me";
+/// `GET` → the OpenAPI document of the control API
+pub const OPENAPI: &str = "/api/v1/openapi.json";
+/// `GET` → 200 when the store answers
+pub const HEALTH: &str = "/api/v1/health";
+
+/// The collection of a kind: `GET` → [`super::List`] of [`super::Object`], `POST` a document.
+///
+/// Filters: `name` and `version` of APIs, `application` and `api` (document names) of subscriptions.
+#[must_use]
+pub fn collection(kind: RecordKind) -> &'static str {
+    match kind {
+        RecordKind::Api => "/api/v1/apis",
+        RecordKind::Backend => "/api/v1/backends",
+        RecordKind::Plan => "/api/v1/plans",
+        RecordKind::Gateway => "/api/v1/gateways",
+        RecordKind::Application => "/api/v1/applications",
+        RecordKind::Subscription => "/api/v1/subscriptions",
+    }
+}
+
+/// One document by its `metadata.name`: `GET`, `PUT`, `DELETE` (an API with `?cascade=true` takes its subscriptions along).
+#[must_use]
+pub fn item(kind: RecordKind, name: &str) -> String {
+    format!("{}/{}", collection(kind), escaped(name))
+}
+
+/// `GET` → [`super::Lifecycle`], `POST` [`super::LifecycleRequest`]
+#[must_use]
+pub fn lifecycle(api: &str) -> String {
+    format!("{}/lifecycle", item(RecordKind::Api, api))
+}
+
+/// `GET` → the definition's text with its media type
+#[must_use]
+pub fn definition(api: &str) -> String {
+    format!("{}/definition", item(RecordKind::Api, api))
+}
+
+/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` (no body) → [`super::NewClient`]; `DELETE` at `/{id}`
+#[must_use]
+pub fn credentials(application: &str) -> String {
+    format!("{}/credentials", item(RecordKind::Application, application))
+}
+
+/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ApiKeyRequest`] → [`super::NewApiKey`]; `DELETE` at `/{id}`
+#[must_use]
+pub fn api_keys(application: &str) -> String {
+    format!("{}/api-keys", item(RecordKind::Application, application))
+}
+
+/// `POST` [`super::TokenRequest`] → [`super::TokenAnswer`]
+#[must_use]
+pub fn token(application: &str) -> String {
+    format!("{}/token", item(RecordKind::Application, application))
+}
+
+/// Escapes a name for use as one path segment or query value (RFC 3986 §3.3, §3.4).
+#[must_use]
+pub fn escaped(name: &str) -> String {
+    use std::fmt::Write as _;
+    let mut out = String::with_capacity(name.len());
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_' | b'~') {
+            out.push(char::from(byte));
+        } else {
+            let _ = write!(out, "%{byte:02X}");
+        }
+    }
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_cannot_leave_their_segment() {
+        assert_eq!(
+            item(RecordKind::Plan, "a/b?ä"),
+            "/api/v1/plans/a%2Fb%3F%C3%A4"
+        );
+    }
+}

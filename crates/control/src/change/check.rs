@@ -1,0 +1,325 @@
+//! Whether what is wanted holds together: references, the life cycle, `compile`, names and mounts.
+
+use std::sync::Arc;
+
+use base::{Diagnostic, Diagnostics, code};
+use spec::{ApiSpec, BackendRef, Document, Kind, Lifecycle};
+use store::{Filter, RecordKind};
+use sync::Gate;
+
+use super::work::{Present, Work};
+use super::{Fault, definition_text, mounts};
+use crate::http::ApiResult;
+
+/// Names shown of those that stand in the way; the number of all is told too.
+const NAMES_SHOWN: usize = 10;
+
+impl Work<'_> {
+    /// Checks everything that differs, and everything that refers to what goes.
+    pub(super) async fn check(&mut self) -> ApiResult<()> {
+        let world = self.after.world();
+        for index in 0..self.items.len() {
+            if self.items[index].unchanged() {
+                continue;
+            }
+            match self.items[index].document.kind() {
+                Kind::Api => self.check_api(index, &world).await?,
+                Kind::Backend => self.check_backend(index),
+                Kind::Subscription => self.check_subscription(index).await?,
+                Kind::Application => {
+                    let item = &mut self.items[index];
+                    item.links = super::work::links_of(&item.document);
+                }
+                Kind::Plan | Kind::Gateway => {}
+            }
+        }
+        mounts::check(self).await?;
+        for index in 0..self.gone.len() {
+            self.check_gone(index).await?;
+        }
+        Ok(())
+    }
+
+    async fn check_api(&mut self, index: usize, world: &compile::World) -> ApiResult<()> {
+        let item = &self.items[index];
+        let Some(api) = item.document.as_api() else {
+            return Ok(());
+        };
+        let mut faults: Vec<Fault> = lifecycle_fault(item.present.as_ref(), api)
+            .into_iter()
+            .chain(self.name_fault(item.document.name(), api))
+            .collect();
+        faults.extend(self.subscribers_fault(item.present.as_ref(), api).await?);
+        let problems = self.compile(index, world).await?;
+        let item = &self.items[index];
+        for fault in faults {
+            self.faults.push(&item.source, fault);
+        }
+        self.faults.extend(&item.source, problems);
+        Ok(())
+    }
+
+    /// Runs all that the nodes will run.
+    async fn compile(&self, index: usize, world: &compile::World) -> ApiResult<Diagnostics> {
+        let item = &self.items[index];
+        let name = item.document.name();
+        let text = match (&item.definition, self.after.get(Kind::Api, name)) {
+            (Some(text), _) => Arc::clone(text),
+            // Without the text there is nothing to compile; that it is missing is told already.
+            (None, Some(held)) if held.blob.is_some() || is_inline(&item.document) => {
+                definition_text(self.control.store(), held).await?
+            }
+            _ => return Ok(Diagnostics::default()),
+        };
+        let now = self.control.clock().unix_s();
+        let org = &self.caller.org;
+        let reduced = match compile::reduce(org, &item.document, &text, now, world) {
+            Ok(reduced) => reduced,
+            Err(problems) => return Ok(problems),
+        };
+        let mut problems = reduced.warnings;
+        let mut model = reduced.model;
+        // Policies are built for APIs that serve only; they have to be right before that.
+        model.gate = Gate::Serve { deprecation: None };
+        problems.extend(compile::build(&model).diagnostics);
+        Ok(problems)
+    }
+
+    fn check_backend(&mut self, index: usize) {
+        let item = &self.items[index];
+        let problems = compile::reduce_backend(&self.caller.org, &item.document)
+            .and_then(|model| compile::build_backend(&model).err());
+        if let Some(problems) = problems {
+            self.faults.extend(&item.source, problems);
+        }
+    }
+
+    /// (name, version) is what people say and what subscriptions refer to: one document each.
+    fn name_fault(&self, name: &str, api: &ApiSpec) -> Option<Fault> {
+        let other = self.after.apis().find(|(other, spec)| {
+            *other != name && spec.name == api.name && spec.version == api.version
+        })?;
+        Some(Fault::against(
+            code::CONFLICT,
+            "duplicate-version",
+            "/spec/version",
+            format!(
+                "{}:{} is there already, as the document `{}`",
+                api.name, api.version, other.0
+            ),
+        ))
+    }
+
+    /// Subscriptions keep what they refer to: the API's name and version, and their plan.
+    async fn subscribers_fault(
+        &self,
+        present: Option<&Present>,
+        api: &ApiSpec,
+    ) -> ApiResult<Vec<Fault>> {
+        let Some(old) = present.and_then(|old| Some((old, old.document.as_api()?))) else {
+            return Ok(Vec::new());
+        };
+        let (present, old) = old;
+        let renamed = old.name != api.name || old.version != api.version;
+        let plan_goes = old.plans.iter().any(|plan| !api.plans.contains(plan));
+        if !renamed && !plan_goes {
+            return Ok(Vec::new());
+        }
+        let subscriptions = self.subscriptions_to(present.document.name()).await?;
+        let mut faults = Vec::new();
+        if renamed && !subscriptions.is_empty() {
+            let names = subscriptions.iter().map(|(name, _)| name.as_str());
+            faults.push(in_use(
+                "/spec/name",
+                &format!("{}:{}", old.name, old.version),
+                "Subscription",
+                names,
+            ));
+        }
+        for plan in old.plans.iter().filter(|plan| !api.plans.contains(plan)) {
+            let users: Vec<&str> = subscriptions
+                .iter()
+                .filter(|(_, links)| links.plan.as_ref() == Some(plan))
+                .map(|(name, _)| name.as_str())
+                .collect();
+            if !users.is_empty() {
+                let what = format!("the plan `{plan}` of this API");
+                faults.push(in_use(
+                    "/spec/plans",
+                    &what,
+                    "Subscription",
+                    users.into_iter(),
+                ));
+            }
+        }
+        Ok(faults)
+    }
+
+    /// Nothing may refer to what goes.
+    async fn check_gone(&mut self, index: usize) -> ApiResult<()> {
+        let (delete, present) = &self.gone[index];
+        let (kind, name) = (delete.kind, delete.name.clone());
+        let what = format!("{kind} `{name}`");
+        let fault = match kind {
+            Kind::Backend | Kind::Gateway => self.referring(kind, &name, &what),
+            Kind::Plan => match self.referring(kind, &name, &what) {
+                Some(fault) => Some(fault),
+                None => self.plan_users(&name, &what).await?,
+            },
+            Kind::Api => {
+                let cascade = delete.cascade;
+                let subscriptions = self.subscriptions_to(&name).await?;
+                if cascade {
+                    self.take_along(subscriptions).await?;
+                    None
+                } else {
+                    let names = subscriptions.iter().map(|(name, _)| name.as_str());
+                    in_use_by("", &what, "Subscription", names)
+                        .map(|fault| fault.mend("delete them first, or with it by `cascade=true`"))
+                }
+            }
+            Kind::Application => {
+                let filter = Filter {
+                    application: Some(present.document.name().to_owned()),
+                    ..Filter::default()
+                };
+                let subscriptions = self.remaining_subscriptions(&filter).await?;
+                // Those that the same change wants to keep cannot go along.
+                let (kept, gone): (Vec<_>, Vec<_>) = subscriptions
+                    .into_iter()
+                    .partition(|(name, _)| self.item(Kind::Subscription, name).is_some());
+                self.take_along(gone).await?;
+                let names = kept.iter().map(|(name, _)| name.as_str());
+                in_use_by("", &what, "Subscription", names)
+            }
+            Kind::Subscription => None,
+        };
+        if let Some(fault) = fault {
+            self.faults.push(&Default::default(), fault);
+        }
+        Ok(())
+    }
+
+    /// The APIs that refer to a backend, gateway or plan.
+    fn referring(&self, kind: Kind, name: &str, what: &str) -> Option<Fault> {
+        let users = self
+            .after
+            .apis()
+            .filter(|(_, api)| refers(api, kind, name))
+            .map(|(user, _)| user);
+        in_use_by("", what, "Api", users)
+    }
+
+    async fn plan_users(&self, plan: &str, what: &str) -> ApiResult<Option<Fault>> {
+        let subscriptions = self.remaining_subscriptions(&Filter::default()).await?;
+        let users = subscriptions
+            .iter()
+            .filter(|(_, links)| links.plan.as_deref() == Some(plan))
+            .map(|(name, _)| name.as_str());
+        Ok(in_use_by("", what, "Subscription", users))
+    }
+
+    /// Deletes subscriptions together with what they belong to.
+    async fn take_along(
+        &mut self,
+        subscriptions: Vec<(String, store::record::Links)>,
+    ) -> ApiResult<()> {
+        for (name, _) in subscriptions {
+            if let Some(present) = self.present(RecordKind::Subscription, &name).await? {
+                self.taken_along.push(present);
+            }
+        }
+        Ok(())
+    }
+}
+
+fn is_inline(document: &Document) -> bool {
+    document
+        .as_api()
+        .is_some_and(|api| matches!(api.definition, spec::Definition::Inline(_)))
+}
+
+fn refers(api: &ApiSpec, kind: Kind, name: &str) -> bool {
+    match kind {
+        Kind::Backend => {
+            let production = api.backends.as_ref().map(|backends| &backends.production);
+            matches!(production, Some(BackendRef::Name(other)) if other == name)
+                || api
+                    .operations
+                    .iter()
+                    .any(|operation| operation.backend.as_deref() == Some(name))
+        }
+        Kind::Gateway => api
+            .deployments
+            .iter()
+            .any(|deployment| deployment.gateway == name),
+        Kind::Plan => api.plans.iter().any(|plan| plan == name),
+        Kind::Api | Kind::Application | Kind::Subscription => false,
+    }
+}
+
+/// A stored API changes its state by the allowed ways only; a new one may begin in any.
+fn lifecycle_fault(present: Option<&Present>, api: &ApiSpec) -> Option<Fault> {
+    let from = present?.document.as_api()?.lifecycle;
+    let to = api.lifecycle;
+    if from == to || from.can_become(to) {
+        return None;
+    }
+    Some(Fault::against(
+        code::TRANSITION_NOT_ALLOWED,
+        "lifecycle-transition",
+        "/spec/lifecycle",
+        format!("{from} cannot become {to}; {}", ways(from)),
+    ))
+}
+
+/// The states that an API may go to.
+fn ways(from: Lifecycle) -> String {
+    let ways: Vec<&str> = from.transitions().iter().map(|to| to.as_str()).collect();
+    if ways.is_empty() {
+        return format!("{from} is the end");
+    }
+    format!("from {from} it may become {}", ways.join(" or "))
+}
+
+fn in_use<'n>(
+    pointer: &str,
+    what: &str,
+    kind: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Fault {
+    let mut names: Vec<&str> = names.collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.truncate(NAMES_SHOWN);
+    let more = if count > NAMES_SHOWN { ", …" } else { "" };
+    Fault::against(
+        code::IN_USE,
+        "in-use",
+        pointer,
+        format!(
+            "{what} is in use by {count} {kind}: {}{more}",
+            names.join(", ")
+        ),
+    )
+}
+
+fn in_use_by<'n>(
+    pointer: &str,
+    what: &str,
+    kind: &str,
+    names: impl Iterator<Item = &'n str>,
+) -> Option<Fault> {
+    let mut names = names.peekable();
+    names.peek()?;
+    Some(in_use(pointer, what, kind, names))
+}
+
+/// A document refers to something that is not there.
+pub(super) fn unknown(pointer: &str, what: &str) -> Fault {
+    Fault::invalid(Diagnostic::error(
+        "unknown-reference",
+        pointer,
+        format!("there is no {what}"),
+    ))
+}

@@ -1,0 +1,178 @@
+//! Which nodes are alive, and what each of them serves.
+
+use std::collections::HashMap;
+use std::sync::Mutex;
+
+use base::Diagnostics;
+use sync::{Ack, Node, NodeId, ResourceKey};
+use tokio::sync::watch;
+
+/// The nodes that spoke to this control plane.
+///
+/// A node is alive until its lease ends; every pull and every acknowledgement renews it. A node whose lease ended
+/// holds nobody up: it has to pull before it serves anything new.
+#[derive(Debug)]
+pub(super) struct Nodes {
+    lease_ms: u64,
+    known: Mutex<HashMap<NodeId, State>>,
+    /// Counts acknowledgements, so that waiting writers wake.
+    version: watch::Sender<u64>,
+}
+
+#[derive(Debug)]
+struct State {
+    gateway: String,
+    seen_ms: u64,
+    revision: Option<u64>,
+    broken: HashMap<ResourceKey, Diagnostics>,
+}
+
+/// What one live node says of a resource.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub(crate) struct Serving {
+    /// The node.
+    pub(crate) node: NodeId,
+    /// It serves the wanted revision.
+    pub(crate) current: bool,
+    /// It refuses the API, and why.
+    pub(crate) broken: Option<Diagnostics>,
+}
+
+impl Nodes {
+    pub(super) fn new(lease_ms: u64) -> Self {
+        Self {
+            lease_ms,
+            known: Mutex::default(),
+            version: watch::Sender::new(0),
+        }
+    }
+
+    /// Renews a node's lease.
+    pub(super) fn seen(&self, node: &Node, now_ms: u64) {
+        let mut known = self.lock();
+        let state = known.entry(node.id.clone()).or_insert_with(|| State {
+            gateway: node.gateway.clone(),
+            seen_ms: now_ms,
+            revision: None,
+            broken: HashMap::new(),
+        });
+        state.gateway.clone_from(&node.gateway);
+        state.seen_ms = now_ms;
+    }
+
+    /// Notes what a node serves, and wakes those who wait for it.
+    pub(super) fn acknowledge(&self, ack: Ack, now_ms: u64) {
+        self.seen(&ack.node, now_ms);
+        if let Some(state) = self.lock().get_mut(&ack.node.id) {
+            state.revision = Some(ack.revision);
+            state.broken = ack
+                .broken
+                .into_iter()
+                .map(|broken| (broken.key, broken.diagnostics))
+                .collect();
+        }
+        self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Wakes at every acknowledgement.
+    pub(super) fn watch(&self) -> watch::Receiver<u64> {
+        self.version.subscribe()
+    }
+
+    /// The live nodes that do not serve this revision yet. Nodes long gone are forgotten.
+    pub(super) fn behind(&self, revision: u64, now_ms: u64) -> Vec<NodeId> {
+        let mut known = self.lock();
+        known.retain(|_, state| now_ms.saturating_sub(state.seen_ms) < self.lease_ms);
+        known
+            .iter()
+            .filter(|(_, state)| state.revision < Some(revision))
+            .map(|(id, _)| id.clone())
+            .collect()
+    }
+
+    /// What the live nodes of a gateway group say of an API that changed last in `revision`.
+    pub(super) fn serving(
+        &self,
+        gateway: &str,
+        key: &ResourceKey,
+        revision: u64,
+        now_ms: u64,
+    ) -> Vec<Serving> {
+        let known = self.lock();
+        let mut serving: Vec<Serving> = known
+            .iter()
+            .filter(|(_, state)| {
+                state.gateway == gateway && now_ms.saturating_sub(state.seen_ms) < self.lease_ms
+            })
+            .map(|(id, state)| Serving {
+                node: id.clone(),
+                current: state.revision >= Some(revision),
+                broken: state.broken.get(key).cloned(),
+            })
+            .collect();
+        serving.sort_by(|a, b| a.node.cmp(&b.node));
+        serving
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, State>> {
+        self.known
+            .lock()
+            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Org;
+
+    use super::*;
+
+    fn node(id: &str) -> Node {
+        Node {
+            id: NodeId(id.to_owned()),
+            gateway: "default".to_owned(),
+        }
+    }
+
+    fn ack(id: &str, revision: u64) -> Ack {
+        Ack {
+            node: node(id),
+            revision,
+            broken: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn a_node_is_waited_for_until_its_lease_ends() {
+        let nodes = Nodes::new(1000);
+        assert!(
+            nodes.behind(5, 0).is_empty(),
+            "no nodes, nobody to wait for"
+        );
+        nodes.seen(&node("a"), 0);
+        nodes.acknowledge(ack("b", 5), 0);
+        assert_eq!(nodes.behind(5, 999), [NodeId("a".to_owned())]);
+        assert!(nodes.behind(5, 1000).is_empty());
+        nodes.acknowledge(ack("a", 4), 1000);
+        assert_eq!(nodes.behind(5, 1001), [NodeId("a".to_owned())]);
+        nodes.acknowledge(ack("a", 6), 1002);
+        assert!(nodes.behind(5, 1002).is_empty());
+    }
+
+    #[test]
+    fn tells_what_a_group_serves() {
+        let nodes = Nodes::new(1000);
+        let key = ResourceKey {
+            org: Org::default_org(),
+            name: "pets".to_owned(),
+        };
+        nodes.acknowledge(ack("a", 7), 0);
+        nodes.seen(&node("b"), 0);
+        let serving = nodes.serving("default", &key, 7, 10);
+        assert_eq!(
+            serving.iter().map(|node| node.current).collect::<Vec<_>>(),
+            [true, false]
+        );
+        assert!(nodes.serving("other", &key, 7, 10).is_empty());
+    }
+}

@@ -1,0 +1,494 @@
+//! All that nodes may know, at one revision.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
+
+use base::{ApplicationId, CredentialId, Diagnostic, Diagnostics, Org, SubscriptionId};
+use credentials::gateway_audience;
+use spec::{Document, Kind, Lifecycle};
+use store::{
+    ChangeKey, Credential, CredentialKind, Filter, Page, Record, RecordKind, Result, Revocation,
+    StoreError,
+};
+use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, PlanModel, ResourceKey};
+
+use super::changelog::Changelog;
+use crate::catalogue::{Catalogue, Held};
+use crate::change::definition_text;
+use crate::{ControlConfig, Parts};
+
+/// An API as nodes get it.
+#[derive(Debug)]
+pub(crate) struct Compiled {
+    /// The model; of an API that does not reduce the one that says so.
+    pub(crate) model: Arc<ApiModel>,
+    /// The gateways that shall serve it.
+    pub(crate) gateways: Vec<String>,
+    /// Why it does not reduce.
+    pub(crate) broken: Option<Diagnostics>,
+}
+
+impl PartialEq for Compiled {
+    fn eq(&self, other: &Self) -> bool {
+        self.model.digest == other.model.digest
+            && self.gateways == other.gateways
+            && self.broken == other.broken
+    }
+}
+
+/// See the module.
+pub(super) struct State {
+    revision: u64,
+    catalogues: HashMap<Org, Arc<Catalogue>>,
+    /// The APIs that each application is subscribed to (document names).
+    subscribed: HashMap<ApplicationId, BTreeMap<SubscriptionId, String>>,
+    pub(super) apis: Changelog<ResourceKey, Arc<Compiled>>,
+    pub(super) backends: Changelog<ResourceKey, Arc<BackendModel>>,
+    pub(super) plans: Changelog<ResourceKey, Arc<PlanModel>>,
+    pub(super) issuers: Changelog<ResourceKey, Arc<IssuerModel>>,
+    pub(super) entries: Changelog<EntryKey, Entry>,
+}
+
+/// APIs that have to be reduced anew.
+type Touched = BTreeSet<(Org, String)>;
+
+impl State {
+    /// Reads all that is stored.
+    pub(super) async fn load(parts: &Parts, config: &ControlConfig) -> Result<Self> {
+        // What is read below may be newer than this revision; the feed from here on brings it once more, to no effect.
+        let revision = parts.store.revision().await?;
+        let max = config.deleted_max;
+        let mut state = Self {
+            revision,
+            catalogues: HashMap::new(),
+            subscribed: HashMap::new(),
+            apis: Changelog::new(revision, max),
+            backends: Changelog::new(revision, max),
+            plans: Changelog::new(revision, max),
+            issuers: Changelog::new(revision, max),
+            entries: Changelog::new(revision, max),
+        };
+        let mut touched = Touched::new();
+        for org in parts.store.org_list().await? {
+            for kind in RecordKind::ALL {
+                let records = parts
+                    .store
+                    .record_list(&org, kind, &Filter::default(), &Page::ALL)
+                    .await?;
+                for record in records {
+                    state.record_set(&record, revision, &mut touched)?;
+                }
+            }
+        }
+        state.reduce(parts, &touched, revision).await?;
+        for credential in parts.store.credential_list(None).await? {
+            state.credential_set(credential.id, Some(&credential), revision);
+        }
+        for revocation in parts.store.revocation_list(parts.clock.unix_s()).await? {
+            let key = EntryKey::Revocation(revocation.jti.clone());
+            state
+                .entries
+                .set(&key, Some(revoked(&revocation)), revision);
+        }
+        let hashing = Entry::ApiKeyHashing {
+            key: parts.hashes.api_key_hashing().expose().to_vec(),
+        };
+        state
+            .entries
+            .set(&EntryKey::ApiKeyHashing, Some(hashing), revision);
+        state.issuers_set(parts, revision);
+        Ok(state)
+    }
+
+    /// Follows the store's feed to its end; `false` when the feed does not reach back far enough.
+    pub(super) async fn catch_up(&mut self, parts: &Parts, config: &ControlConfig) -> Result<bool> {
+        loop {
+            let part = parts
+                .store
+                .changes_since(self.revision, config.feed_max)
+                .await?;
+            if part.reset {
+                return Ok(false);
+            }
+            let done = part.changes.is_empty();
+            let mut seen = HashSet::new();
+            let mut touched = Touched::new();
+            let mut keys = false;
+            for change in &part.changes {
+                if !seen.insert(&change.key) {
+                    continue;
+                }
+                match &change.key {
+                    ChangeKey::Record {
+                        org,
+                        kind,
+                        name,
+                        id,
+                    } => {
+                        let found = parts.store.record_get(org, *kind, name).await?;
+                        // Another id is another object, that took the name of the one that is meant here.
+                        match found.filter(|record| record.id == *id) {
+                            Some(record) => {
+                                self.record_set(&record, part.upto, &mut touched)?;
+                            }
+                            None => {
+                                self.record_gone((org, *kind, name, *id), part.upto, &mut touched);
+                            }
+                        }
+                    }
+                    ChangeKey::Credential(id) => {
+                        self.credential_read(parts, *id, part.upto).await?;
+                    }
+                    ChangeKey::Revocation(jti) => {
+                        let found = parts.store.revocation_get(jti).await?;
+                        let entry = found.as_ref().map(revoked);
+                        self.entries
+                            .set(&EntryKey::Revocation(jti.clone()), entry, part.upto);
+                    }
+                    ChangeKey::SigningKeys => keys = true,
+                }
+            }
+            self.reduce(parts, &touched, part.upto).await?;
+            if keys && let Err(error) = parts.tokens.reload().await {
+                tracing::error!(%error, "the signing keys could not be read again");
+            }
+            self.issuers_set(parts, part.upto);
+            self.revision = part.upto;
+            if done {
+                self.forget_expired(parts.clock.unix_s());
+                return Ok(true);
+            }
+        }
+    }
+
+    pub(super) fn revision(&self) -> u64 {
+        self.revision
+    }
+
+    /// Deltas are complete for nodes at this revision and later.
+    pub(super) fn floor(&self) -> u64 {
+        [
+            self.apis.floor(),
+            self.backends.floor(),
+            self.plans.floor(),
+            self.issuers.floor(),
+            self.entries.floor(),
+        ]
+        .into_iter()
+        .max()
+        .unwrap_or_default()
+    }
+
+    pub(super) fn catalogue(&self, org: &Org) -> Arc<Catalogue> {
+        self.catalogues.get(org).cloned().unwrap_or_default()
+    }
+
+    pub(super) fn catalogues(&self) -> Vec<(Org, Arc<Catalogue>)> {
+        self.catalogues
+            .iter()
+            .map(|(org, catalogue)| (org.clone(), Arc::clone(catalogue)))
+            .collect()
+    }
+
+    /// An API and the revision of its last change.
+    pub(super) fn api(&self, key: &ResourceKey) -> Option<(Arc<Compiled>, u64)> {
+        let compiled = self.apis.get(key)?;
+        Some((Arc::clone(compiled), self.apis.changed_in(key)?))
+    }
+
+    /// The document's name of an application.
+    pub(super) fn application_name(&self, application: ApplicationId) -> Option<String> {
+        match self.entries.get(&EntryKey::Application(application)) {
+            Some(Entry::Application { name, .. }) => Some(name.clone()),
+            _ => None,
+        }
+    }
+
+    /// The models of the APIs that an application is subscribed to.
+    pub(super) fn apis_of(&self, org: &Org, application: ApplicationId) -> Vec<Arc<Compiled>> {
+        let names = self.subscribed.get(&application).into_iter();
+        names
+            .flat_map(BTreeMap::values)
+            .filter_map(|name| {
+                let (org, name) = (org.clone(), name.clone());
+                self.apis.get(&ResourceKey { org, name }).cloned()
+            })
+            .collect()
+    }
+
+    fn record_set(&mut self, record: &Record, revision: u64, touched: &mut Touched) -> Result<()> {
+        let key = ResourceKey {
+            org: record.org.clone(),
+            name: record.name.clone(),
+        };
+        match record.kind {
+            RecordKind::Application => {
+                let entry = Entry::Application {
+                    org: key.org,
+                    name: key.name,
+                };
+                let key = EntryKey::Application(ApplicationId(record.id));
+                self.entries.set(&key, Some(entry), revision);
+                return Ok(());
+            }
+            RecordKind::Subscription => {
+                let id = SubscriptionId(record.id);
+                self.subscription_set(id, Some(subscribed(record)?), revision);
+                return Ok(());
+            }
+            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {}
+        }
+        let held = match Held::of(record) {
+            Ok(held) => Arc::new(held),
+            // It was checked before it was stored. It is out of order alone; the others serve.
+            Err(StoreError::Corrupt(_)) => {
+                let gone = (&record.org, record.kind, record.name.as_str(), record.id);
+                self.record_gone(gone, revision, touched);
+                return Ok(());
+            }
+            Err(error) => return Err(error),
+        };
+        let is_new = !self.put(&record.org, Arc::clone(&held));
+        if record.kind == RecordKind::Api {
+            touched.insert((key.org.clone(), key.name.clone()));
+        }
+        if let Some(model) = compile::reduce_backend(&key.org, &held.document) {
+            self.backends.set(&key, Some(Arc::new(model)), revision);
+        }
+        if let Some(model) = compile::reduce_plan(&key.org, &held.document) {
+            self.plans.set(&key, Some(Arc::new(model)), revision);
+        }
+        if is_new {
+            self.touch_broken(&record.org, touched);
+        }
+        Ok(())
+    }
+
+    fn subscription_set(&mut self, id: SubscriptionId, entry: Option<Entry>, revision: u64) {
+        let key = EntryKey::Subscription(id);
+        if let Some(Entry::Subscription { application, .. }) = self.entries.get(&key)
+            && let Some(apis) = self.subscribed.get_mut(application)
+        {
+            apis.remove(&id);
+        }
+        if let Some(Entry::Subscription {
+            application, api, ..
+        }) = &entry
+        {
+            let apis = self.subscribed.entry(*application).or_default();
+            apis.insert(id, api.clone());
+        }
+        self.entries.set(&key, entry, revision);
+    }
+
+    /// Puts a document into its catalogue; whether there was one before.
+    fn put(&mut self, org: &Org, held: Arc<Held>) -> bool {
+        let catalogue = Arc::make_mut(self.catalogues.entry(org.clone()).or_default());
+        let there = catalogue
+            .get(held.document.kind(), held.document.name())
+            .is_some();
+        catalogue.put(held);
+        there
+    }
+
+    /// What an API lacked may be there now.
+    fn touch_broken(&self, org: &Org, touched: &mut Touched) {
+        touched.extend(
+            self.apis
+                .iter()
+                .filter(|(key, compiled)| key.org == *org && compiled.broken.is_some())
+                .map(|(key, _)| (key.org.clone(), key.name.clone())),
+        );
+    }
+
+    fn record_gone(
+        &mut self,
+        (org, kind, name, id): (&Org, RecordKind, &str, uuid::Uuid),
+        revision: u64,
+        touched: &mut Touched,
+    ) {
+        let key = ResourceKey {
+            org: org.clone(),
+            name: name.to_owned(),
+        };
+        let kind = match kind {
+            RecordKind::Application => {
+                let id = ApplicationId(id);
+                self.subscribed.remove(&id);
+                return self.entries.set(&EntryKey::Application(id), None, revision);
+            }
+            RecordKind::Subscription => {
+                return self.subscription_set(SubscriptionId(id), None, revision);
+            }
+            RecordKind::Api => {
+                touched.insert((org.clone(), key.name.clone()));
+                Kind::Api
+            }
+            RecordKind::Backend => {
+                self.backends.set(&key, None, revision);
+                Kind::Backend
+            }
+            RecordKind::Plan => {
+                self.plans.set(&key, None, revision);
+                Kind::Plan
+            }
+            RecordKind::Gateway => Kind::Gateway,
+        };
+        if let Some(catalogue) = self.catalogues.get_mut(org) {
+            Arc::make_mut(catalogue).remove(kind, name);
+        }
+    }
+
+    /// Reduces APIs, or notes that they are gone.
+    async fn reduce(&mut self, parts: &Parts, touched: &Touched, revision: u64) -> Result<()> {
+        let mut worlds: HashMap<&Org, compile::World> = HashMap::new();
+        for (org, name) in touched {
+            let catalogue = self.catalogue(org);
+            let world = worlds.entry(org).or_insert_with(|| catalogue.world());
+            let compiled = match catalogue.get(Kind::Api, name) {
+                Some(held) => compiled(parts, org, held, world).await?,
+                None => None,
+            };
+            let key = ResourceKey {
+                org: org.clone(),
+                name: name.clone(),
+            };
+            self.apis.set(&key, compiled.map(Arc::new), revision);
+        }
+        Ok(())
+    }
+
+    async fn credential_read(
+        &mut self,
+        parts: &Parts,
+        id: CredentialId,
+        revision: u64,
+    ) -> Result<()> {
+        let mut found = None;
+        for org in self.catalogues.keys() {
+            if let Some(credential) = parts.store.credential_get(org, id).await? {
+                found = Some(credential);
+                break;
+            }
+        }
+        self.credential_set(id, found.as_ref(), revision);
+        Ok(())
+    }
+
+    fn credential_set(&mut self, id: CredentialId, found: Option<&Credential>, revision: u64) {
+        let entry = found.map(|credential| match &credential.kind {
+            CredentialKind::Client { client_id } => Entry::Client {
+                application: credential.application,
+                client_id: client_id.clone(),
+            },
+            CredentialKind::ApiKey { .. } => Entry::ApiKey {
+                application: credential.application,
+                hash: credential.hash,
+                expires_unix_s: credential.expires_unix_s,
+            },
+        });
+        self.entries.set(&EntryKey::Credential(id), entry, revision);
+    }
+
+    /// The platform itself, as an issuer of each organisation.
+    fn issuers_set(&mut self, parts: &Parts, revision: u64) {
+        let jwks = parts.tokens.jwks();
+        let default = Org::default_org();
+        let orgs: HashSet<&Org> = self.catalogues.keys().chain([&default]).collect();
+        for org in orgs {
+            let model = IssuerModel {
+                org: org.clone(),
+                name: "resident".to_owned(),
+                issuer: parts.tokens.issuer().to_owned(),
+                audience: gateway_audience(org),
+                jwks: jwks.clone(),
+            };
+            let key = ResourceKey {
+                org: org.clone(),
+                name: model.name.clone(),
+            };
+            self.issuers.set(&key, Some(Arc::new(model)), revision);
+        }
+    }
+
+    /// Nodes forget expired revocations by themselves.
+    fn forget_expired(&mut self, now_unix_s: u64) {
+        self.entries.forget(|_, entry| {
+            matches!(entry, Entry::Revocation { expires_unix_s } if *expires_unix_s < now_unix_s)
+        });
+    }
+}
+
+fn revoked(revocation: &Revocation) -> Entry {
+    Entry::Revocation {
+        expires_unix_s: revocation.expires_unix_s,
+    }
+}
+
+fn subscribed(record: &Record) -> Result<Entry> {
+    let corrupt = || StoreError::Corrupt(format!("Subscription {}", record.name));
+    let links = &record.links;
+    Ok(Entry::Subscription {
+        application: links.application.ok_or_else(corrupt)?,
+        api: links.api.clone().ok_or_else(corrupt)?,
+        plan: links.plan.clone().ok_or_else(corrupt)?,
+    })
+}
+
+async fn compiled(
+    parts: &Parts,
+    org: &Org,
+    held: &Held,
+    world: &compile::World,
+) -> Result<Option<Compiled>> {
+    let document = &held.document;
+    let Some(api) = document.as_api() else {
+        return Ok(None);
+    };
+    let since = deprecated_since(parts, org, document).await?;
+    let reduced = match definition_text(parts.store.as_ref(), held).await {
+        Ok(definition) => compile::reduce(org, document, &definition, since, world),
+        Err(StoreError::Corrupt(what)) => Err(Diagnostics(vec![Diagnostic::error(
+            "definition-lost",
+            "/spec/definition",
+            format!("{what} cannot be read from the database"),
+        )])),
+        Err(error) => return Err(error),
+    };
+    let (model, broken) = match reduced {
+        Ok(reduced) => (reduced.model, None),
+        Err(problems) => {
+            let model = compile::broken(org, document.name(), api);
+            (model, Some(problems))
+        }
+    };
+    let gateways = api.deployments.iter();
+    Ok(Some(Compiled {
+        model: Arc::new(model),
+        gateways: gateways.map(|place| place.gateway.clone()).collect(),
+        broken,
+    }))
+}
+
+/// When an API became deprecated, in seconds since 1970; 0 when it is not.
+async fn deprecated_since(parts: &Parts, org: &Org, document: &Document) -> Result<u64> {
+    let is_deprecated = |value: &serde_json::Value| {
+        value["spec"]["lifecycle"].as_str() == Some(Lifecycle::Deprecated.as_str())
+    };
+    if document.as_api().map(|api| api.lifecycle) != Some(Lifecycle::Deprecated) {
+        return Ok(0);
+    }
+    let history = parts
+        .store
+        .history_list(org, RecordKind::Api, document.name())
+        .await?;
+    let since = history
+        .iter()
+        .rev()
+        .find(|entry| {
+            entry.after.as_ref().is_some_and(is_deprecated)
+                && !entry.before.as_ref().is_some_and(is_deprecated)
+        })
+        .map(|entry| entry.at_unix_ms / 1000);
+    Ok(since.unwrap_or_else(|| parts.clock.unix_s()))
+}

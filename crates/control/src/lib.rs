@@ -1,0 +1,183 @@
+//! The control role: the REST API over the documents, and the control plane's side of `sync`.
+//!
+//! A write runs through one pipeline, whatever endpoint it came by: read into documents, laid over those that are
+//! stored, checked as a whole (references, life cycle, `compile`, conflicts), committed as one batch, pushed to the
+//! nodes, answered when they have it. Nothing that would not compile is ever stored.
+//!
+//! Knows nothing of sockets, the database's kind, or how nodes serve; nodes meet it through [`sync::ControlPlane`] only.
+//! Start reading at [`Control`], then `change` (the pipeline) and `hub` (the nodes' side).
+
+pub mod api;
+mod bootstrap;
+mod catalogue;
+mod change;
+mod http;
+mod hub;
+mod terms;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use base::Clock;
+use credentials::{Acknowledged, NotAcknowledged, Passwords, SecretHashes, Tokens};
+use store::{Batch, Store, Write};
+
+pub use api::{openapi, router};
+pub use bootstrap::bootstrap;
+
+use crate::http::{ApiResult, Caller};
+use crate::hub::Hub;
+
+/// Who the history names when nobody asked for a change.
+pub const SYSTEM: &str = "system";
+
+/// Limits and times of the control role.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControlConfig {
+    /// The longest body of a call in bytes; default 8 MiB.
+    pub body_bytes_max: usize,
+    /// Items of one part of a list when the caller names no number; default 100.
+    pub page_default: u64,
+    /// The largest number a caller may name; default 500.
+    pub page_max: u64,
+    /// Documents of one bundle; default 10,000.
+    pub bundle_documents_max: usize,
+    /// Live API keys and clients of one application, together; default 100.
+    pub credentials_max: usize,
+    /// How long a write waits for the nodes, in milliseconds; default 10 seconds.
+    pub acknowledge_ms: u64,
+    /// How long a node counts as alive after it spoke, in milliseconds; default 15 seconds.
+    pub lease_ms: u64,
+    /// Deleted objects that are remembered for nodes that come back; beyond it they get everything; default 100,000.
+    pub deleted_max: usize,
+    /// How long an answer of the change feed may be, in changes; default 10,000.
+    pub feed_max: u64,
+}
+
+impl Default for ControlConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 8 * 1024 * 1024,
+            page_default: 100,
+            page_max: 500,
+            bundle_documents_max: 10_000,
+            credentials_max: 100,
+            acknowledge_ms: 10_000,
+            lease_ms: 15_000,
+            deleted_max: 100_000,
+            feed_max: 10_000,
+        }
+    }
+}
+
+/// What the control role works with.
+#[derive(Clone)]
+pub struct Parts {
+    /// The database.
+    pub store: Arc<dyn Store>,
+    /// The issuer of tokens.
+    pub tokens: Tokens,
+    /// Makes client secrets and API keys.
+    pub hashes: SecretHashes,
+    /// Hashes passwords.
+    pub passwords: Passwords,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// The control role. Cheap to clone; all clones are one.
+#[derive(Clone)]
+pub struct Control(Arc<Inner>);
+
+struct Inner {
+    parts: Parts,
+    config: ControlConfig,
+    hub: Arc<Hub>,
+    /// Held from the first look at what is stored to the commit: what was checked is what is written.
+    writing: tokio::sync::Mutex<()>,
+}
+
+impl std::fmt::Debug for Control {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Control")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Control {
+    /// The control role over these parts. What is stored is read at the first call.
+    #[must_use]
+    pub fn new(parts: Parts, config: ControlConfig) -> Self {
+        let hub = Arc::new(Hub::new(parts.clone(), &config));
+        Self(Arc::new(Inner {
+            parts,
+            config,
+            hub,
+            writing: tokio::sync::Mutex::default(),
+        }))
+    }
+
+    /// What nodes see of it.
+    #[must_use]
+    pub fn plane(&self) -> Arc<dyn sync::ControlPlane> {
+        Arc::clone(&self.0.hub) as _
+    }
+
+    pub(crate) fn store(&self) -> &dyn Store {
+        self.0.parts.store.as_ref()
+    }
+
+    pub(crate) fn tokens(&self) -> &Tokens {
+        &self.0.parts.tokens
+    }
+
+    pub(crate) fn hashes(&self) -> &SecretHashes {
+        &self.0.parts.hashes
+    }
+
+    pub(crate) fn passwords(&self) -> &Passwords {
+        &self.0.parts.passwords
+    }
+
+    pub(crate) fn clock(&self) -> &dyn Clock {
+        self.0.parts.clock.as_ref()
+    }
+
+    pub(crate) fn config(&self) -> &ControlConfig {
+        &self.0.config
+    }
+
+    pub(crate) fn hub(&self) -> &Hub {
+        &self.0.hub
+    }
+
+    /// One writer at a time looks at what is stored and changes it.
+    pub(crate) async fn writing(&self) -> tokio::sync::MutexGuard<'_, ()> {
+        self.0.writing.lock().await
+    }
+
+    /// Writes a batch in the caller's name and tells the nodes that there is news.
+    pub(crate) async fn commit(&self, caller: &Caller, writes: Vec<Write>) -> ApiResult<u64> {
+        let revision = self
+            .store()
+            .commit(Batch {
+                org: caller.org.clone(),
+                actor: caller.user.clone(),
+                at_unix_ms: self.clock().unix_ms(),
+                writes,
+            })
+            .await?;
+        self.hub().announce(revision);
+        Ok(revision)
+    }
+}
+
+/// Waits as long as [`ControlConfig::acknowledge_ms`] says.
+#[async_trait::async_trait]
+impl Acknowledged for Control {
+    async fn acknowledged(&self, revision: u64) -> Result<(), NotAcknowledged> {
+        let limit = Duration::from_millis(self.0.config.acknowledge_ms);
+        self.hub().acknowledged(revision, limit).await
+    }
+}

@@ -1,0 +1,12 @@
+//! The control API through its router, over a real database in a temporary folder, with nodes that are made up.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod access;
+mod applications;
+mod bundles;
+mod documents;
+mod errors;
+mod lifecycle;
+mod nodes;
+mod users;
+mod world;

@@ -1,0 +1,385 @@
+//! Access tokens of the resident issuer: for the gateways of an organisation, and for the control API.
+//!
+//! Both are RFC 9068 JWTs signed with ES256 by the same keys. What keeps them apart is the audience: a gateway takes
+//! `urn:tollway:<organisation>:gateway`, the control API takes `urn:tollway:control`, and neither takes the other's.
+
+mod keys;
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use base::{ApplicationId, Clock, Code, Org, Secret, UserId, code};
+use jose::{Claims, Expectation, JoseError, TYP_ACCESS_TOKEN};
+use serde_json::{Value, json};
+use store::{Revocation, Role, Store, StoreError, User};
+
+use crate::key_file::{KeyFile, SealError};
+use crate::random::{NoRandomness, random_text};
+use keys::KeyRing;
+
+/// The audience of the control API.
+const CONTROL_AUDIENCE: &str = "urn:tollway:control";
+/// The client of control tokens (RFC 9068 requires one): the platform's own log-in.
+const CONTROL_CLIENT: &str = "tollway";
+const JTI_BITS: usize = 128;
+
+/// How long a revocation outlives its token's `exp`, in seconds. It must be longer than the leeway of any verifier:
+/// else a revoked token would be good again between its `exp` and `exp` + leeway.
+pub const REVOCATION_MARGIN_S: u64 = 300;
+
+/// The audience of an organisation's gateways.
+#[must_use]
+pub fn gateway_audience(org: &Org) -> String {
+    format!("urn:tollway:{org}:gateway")
+}
+
+/// The revocation of a token with these claims.
+#[must_use]
+pub fn revocation(jti: &str, exp_unix_s: u64) -> Revocation {
+    Revocation {
+        jti: jti.to_owned(),
+        expires_unix_s: exp_unix_s.saturating_add(REVOCATION_MARGIN_S),
+    }
+}
+
+/// How tokens are made.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct TokensConfig {
+    /// The public URL of the identity role: `iss` of every token and the beginning of every link.
+    /// A trailing slash is dropped.
+    pub issuer: String,
+    /// Lifetime of a gateway token in seconds, unless the grant states one; default one hour.
+    pub access_lifetime_s: u64,
+    /// Lifetime of a control token in seconds; default eight hours.
+    pub control_lifetime_s: u64,
+    /// The longest list of scopes in a token, in bytes; default 4096. Servers refuse heads of more than about 8 KiB.
+    pub scope_bytes_max: usize,
+}
+
+impl TokensConfig {
+    /// The defaults for this issuer.
+    pub fn new(issuer: impl Into<String>) -> Self {
+        Self {
+            issuer: issuer.into(),
+            access_lifetime_s: 60 * 60,
+            control_lifetime_s: 8 * 60 * 60,
+            scope_bytes_max: 4096,
+        }
+    }
+}
+
+/// What a gateway token is minted for.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessGrant {
+    /// Whose gateways take it.
+    pub org: Org,
+    /// Whom it is about (`sub`): under client_credentials the application itself.
+    pub application: ApplicationId,
+    /// The client it is issued to.
+    pub client_id: String,
+    /// Its scopes.
+    pub scopes: BTreeSet<String>,
+    /// Its lifetime in seconds; `None` = the configured one.
+    pub lifetime_s: Option<u64>,
+}
+
+/// A token that was minted.
+#[derive(Clone, Debug)]
+pub struct AccessToken {
+    /// The token.
+    pub token: Secret<String>,
+    /// Seconds until it ends.
+    pub expires_in: u64,
+    /// Its id.
+    pub jti: String,
+}
+
+/// Who calls the control API. Organisation and roles are those of the stored user at the time of the call.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ControlCaller {
+    /// The user's organisation.
+    pub org: Org,
+    /// The user's name.
+    pub user: String,
+    /// The user's id.
+    pub user_id: UserId,
+    /// What the user may do.
+    pub roles: Vec<Role>,
+    /// The id of the token.
+    pub jti: String,
+    /// When the token ends, in seconds since 1970.
+    pub expires_unix_s: u64,
+}
+
+/// Why tokens cannot be minted.
+#[derive(Debug, thiserror::Error)]
+pub enum TokensError {
+    /// The issuer is no absolute URL.
+    #[error(
+        "the public URL {0:?} is not `http://…` or `https://…` with a host and without query, fragment or blanks"
+    )]
+    Issuer(String),
+    /// The store's.
+    #[error("the signing keys could not be read or stored")]
+    Store(#[source] StoreError),
+    /// A signing key does not open under this key file.
+    #[error("the signing key {kid} cannot be opened")]
+    Seal {
+        /// Which key.
+        kid: String,
+        /// Why.
+        #[source]
+        source: SealError,
+    },
+    /// A signing key is unusable.
+    #[error("the signing key failed")]
+    Key(#[source] jose::KeyError),
+    /// No id could be made.
+    #[error("no token id could be made")]
+    Random(#[source] NoRandomness),
+}
+
+/// Why a token is not accepted. The texts may be shown to its bearer.
+#[derive(Debug, thiserror::Error)]
+pub enum TokenError {
+    /// Malformed, forged, over, or meant for somebody else.
+    #[error("the token is not accepted: {0}")]
+    Refused(JoseError),
+    /// It was revoked.
+    #[error("the token was revoked")]
+    Revoked,
+    /// Its user does not exist any more.
+    #[error("the token's user does not exist any more")]
+    UserGone,
+    /// The store cannot say.
+    #[error("the token cannot be checked at the moment")]
+    Store(#[source] StoreError),
+}
+
+impl TokenError {
+    /// The code that the control API answers.
+    #[must_use]
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Refused(_) | Self::Revoked | Self::UserGone => code::UNAUTHENTICATED,
+            Self::Store(_) => code::STORE_UNAVAILABLE,
+        }
+    }
+}
+
+/// The resident issuer. Cheap to clone; all clones share the keys.
+#[derive(Clone)]
+pub struct Tokens(Arc<Inner>);
+
+struct Inner {
+    config: TokensConfig,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    key_file: KeyFile,
+    ring: ArcSwap<KeyRing>,
+}
+
+impl Tokens {
+    /// Loads the signing keys, or creates the first one.
+    ///
+    /// # Errors
+    /// [`TokensError`].
+    pub async fn open(
+        store: Arc<dyn Store>,
+        key_file: KeyFile,
+        clock: Arc<dyn Clock>,
+        mut config: TokensConfig,
+    ) -> Result<Self, TokensError> {
+        config.issuer = issuer(&config.issuer)?;
+        let ring = match KeyRing::load(store.as_ref(), &key_file).await? {
+            Some(ring) => ring,
+            None => KeyRing::create(store.as_ref(), &key_file, clock.unix_ms()).await?,
+        };
+        Ok(Self(Arc::new(Inner {
+            config,
+            store,
+            clock,
+            key_file,
+            ring: ArcSwap::from_pointee(ring),
+        })))
+    }
+
+    /// Reads the signing keys again. To be called when the change feed says that they changed.
+    ///
+    /// # Errors
+    /// [`TokensError`]; the present keys stay then.
+    pub async fn reload(&self) -> Result<(), TokensError> {
+        if let Some(ring) = KeyRing::load(self.0.store.as_ref(), &self.0.key_file).await? {
+            self.0.ring.store(Arc::new(ring));
+        }
+        Ok(())
+    }
+
+    /// The issuer: the public URL of the identity role, without a trailing slash.
+    #[must_use]
+    pub fn issuer(&self) -> &str {
+        &self.0.config.issuer
+    }
+
+    /// How tokens are made.
+    #[must_use]
+    pub fn config(&self) -> &TokensConfig {
+        &self.0.config
+    }
+
+    /// The public keys, as a JWK set (RFC 7517 §5).
+    #[must_use]
+    pub fn jwks(&self) -> Value {
+        self.0.ring.load().public.to_json()
+    }
+
+    /// Mints a token for the gateways of an organisation.
+    ///
+    /// # Errors
+    /// [`TokensError::Key`], [`TokensError::Random`].
+    ///
+    /// Source: RFC 9068 §2.
+    pub fn mint_access_token(&self, grant: &AccessGrant) -> Result<AccessToken, TokensError> {
+        let lifetime_s = grant.lifetime_s.unwrap_or(self.0.config.access_lifetime_s);
+        let mut claims = json!({
+            "aud": gateway_audience(&grant.org),
+            "sub": grant.application,
+            "client_id": grant.client_id,
+        });
+        if !grant.scopes.is_empty() {
+            let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
+            claims["scope"] = scopes.join(" ").into();
+        }
+        self.mint(claims, lifetime_s)
+    }
+
+    /// Mints a token for the control API. It names the user and carries no roles: they are read at each call.
+    ///
+    /// # Errors
+    /// [`TokensError::Key`], [`TokensError::Random`].
+    pub fn mint_control_token(&self, user: &User) -> Result<AccessToken, TokensError> {
+        let claims = json!({
+            "aud": CONTROL_AUDIENCE,
+            "sub": user.id,
+            "client_id": CONTROL_CLIENT,
+            "org": user.org,
+            "username": user.name,
+        });
+        self.mint(claims, self.0.config.control_lifetime_s)
+    }
+
+    /// The claims of a gateway token of this organisation, whether it was revoked or not.
+    ///
+    /// # Errors
+    /// [`TokenError::Refused`].
+    pub fn read_access(&self, org: &Org, token: &str) -> Result<Claims, TokenError> {
+        self.claims(token, gateway_audience(org))
+    }
+
+    /// The claims of a gateway token of this organisation that was not revoked.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn verify_access(&self, org: &Org, token: &str) -> Result<Claims, TokenError> {
+        let claims = self.read_access(org, token)?;
+        self.check_revocation(&claims).await?;
+        Ok(claims)
+    }
+
+    /// Who calls the control API with this token.
+    ///
+    /// # Errors
+    /// [`TokenError`].
+    pub async fn verify_control(&self, token: &str) -> Result<ControlCaller, TokenError> {
+        let claims = self.claims(token, CONTROL_AUDIENCE.to_owned())?;
+        self.check_revocation(&claims).await?;
+        let text = |claim: &str| claims.other.get(claim).and_then(Value::as_str);
+        let (Some(org), Some(name)) = (text("org"), text("username")) else {
+            return Err(TokenError::UserGone);
+        };
+        let user = self
+            .0
+            .store
+            .user_get(&Org::new(org), name)
+            .await
+            .map_err(TokenError::Store)?
+            // By id too: a new user of the same name is somebody else.
+            .filter(|user| user.id.to_string() == claims.sub)
+            .ok_or(TokenError::UserGone)?;
+        Ok(ControlCaller {
+            org: user.org,
+            user: user.name,
+            user_id: user.id,
+            roles: user.roles,
+            jti: claims.jti.unwrap_or_default(),
+            expires_unix_s: claims.exp,
+        })
+    }
+
+    fn mint(&self, mut claims: Value, lifetime_s: u64) -> Result<AccessToken, TokensError> {
+        let now = self.0.clock.unix_s();
+        let jti = random_text("", JTI_BITS).map_err(TokensError::Random)?;
+        claims["iss"] = self.issuer().into();
+        claims["iat"] = now.into();
+        claims["exp"] = now.saturating_add(lifetime_s).into();
+        claims["jti"] = jti.as_str().into();
+        let token = self
+            .0
+            .ring
+            .load()
+            .signing
+            .sign(TYP_ACCESS_TOKEN, &claims)
+            .map_err(TokensError::Key)?;
+        Ok(AccessToken {
+            token: Secret::new(token),
+            expires_in: lifetime_s,
+            jti,
+        })
+    }
+
+    fn claims(&self, token: &str, audience: String) -> Result<Claims, TokenError> {
+        let expectation = Expectation::access_token(self.issuer(), vec![audience]);
+        let ring = self.0.ring.load();
+        jose::verify(token, &ring.public, &expectation, self.0.clock.unix_s())
+            .map(|verified| verified.claims)
+            .map_err(TokenError::Refused)
+    }
+
+    async fn check_revocation(&self, claims: &Claims) -> Result<(), TokenError> {
+        // `verify` has required a jti; without one nothing could be revoked, so nothing is accepted.
+        let jti = claims.jti.as_deref().ok_or(TokenError::Revoked)?;
+        match self.0.store.revocation_get(jti).await {
+            Ok(None) => Ok(()),
+            Ok(Some(_)) => Err(TokenError::Revoked),
+            Err(error) => Err(TokenError::Store(error)),
+        }
+    }
+}
+
+/// Without the keys.
+impl fmt::Debug for Tokens {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokens")
+            .field("config", &self.0.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn issuer(url: &str) -> Result<String, TokensError> {
+    let rest = url
+        .strip_prefix("https://")
+        .or_else(|| url.strip_prefix("http://"));
+    let sound = rest.is_some_and(|rest| {
+        let host = rest.split('/').next().unwrap_or_default();
+        !host.is_empty()
+            && !host.contains('@')
+            && !rest.contains(|c: char| matches!(c, '?' | '#' | '"' | '<' | '>' | '\\') || c <= ' ')
+            && !rest.contains(char::is_whitespace)
+    });
+    if !sound {
+        return Err(TokensError::Issuer(url.to_owned()));
+    }
+    Ok(url.trim_end_matches('/').to_owned())
+}

@@ -1,0 +1,166 @@
+//! A store that keeps what this crate writes, in memory, and can be told to fail.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use async_trait::async_trait;
+use base::{ApplicationId, CredentialId, Digest, Org};
+use store::{
+    Batch, Changes, Credential, CredentialKind, CredentialStore, Expect, Filter, HistoryEntry,
+    Page, Record, RecordKind, ResourceStore, Result, Revocation, SigningKeyRecord, Store,
+    StoreError, User, Write,
+};
+
+#[derive(Default)]
+pub(crate) struct Memory {
+    rows: Mutex<Rows>,
+    pub(crate) failing: AtomicBool,
+}
+
+#[derive(Default)]
+pub(crate) struct Rows {
+    pub(crate) users: Vec<User>,
+    pub(crate) credentials: Vec<Credential>,
+    pub(crate) revocations: Vec<Revocation>,
+    /// Oldest first.
+    pub(crate) signing_keys: Vec<SigningKeyRecord>,
+    pub(crate) revision: u64,
+}
+
+impl Memory {
+    pub(crate) fn rows(&self) -> MutexGuard<'_, Rows> {
+        self.rows.lock().unwrap()
+    }
+
+    fn answering(&self) -> Result<MutexGuard<'_, Rows>> {
+        if self.failing.load(Ordering::SeqCst) {
+            return Err(StoreError::Database("told to fail".into()));
+        }
+        Ok(self.rows())
+    }
+}
+
+#[async_trait]
+impl Store for Memory {
+    async fn commit(&self, batch: Batch) -> Result<u64> {
+        let mut rows = self.answering()?;
+        for write in batch.writes {
+            match write {
+                Write::UserPut(user, expect) => {
+                    let there = rows.users.iter().position(|old| old.name == user.name);
+                    match (there, expect) {
+                        (Some(_), Expect::Absent) => return Err(StoreError::Exists(user.name)),
+                        (Some(index), _) => rows.users[index] = user,
+                        (None, _) => rows.users.push(user),
+                    }
+                }
+                Write::UserDelete(name) => rows.users.retain(|user| user.name != name),
+                Write::CredentialPut(credential) => rows.credentials.push(credential),
+                Write::RevocationPut(revocation) => rows.revocations.push(revocation),
+                Write::SigningKeyPut(key) => rows.signing_keys.push(key),
+                other => panic!("this crate does not write {other:?}"),
+            }
+        }
+        rows.revision += 1;
+        Ok(rows.revision)
+    }
+
+    async fn revision(&self) -> Result<u64> {
+        Ok(self.answering()?.revision)
+    }
+
+    async fn changes_since(&self, _since: u64, _limit: u64) -> Result<Changes> {
+        unreachable!("this crate does not read the feed")
+    }
+}
+
+#[async_trait]
+impl ResourceStore for Memory {
+    async fn record_get(&self, _: &Org, _: RecordKind, _: &str) -> Result<Option<Record>> {
+        unreachable!("this crate knows nothing of documents")
+    }
+
+    async fn record_list(
+        &self,
+        _: &Org,
+        _: RecordKind,
+        _: &Filter,
+        _: &Page,
+    ) -> Result<Vec<Record>> {
+        unreachable!("this crate knows nothing of documents")
+    }
+
+    async fn history_list(&self, _: &Org, _: RecordKind, _: &str) -> Result<Vec<HistoryEntry>> {
+        unreachable!("this crate knows nothing of documents")
+    }
+
+    async fn org_list(&self) -> Result<Vec<Org>> {
+        unreachable!("this crate knows nothing of documents")
+    }
+
+    async fn blob_get(&self, _: &Digest) -> Result<Option<Arc<[u8]>>> {
+        unreachable!("this crate knows nothing of documents")
+    }
+}
+
+#[async_trait]
+impl CredentialStore for Memory {
+    async fn user_get(&self, org: &Org, name: &str) -> Result<Option<User>> {
+        let rows = self.answering()?;
+        let found = rows
+            .users
+            .iter()
+            .find(|user| user.org == *org && user.name == name);
+        Ok(found.cloned())
+    }
+
+    async fn user_list(&self, org: &Org) -> Result<Vec<User>> {
+        let rows = self.answering()?;
+        Ok(rows
+            .users
+            .iter()
+            .filter(|user| user.org == *org)
+            .cloned()
+            .collect())
+    }
+
+    async fn client_get(&self, wanted: &str) -> Result<Option<Credential>> {
+        let rows = self.answering()?;
+        let found = rows.credentials.iter().find(|credential| {
+            matches!(&credential.kind, CredentialKind::Client { client_id } if client_id == wanted)
+        });
+        Ok(found.cloned())
+    }
+
+    async fn credential_get(&self, _: &Org, id: CredentialId) -> Result<Option<Credential>> {
+        let rows = self.answering()?;
+        Ok(rows
+            .credentials
+            .iter()
+            .find(|credential| credential.id == id)
+            .cloned())
+    }
+
+    async fn credential_list(&self, _: Option<ApplicationId>) -> Result<Vec<Credential>> {
+        Ok(self.answering()?.credentials.clone())
+    }
+
+    async fn revocation_get(&self, jti: &str) -> Result<Option<Revocation>> {
+        let rows = self.answering()?;
+        Ok(rows.revocations.iter().find(|row| row.jti == jti).cloned())
+    }
+
+    async fn revocation_list(&self, _: u64) -> Result<Vec<Revocation>> {
+        Ok(self.answering()?.revocations.clone())
+    }
+
+    async fn signing_key_list(&self) -> Result<Vec<SigningKeyRecord>> {
+        Ok(self
+            .answering()?
+            .signing_keys
+            .iter()
+            .rev()
+            .cloned()
+            .collect())
+    }
+}

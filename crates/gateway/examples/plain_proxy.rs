@@ -1,0 +1,123 @@
+//! A gateway with one open API that passes everything to one backend: for measuring what a plain call costs.
+//!
+//! `plain_proxy LISTEN BACKEND [WORKERS]`, for example `plain_proxy 127.0.0.1:8280 127.0.0.1:9000 1`. Serves `/bench/*`
+//! by a template with one parameter. Ends with SIGTERM or Ctrl-C after a drain.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use base::{ApplicationId, Digest, Org, SystemClock};
+use gateway::Config;
+use http::Method;
+use policy::{Access, ApiKeyView, Chain, ClientView, Directory, Issuer, Runtime, SubscriptionView};
+use snapshot::{
+    Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
+};
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+/// Nobody is known: the API is open.
+struct NoDirectory;
+
+impl Directory for NoDirectory {
+    fn version(&self) -> u64 {
+        0
+    }
+    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
+        None
+    }
+    fn client(&self, _: &str) -> Option<ClientView> {
+        None
+    }
+    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
+        None
+    }
+    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
+        None
+    }
+    fn is_revoked(&self, _: &str) -> bool {
+        false
+    }
+}
+
+fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>> {
+    let org = Org::default_org();
+    let key = BackendKey {
+        org: org.clone(),
+        name: "bench".into(),
+    };
+    let mut router = Router::default();
+    for template in ["/", "/{file}"] {
+        let operation = Operation {
+            api: "bench-1.0.0".into(),
+            label: format!("GET {template}").into(),
+            chain: Chain::new(Vec::new(), Access::Open),
+            backend: key.clone(),
+        };
+        router.insert(template, Method::GET, Arc::new(operation))?;
+    }
+    let api = Api {
+        org,
+        name: "bench-1.0.0".to_owned(),
+        api: "bench".to_owned(),
+        version: "1.0.0".to_owned(),
+        vhosts: Vec::new(),
+        mounts: vec!["/bench".to_owned()],
+        gate: Gate::Serve,
+        router,
+        preflight: Chain::new(Vec::new(), Access::Open),
+        digest: Digest::of(b"bench"),
+    };
+    let backend = Backend {
+        key: key.clone(),
+        endpoints: vec![Endpoint {
+            scheme: Scheme::Http,
+            host: backend.ip().to_string(),
+            port: backend.port(),
+            authority: backend.to_string().parse()?,
+            path: String::new(),
+        }],
+        protocol: Protocol::Auto,
+        timeout_ms: 10_000,
+        ca_pem: None,
+        sni: None,
+        digest: Digest::of(b"backend"),
+    };
+    Ok(Snapshot::new(1, [Arc::new(api)], [(key, Arc::new(backend))]).0)
+}
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let [listen, backend, rest @ ..] = arguments.as_slice() else {
+        return Err("plain_proxy LISTEN BACKEND [WORKERS]".into());
+    };
+    let config = Config {
+        http: Some(listen.parse()?),
+        https: None,
+        workers: rest.first().map_or(Ok(1), |text| text.parse())?,
+        ..Config::default()
+    };
+    let runtime = Runtime {
+        directory: Arc::new(NoDirectory),
+        quotas: Arc::new(limits::Quotas::new(1000, 32)),
+        clock: Arc::new(SystemClock::new()),
+    };
+    let snapshots = Arc::new(ArcSwap::from_pointee(Some(snapshot(backend.parse()?)?)));
+    let gateway = gateway::start(config, Arc::new(runtime), snapshots)?;
+    let waiting = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    waiting.block_on(async {
+        let mut terminate =
+            tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+        tokio::select! {
+            _ = terminate.recv() => {}
+            done = tokio::signal::ctrl_c() => done?,
+        }
+        gateway.drain(Duration::from_secs(5)).await;
+        Ok(())
+    })
+}

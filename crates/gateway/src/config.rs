@@ -1,0 +1,161 @@
+//! What can be configured of a gateway process. Every limit of the data plane stands here.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+
+pub use policies::normalize_path::PathRules;
+
+/// The gateway's configuration. Durations are in milliseconds, sizes in bytes.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Where clear-text HTTP is served; `None` = not at all. Port 0 takes a free one.
+    pub http: Option<SocketAddr>,
+    /// Where HTTPS is served; `None` = not at all. Port 0 takes a free one.
+    pub https: Option<SocketAddr>,
+    /// Certificate and key of the HTTPS listener.
+    pub tls: TlsFiles,
+    /// Threads that serve, each with connections of its own; 0 = one for each core of the machine.
+    pub workers: usize,
+    /// What clients may do.
+    pub limits: Limits,
+    /// How backends are reached.
+    pub upstream: UpstreamConfig,
+    /// Label sets of the request counters that are kept apart; what comes later is counted under `overflow`.
+    pub series_max: usize,
+    /// The access log; `None` = off.
+    pub access_log: Option<AccessLogConfig>,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            http: Some((Ipv4Addr::UNSPECIFIED, 8280).into()),
+            https: Some((Ipv4Addr::UNSPECIFIED, 8243).into()),
+            tls: TlsFiles::SelfSigned {
+                dir: PathBuf::from("."),
+            },
+            workers: 0,
+            limits: Limits::default(),
+            upstream: UpstreamConfig::default(),
+            series_max: 10_000,
+            access_log: None,
+        }
+    }
+}
+
+/// Where the HTTPS listener's certificate comes from.
+#[derive(Clone, Debug)]
+pub enum TlsFiles {
+    /// `gateway-cert.pem` and `gateway-key.pem` (mode 0600) in this folder; made at the first start.
+    SelfSigned {
+        /// The data folder.
+        dir: PathBuf,
+    },
+    /// A chain and a key from elsewhere, in PEM.
+    Files {
+        /// The certificate, followed by its intermediates.
+        cert: PathBuf,
+        /// The private key.
+        key: PathBuf,
+    },
+}
+
+/// Limits of the client's side.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// Connections held at a time, all listeners together. What comes above is answered 503 and closed.
+    pub connections_max: usize,
+    /// Header fields of a request; also of the trailers of its body.
+    pub headers_max: usize,
+    /// Size of a request's head; also of the trailers of its body.
+    pub head_bytes_max: usize,
+    /// Size of a request's target: path and query.
+    pub target_bytes_max: usize,
+    /// Size of all chunk extensions of one body (HTTP/1.1).
+    pub chunk_extension_bytes_max: usize,
+    /// Size of a request's body.
+    pub body_bytes_max: u64,
+    /// What a path may be.
+    pub path: PathRules,
+    /// From the first byte of a head (or of a TLS handshake) to its end.
+    pub head_timeout_ms: u64,
+    /// How long a connection may be open without a request.
+    pub idle_timeout_ms: u64,
+    /// Streams at a time on one HTTP/2 connection.
+    pub h2_streams_max: u32,
+    /// Streams that a client may reset before they are served, on one HTTP/2 connection, before it is closed.
+    pub h2_resets_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            connections_max: 50_000,
+            headers_max: 100,
+            head_bytes_max: 32 * 1024,
+            target_bytes_max: 8 * 1024,
+            chunk_extension_bytes_max: 4 * 1024,
+            body_bytes_max: 1 << 30,
+            path: PathRules::default(),
+            head_timeout_ms: 10_000,
+            idle_timeout_ms: 75_000,
+            h2_streams_max: 200,
+            h2_resets_max: 50,
+        }
+    }
+}
+
+/// The way to the backends.
+#[derive(Clone, Debug)]
+pub struct UpstreamConfig {
+    /// Until a connection (with TLS, where there is TLS) must stand.
+    pub connect_timeout_ms: u64,
+    /// How long an unused HTTP/1.1 connection is kept. Shorter than what common servers keep (5 s), so that the
+    /// gateway closes first.
+    pub idle_timeout_ms: u64,
+    /// Unused HTTP/1.1 connections kept for each endpoint and worker.
+    pub idle_max: usize,
+    /// Streams at a time on one HTTP/2 connection to a backend; more open another connection.
+    pub h2_streams_max: usize,
+    /// How long a looked-up address is believed.
+    pub dns_ttl_ms: u64,
+    /// Header fields of an answer.
+    pub headers_max: usize,
+    /// Size of an answer's head.
+    pub head_bytes_max: usize,
+}
+
+impl Default for UpstreamConfig {
+    fn default() -> Self {
+        Self {
+            connect_timeout_ms: 5_000,
+            idle_timeout_ms: 4_000,
+            idle_max: 256,
+            h2_streams_max: 100,
+            dns_ttl_ms: 5_000,
+            headers_max: 100,
+            head_bytes_max: 64 * 1024,
+        }
+    }
+}
+
+/// The access log: one JSON object a line.
+#[derive(Clone, Debug)]
+pub struct AccessLogConfig {
+    /// The file that is appended to; `None` = standard output.
+    pub file: Option<PathBuf>,
+    /// The share of calls that is logged, from 0 to 1. Calls that end in 5xx are logged always.
+    pub sample: f64,
+    /// Lines that may wait for the disk; what comes above is dropped and counted.
+    pub queue_max: usize,
+}
+
+impl Default for AccessLogConfig {
+    fn default() -> Self {
+        Self {
+            file: None,
+            sample: 1.0,
+            queue_max: 8_192,
+        }
+    }
+}

@@ -1,0 +1,356 @@
+//! The node's tables of what changes by the second, fed by [`crate::feed`], read by policies.
+//!
+//! One writer, many readers. Reads take no lock (papaya); a change is in force before [`Directory::version`] grows.
+
+use std::collections::HashMap as StdMap;
+use std::hash::Hash;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arc_swap::ArcSwapOption;
+use aws_lc_rs::hmac;
+use base::{ApplicationId, CredentialId, Digest, Org, SubscriptionId};
+use papaya::HashMap;
+use policy::{ApiKeyView, ClientView, Directory, Issuer, Plan, SubscriptionView, Window};
+use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
+
+type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+/// Keys that callers choose are hashed with a seed they do not know.
+type StrangersMap<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
+
+/// The tables of one node.
+#[derive(Default)]
+pub struct NodeDirectory {
+    version: AtomicU64,
+    hashing: ArcSwapOption<hmac::Key>,
+    issuers: Map<Org, Arc<StdMap<String, Arc<Issuer>>>>,
+    plans: Map<Org, Arc<StdMap<String, Arc<Plan>>>>,
+    applications: Map<ApplicationId, Org>,
+    clients: StrangersMap<String, (ApplicationId, CredentialId)>,
+    api_keys: StrangersMap<Digest, ApiKeyRow>,
+    credentials: Map<CredentialId, CredentialPlace>,
+    subscriptions: Map<ApplicationId, Arc<StdMap<String, SubscriptionRow>>>,
+    subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
+    revocations: StrangersMap<String, u64>,
+}
+
+#[derive(Clone, Copy)]
+struct ApiKeyRow {
+    application: ApplicationId,
+    credential: CredentialId,
+    expires_unix_s: Option<u64>,
+}
+
+/// Where a credential's row is, so that it can be removed by id.
+enum CredentialPlace {
+    Client(String),
+    ApiKey(Digest),
+}
+
+#[derive(Clone)]
+struct SubscriptionRow {
+    id: SubscriptionId,
+    plan: String,
+}
+
+/// How many rows each table has, for metrics.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct DirectorySizes {
+    /// Applications.
+    pub applications: usize,
+    /// Subscriptions.
+    pub subscriptions: usize,
+    /// OAuth clients.
+    pub clients: usize,
+    /// API keys.
+    pub api_keys: usize,
+    /// Revoked tokens that have not expired.
+    pub revocations: usize,
+}
+
+impl NodeDirectory {
+    /// Empty tables: every caller is unknown.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Puts an update in force. Issuers whose keys cannot be read are refused whole and reported: their tokens fail.
+    pub fn apply(&self, update: &Update) -> Vec<(String, jose::KeyError)> {
+        if update.reset {
+            self.clear();
+        }
+        let mut faults = Vec::new();
+        for change in &update.issuers {
+            faults.extend(self.issuer_put(change));
+        }
+        for change in &update.plans {
+            let plan = change.model.as_deref().map(|model| Arc::new(plan(model)));
+            put_named(&self.plans, &change.key.org, &change.key.name, plan);
+        }
+        for (key, entry) in &update.entries {
+            self.entry_put(key, entry.as_ref());
+        }
+        self.version.fetch_add(1, Ordering::Release);
+        faults
+    }
+
+    /// Forgets revocations of tokens that have expired by themselves.
+    pub fn sweep(&self, now_unix_s: u64) {
+        self.revocations
+            .pin()
+            .retain(|_, expires| *expires > now_unix_s);
+    }
+
+    /// The sizes of the tables.
+    #[must_use]
+    pub fn sizes(&self) -> DirectorySizes {
+        DirectorySizes {
+            applications: self.applications.len(),
+            subscriptions: self.subscription_places.len(),
+            clients: self.clients.len(),
+            api_keys: self.api_keys.len(),
+            revocations: self.revocations.len(),
+        }
+    }
+
+    fn clear(&self) {
+        self.issuers.pin().clear();
+        self.plans.pin().clear();
+        self.applications.pin().clear();
+        self.clients.pin().clear();
+        self.api_keys.pin().clear();
+        self.credentials.pin().clear();
+        self.subscriptions.pin().clear();
+        self.subscription_places.pin().clear();
+        self.revocations.pin().clear();
+    }
+
+    fn issuer_put(&self, change: &Change<Arc<IssuerModel>>) -> Option<(String, jose::KeyError)> {
+        let (issuer, fault) = match change.model.as_deref().map(issuer) {
+            None => (None, None),
+            Some(Ok(issuer)) => (Some(Arc::new(issuer)), None),
+            Some(Err(error)) => (None, Some((change.key.name.clone(), error))),
+        };
+        put_named(&self.issuers, &change.key.org, &change.key.name, issuer);
+        fault
+    }
+
+    fn entry_put(&self, key: &EntryKey, entry: Option<&Entry>) {
+        match (key, entry) {
+            (EntryKey::Application(id), Some(Entry::Application { org, .. })) => {
+                self.applications.pin().insert(*id, org.clone());
+            }
+            (EntryKey::Application(id), _) => {
+                self.applications.pin().remove(id);
+            }
+            (EntryKey::Subscription(id), entry) => {
+                self.subscription_remove(*id);
+                if let Some(Entry::Subscription {
+                    application,
+                    api,
+                    plan,
+                }) = entry
+                {
+                    self.subscription_put(*id, *application, api, plan);
+                }
+            }
+            (EntryKey::Credential(id), entry) => {
+                self.credential_remove(id);
+                self.credential_put(*id, entry);
+            }
+            (EntryKey::Revocation(jti), Some(Entry::Revocation { expires_unix_s })) => {
+                self.revocations.pin().insert(jti.clone(), *expires_unix_s);
+            }
+            (EntryKey::Revocation(jti), _) => {
+                self.revocations.pin().remove(jti);
+            }
+            (EntryKey::ApiKeyHashing, Some(Entry::ApiKeyHashing { key })) => {
+                self.hashing
+                    .store(Some(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key))));
+            }
+            (EntryKey::ApiKeyHashing, _) => self.hashing.store(None),
+        }
+    }
+
+    fn credential_put(&self, id: CredentialId, entry: Option<&Entry>) {
+        let place = match entry {
+            Some(Entry::Client {
+                application,
+                client_id,
+            }) => {
+                self.clients
+                    .pin()
+                    .insert(client_id.clone(), (*application, id));
+                CredentialPlace::Client(client_id.clone())
+            }
+            Some(Entry::ApiKey {
+                application,
+                hash,
+                expires_unix_s,
+            }) => {
+                let row = ApiKeyRow {
+                    application: *application,
+                    credential: id,
+                    expires_unix_s: *expires_unix_s,
+                };
+                self.api_keys.pin().insert(*hash, row);
+                CredentialPlace::ApiKey(*hash)
+            }
+            _ => return,
+        };
+        self.credentials.pin().insert(id, place);
+    }
+
+    fn credential_remove(&self, id: &CredentialId) {
+        match self.credentials.pin().remove(id) {
+            Some(CredentialPlace::Client(client_id)) => {
+                self.clients.pin().remove(client_id);
+            }
+            Some(CredentialPlace::ApiKey(hash)) => {
+                self.api_keys.pin().remove(hash);
+            }
+            None => {}
+        }
+    }
+
+    fn subscription_put(
+        &self,
+        id: SubscriptionId,
+        application: ApplicationId,
+        api: &str,
+        plan: &str,
+    ) {
+        let subscriptions = self.subscriptions.pin();
+        let mut rows = subscriptions
+            .get(&application)
+            .map(|rows| StdMap::clone(rows))
+            .unwrap_or_default();
+        rows.insert(
+            api.to_owned(),
+            SubscriptionRow {
+                id,
+                plan: plan.to_owned(),
+            },
+        );
+        subscriptions.insert(application, Arc::new(rows));
+        self.subscription_places
+            .pin()
+            .insert(id, (application, api.to_owned()));
+    }
+
+    fn subscription_remove(&self, id: SubscriptionId) {
+        let places = self.subscription_places.pin();
+        let Some((application, api)) = places.remove(&id) else {
+            return;
+        };
+        let subscriptions = self.subscriptions.pin();
+        let Some(rows) = subscriptions.get(application) else {
+            return;
+        };
+        let mut rows = StdMap::clone(rows);
+        rows.remove(api);
+        if rows.is_empty() {
+            subscriptions.remove(application);
+        } else {
+            subscriptions.insert(*application, Arc::new(rows));
+        }
+    }
+
+    fn org_of(&self, application: ApplicationId) -> Option<Org> {
+        self.applications.pin().get(&application).cloned()
+    }
+}
+
+impl Directory for NodeDirectory {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
+    fn issuer(&self, org: &Org, name: &str) -> Option<Arc<Issuer>> {
+        self.issuers.pin().get(org)?.get(name).cloned()
+    }
+
+    fn client(&self, client_id: &str) -> Option<ClientView> {
+        let (application, credential) = *self.clients.pin().get(client_id)?;
+        Some(ClientView {
+            org: self.org_of(application)?,
+            application,
+            credential,
+        })
+    }
+
+    fn api_key(&self, presented: &str) -> Option<ApiKeyView> {
+        let key = self.hashing.load_full()?;
+        let tag = hmac::sign(&key, presented.as_bytes());
+        let hash = Digest::from_bytes(tag.as_ref().try_into().ok()?);
+        let row = *self.api_keys.pin().get(&hash)?;
+        Some(ApiKeyView {
+            org: self.org_of(row.application)?,
+            application: row.application,
+            credential: row.credential,
+            expires_unix_s: row.expires_unix_s,
+        })
+    }
+
+    fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {
+        let subscriptions = self.subscriptions.pin();
+        let row = subscriptions.get(&application)?.get(api)?;
+        let org = self.org_of(application)?;
+        let plan = self
+            .plans
+            .pin()
+            .get(&org)
+            .and_then(|plans| plans.get(&row.plan).cloned());
+        Some(SubscriptionView { id: row.id, plan })
+    }
+
+    fn is_revoked(&self, jti: &str) -> bool {
+        self.revocations.pin().contains_key(jti)
+    }
+}
+
+/// Puts or removes `value` under `name` in the organisation's table, which readers see change at once.
+fn put_named<T>(
+    table: &Map<Org, Arc<StdMap<String, Arc<T>>>>,
+    org: &Org,
+    name: &str,
+    value: Option<Arc<T>>,
+) where
+    Org: Hash,
+{
+    let table = table.pin();
+    let mut rows = table
+        .get(org)
+        .map(|rows| StdMap::clone(rows))
+        .unwrap_or_default();
+    match value {
+        Some(value) => rows.insert(name.to_owned(), value),
+        None => rows.remove(name),
+    };
+    table.insert(org.clone(), Arc::new(rows));
+}
+
+fn issuer(model: &IssuerModel) -> Result<Issuer, jose::KeyError> {
+    Ok(Issuer {
+        name: model.name.clone(),
+        issuer: model.issuer.clone(),
+        audience: model.audience.clone(),
+        keys: jose::KeySet::from_json(&model.jwks.to_string(), &jose::KeySetRules::default())?,
+    })
+}
+
+fn plan(model: &PlanModel) -> Plan {
+    let window = |quota: Quota| Window {
+        requests: quota.requests,
+        window_ms: quota.window_ms,
+    };
+    Plan {
+        name: model.name.clone(),
+        quota: model.quota.map(window),
+        burst: model.burst.map(window),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,250 @@
+use super::*;
+use sync::ResourceKey;
+
+fn update(reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -> Update {
+    Update {
+        revision: 1,
+        reset,
+        apis: vec![],
+        backends: vec![],
+        plans: vec![],
+        issuers: vec![],
+        entries,
+    }
+}
+
+fn plan_change(name: &str, requests: Option<u64>) -> Change<Arc<PlanModel>> {
+    let org = Org::default_org();
+    let model = requests.map(|requests| {
+        let quota = Some(Quota {
+            requests,
+            window_ms: 1000,
+        });
+        Arc::new(PlanModel {
+            org: org.clone(),
+            name: name.into(),
+            quota,
+            burst: None,
+        })
+    });
+    Change {
+        key: ResourceKey {
+            org,
+            name: name.into(),
+        },
+        model,
+    }
+}
+
+struct Fixture {
+    directory: NodeDirectory,
+    application: ApplicationId,
+    credential: CredentialId,
+    key: CredentialId,
+    subscription: SubscriptionId,
+}
+
+/// One application with a client, an API key and a subscription to `orders` under Gold.
+fn fixture() -> Fixture {
+    let directory = NodeDirectory::new();
+    let (application, credential, key) = (
+        ApplicationId::generate(),
+        CredentialId::generate(),
+        CredentialId::generate(),
+    );
+    let subscription = SubscriptionId::generate();
+    let hashing = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+    let hash = Digest::from_bytes(
+        hmac::sign(&hashing, b"secret key")
+            .as_ref()
+            .try_into()
+            .unwrap(),
+    );
+    let mut first = update(
+        true,
+        vec![
+            (
+                EntryKey::ApiKeyHashing,
+                Some(Entry::ApiKeyHashing { key: vec![7; 32] }),
+            ),
+            (
+                EntryKey::Application(application),
+                Some(Entry::Application {
+                    org: Org::default_org(),
+                    name: "shop".into(),
+                }),
+            ),
+            (
+                EntryKey::Credential(credential),
+                Some(Entry::Client {
+                    application,
+                    client_id: "c1".into(),
+                }),
+            ),
+            (
+                EntryKey::Credential(key),
+                Some(Entry::ApiKey {
+                    application,
+                    hash,
+                    expires_unix_s: Some(99),
+                }),
+            ),
+            (
+                EntryKey::Subscription(subscription),
+                Some(Entry::Subscription {
+                    application,
+                    api: "orders".into(),
+                    plan: "Gold".into(),
+                }),
+            ),
+        ],
+    );
+    first.plans.push(plan_change("Gold", Some(5)));
+    assert!(directory.apply(&first).is_empty());
+    Fixture {
+        directory,
+        application,
+        credential,
+        key,
+        subscription,
+    }
+}
+
+#[test]
+fn finds_what_was_put() {
+    let f = fixture();
+    let client = f.directory.client("c1").unwrap();
+    assert_eq!(
+        (client.application, client.credential),
+        (f.application, f.credential)
+    );
+    let key = f.directory.api_key("secret key").unwrap();
+    assert_eq!((key.credential, key.expires_unix_s), (f.key, Some(99)));
+    assert_eq!(f.directory.api_key("another key"), None);
+    let subscription = f.directory.subscription(f.application, "orders").unwrap();
+    assert_eq!(subscription.id, f.subscription);
+    assert_eq!(subscription.plan.unwrap().quota.unwrap().requests, 5);
+    assert!(f.directory.subscription(f.application, "pets").is_none());
+}
+
+/// req: S9
+#[test]
+fn what_is_removed_is_gone_and_the_version_grows() {
+    let f = fixture();
+    let version = f.directory.version();
+    f.directory.apply(&update(
+        false,
+        vec![
+            (EntryKey::Credential(f.credential), None),
+            (EntryKey::Credential(f.key), None),
+            (EntryKey::Subscription(f.subscription), None),
+        ],
+    ));
+    assert_eq!(f.directory.client("c1"), None);
+    assert_eq!(f.directory.api_key("secret key"), None);
+    assert!(f.directory.subscription(f.application, "orders").is_none());
+    assert!(f.directory.version() > version);
+}
+
+/// req: S9
+#[test]
+fn credentials_without_their_application_are_void() {
+    let f = fixture();
+    f.directory.apply(&update(
+        false,
+        vec![(EntryKey::Application(f.application), None)],
+    ));
+    assert_eq!(f.directory.client("c1"), None);
+    assert_eq!(f.directory.api_key("secret key"), None);
+    assert!(f.directory.subscription(f.application, "orders").is_none());
+}
+
+#[test]
+fn a_subscription_can_move_to_another_plan() {
+    let f = fixture();
+    let moved = Entry::Subscription {
+        application: f.application,
+        api: "orders".into(),
+        plan: "Silver".into(),
+    };
+    let mut change = update(
+        false,
+        vec![(EntryKey::Subscription(f.subscription), Some(moved))],
+    );
+    f.directory.apply(&change);
+    assert!(
+        f.directory
+            .subscription(f.application, "orders")
+            .unwrap()
+            .plan
+            .is_none()
+    );
+    change.entries.clear();
+    change.plans.push(plan_change("Silver", Some(2)));
+    f.directory.apply(&change);
+    assert_eq!(
+        f.directory
+            .subscription(f.application, "orders")
+            .unwrap()
+            .plan
+            .unwrap()
+            .name,
+        "Silver"
+    );
+    change.plans = vec![plan_change("Silver", None)];
+    f.directory.apply(&change);
+    assert!(
+        f.directory
+            .subscription(f.application, "orders")
+            .unwrap()
+            .plan
+            .is_none()
+    );
+}
+
+#[test]
+fn revocations_stay_until_the_token_has_expired() {
+    let f = fixture();
+    let revoke = |jti: &str, expires_unix_s| {
+        (
+            EntryKey::Revocation(jti.to_owned()),
+            Some(Entry::Revocation { expires_unix_s }),
+        )
+    };
+    f.directory
+        .apply(&update(false, vec![revoke("a", 100), revoke("b", 200)]));
+    f.directory.sweep(150);
+    assert!(!f.directory.is_revoked("a"));
+    assert!(f.directory.is_revoked("b"));
+}
+
+#[test]
+fn a_reset_forgets_everything_else() {
+    let f = fixture();
+    f.directory.apply(&update(true, vec![]));
+    assert_eq!(f.directory.sizes(), DirectorySizes::default());
+    assert_eq!(f.directory.client("c1"), None);
+}
+
+#[test]
+fn an_issuer_with_bad_keys_is_refused_and_reported() {
+    let directory = NodeDirectory::new();
+    let org = Org::default_org();
+    let mut change = update(false, vec![]);
+    let model = IssuerModel {
+        org: org.clone(),
+        name: "resident".into(),
+        issuer: "https://issuer".into(),
+        audience: "a".into(),
+        jwks: serde_json::json!({"keys": "no"}),
+    };
+    change.issuers.push(Change {
+        key: ResourceKey {
+            org: org.clone(),
+            name: "resident".into(),
+        },
+        model: Some(Arc::new(model)),
+    });
+    assert_eq!(directory.apply(&change).len(), 1);
+    assert!(directory.issuer(&org, "resident").is_none());
+}

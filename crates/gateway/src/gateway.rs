@@ -1,0 +1,190 @@
+//! Starting and stopping the data plane.
+
+use std::net::SocketAddr;
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::access_log::AccessLog;
+use crate::config::Config;
+use crate::listener::{self, Listener};
+use crate::metrics::{Metrics, Numbers};
+use crate::server_tls::{self, CertificateError};
+use crate::worker::{self, Shared, Snapshots, Stage};
+
+/// The data plane cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("gateway address {address}: {source}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The HTTPS listener has no usable certificate.
+    #[error("gateway certificate: {0}")]
+    Certificate(#[from] CertificateError),
+    /// The access log cannot be opened.
+    #[error("access log {file}: {source}")]
+    AccessLog {
+        /// The file.
+        file: String,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// A thread or its runtime cannot be made.
+    #[error("gateway thread: {0}")]
+    Thread(std::io::Error),
+}
+
+/// A running data plane. Dropping it closes everything at once; [`Gateway::drain`] lets calls finish.
+pub struct Gateway {
+    http: Option<SocketAddr>,
+    https: Option<SocketAddr>,
+    metrics: Metrics,
+    stage: watch::Sender<Stage>,
+    accepting: Option<oneshot::Receiver<()>>,
+    workers: Vec<oneshot::Receiver<usize>>,
+}
+
+/// How a drain went.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Drained {
+    /// Connections that were cut off because their calls did not end in time.
+    pub cut: usize,
+}
+
+/// Starts the data plane: binds, loads certificates, starts the threads.
+///
+/// Until `snapshots` holds a first snapshot, every call is answered `NODE_NOT_READY`.
+///
+/// # Errors
+/// [`StartError`], whose text is one line that names what and why.
+pub fn start(
+    config: Config,
+    runtime: Arc<policy::Runtime>,
+    snapshots: Arc<Snapshots>,
+) -> Result<Gateway, StartError> {
+    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let (http, http_listener) = listen(config.http, false)?;
+    let (https, https_listener) = listen(config.https, true)?;
+    let server_tls = match https {
+        Some(_) => Some(server_tls::load(&config.tls, Arc::clone(&crypto))?),
+        None => None,
+    };
+    let access_log = match &config.access_log {
+        None => None,
+        Some(log) => Some(AccessLog::open(log).map_err(|source| {
+            let file = log.file.as_ref();
+            StartError::AccessLog {
+                file: file.map_or("stdout".to_owned(), |file| file.display().to_string()),
+                source,
+            }
+        })?),
+    };
+    let count = match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    };
+    let numbers = Numbers::new(count, config.series_max);
+    let metrics = Metrics(Arc::clone(&numbers));
+    let shared = Arc::new(Shared {
+        config,
+        runtime,
+        snapshots,
+        numbers,
+        crypto,
+        server_tls,
+        access_log,
+        live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        native_roots: OnceLock::new(),
+    });
+    let (stage, stages) = watch::channel(Stage::Serving);
+    let mut senders = Vec::new();
+    let mut workers = Vec::new();
+    for index in 0..count {
+        let (sender, accepted) = mpsc::unbounded_channel();
+        let ended = worker::spawn(Arc::clone(&shared), index, accepted, stages.clone())
+            .map_err(StartError::Thread)?;
+        senders.push(sender);
+        workers.push(ended);
+    }
+    let listeners = http_listener.into_iter().chain(https_listener).collect();
+    let accepting =
+        listener::spawn(listeners, shared, senders, stages).map_err(StartError::Thread)?;
+    Ok(Gateway {
+        http,
+        https,
+        metrics,
+        stage,
+        accepting: Some(accepting),
+        workers,
+    })
+}
+
+fn listen(
+    address: Option<SocketAddr>,
+    tls: bool,
+) -> Result<(Option<SocketAddr>, Option<Listener>), StartError> {
+    let Some(address) = address else {
+        return Ok((None, None));
+    };
+    let failed = |source| StartError::Listen { address, source };
+    let socket = listener::bind(address).map_err(failed)?;
+    let bound = socket.local_addr().map_err(failed)?;
+    Ok((Some(bound), Some(Listener { socket, tls })))
+}
+
+impl Gateway {
+    /// Where clear-text HTTP is served.
+    #[must_use]
+    pub fn http_addr(&self) -> Option<SocketAddr> {
+        self.http
+    }
+
+    /// Where HTTPS is served.
+    #[must_use]
+    pub fn https_addr(&self) -> Option<SocketAddr> {
+        self.https
+    }
+
+    /// What the data plane counts.
+    #[must_use]
+    pub fn metrics(&self) -> Metrics {
+        self.metrics.clone()
+    }
+
+    /// Stops accepting, lets calls that are in flight finish, and returns when all connections are closed or
+    /// `timeout` is over; then the rest is cut off. Keep-alive connections are told (`Connection: close`, GOAWAY).
+    pub async fn drain(mut self, timeout: Duration) -> Drained {
+        let deadline = tokio::time::Instant::now() + timeout;
+        self.stage.send_replace(Stage::Draining);
+        if let Some(accepting) = self.accepting.take() {
+            // An error means that the thread has ended, which is what is waited for.
+            let _ = tokio::time::timeout_at(deadline, accepting).await;
+        }
+        let mut cut = 0;
+        let mut late = Vec::new();
+        for mut worker in std::mem::take(&mut self.workers) {
+            match tokio::time::timeout_at(deadline, &mut worker).await {
+                Ok(ended) => cut += ended.unwrap_or(0),
+                Err(_) => late.push(worker),
+            }
+        }
+        self.stage.send_replace(Stage::Stopped);
+        for worker in late {
+            cut += worker.await.unwrap_or(0);
+        }
+        Drained { cut }
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        self.stage.send_replace(Stage::Stopped);
+    }
+}

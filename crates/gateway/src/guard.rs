@@ -1,0 +1,333 @@
+//! The head guard: framing is checked on the raw bytes before hyper sees them (req: S4).
+//!
+//! hyper accepts `Content-Length` together with `Transfer-Encoding` and drops the length before a service sees it, and
+//! it takes a bare LF for a line's end. Two readers who understand one byte stream differently are what request
+//! smuggling lives on. So every HTTP/1 connection is read through [`Guarded`], which follows the messages' boundaries,
+//! passes clean bytes on unchanged, and holds a head back until it is complete and found clean.
+//!
+//! # What becomes of a violation
+//! - In a head: no byte of it passes. In its place hyper reads a request of the guard's own, whose method is [`REFUSED`]
+//!   (which no client can send through the guard). The service answers it by what [`Handle::violation`] says. So the
+//!   answers to earlier requests go out first, in order, and refusals are rendered, counted and logged like all others.
+//!   That request says `Connection: close`, so the connection ends with it.
+//! - In a body (chunk framing, trailers): the head has passed already. Reading the body fails with
+//!   [`std::io::ErrorKind::InvalidData`]; if no answer has begun, the service answers by [`Handle::violation`].
+//!
+//! After a violation nothing of what the client sent is passed on any more.
+//!
+//! Start reading at [`scanner::Scanner`]. Source: RFC 9112.
+
+mod chunked;
+mod head;
+mod scanner;
+
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::io;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use base::Code;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+
+use scanner::{Place, Scanner};
+
+/// The method of the request that stands in for a refused one.
+pub const REFUSED: &str = "TOLLWAY-REFUSED";
+
+const STAND_IN: &[u8] = b"TOLLWAY-REFUSED / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
+/// How much is read at once while a head is held back.
+const READ_BYTES: usize = 4096;
+/// What a client may still have sent is read and dropped before the socket closes, up to this much: closing a socket
+/// with unread bytes resets it, and the client might lose the answer.
+const DRAIN_BYTES_MAX: usize = 64 * 1024;
+
+/// What a message may be. Sizes are in bytes.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rules {
+    /// A head: request line and fields; also the trailers of a body.
+    pub head_bytes_max: usize,
+    /// Fields of a head; also of trailers.
+    pub headers_max: usize,
+    /// The request target.
+    pub target_bytes_max: usize,
+    /// Chunk extensions of one body.
+    pub extension_bytes_max: usize,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            head_bytes_max: 32 * 1024,
+            headers_max: 100,
+            target_bytes_max: 8 * 1024,
+            extension_bytes_max: 4 * 1024,
+        }
+    }
+}
+
+/// What is wrong with a message.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Violation {
+    /// `BAD_REQUEST_FRAMING` or `HEADER_TOO_LARGE`.
+    pub code: Code,
+    /// What was found.
+    pub detail: Cow<'static, str>,
+}
+
+impl Violation {
+    fn framing(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code: base::code::BAD_REQUEST_FRAMING,
+            detail: detail.into(),
+        }
+    }
+
+    fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self {
+            code: base::code::HEADER_TOO_LARGE,
+            detail: detail.into(),
+        }
+    }
+}
+
+/// Reads a byte stream under the default rules to its end and says how many complete messages it holds.
+///
+/// # Errors
+/// The first violation.
+pub fn check_stream(bytes: &[u8]) -> Result<usize, Violation> {
+    let mut scanner = Scanner::new(Rules::default());
+    match scanner.advance(bytes).1 {
+        Some(violation) => Err(violation),
+        None => Ok(scanner.messages()),
+    }
+}
+
+/// Tells the service of a connection what its guard found.
+#[derive(Clone, Debug, Default)]
+pub struct Handle(Rc<RefCell<Option<Violation>>>);
+
+impl Handle {
+    /// The violation that ended the connection, if one did.
+    #[must_use]
+    pub fn violation(&self) -> Option<Violation> {
+        self.0.borrow().clone()
+    }
+}
+
+/// A connection whose requests are checked while they are read; writing is passed on.
+pub struct Guarded<IO> {
+    inner: IO,
+    scanner: Scanner,
+    /// Bytes that were read and not given out: the beginning of a head, or what had no room.
+    held: Vec<u8>,
+    /// How many of the held bytes are clean.
+    clean: usize,
+    /// How many of the clean bytes were given out.
+    given: usize,
+    ended: Option<Place>,
+    handle: Handle,
+}
+
+impl<IO> Guarded<IO> {
+    /// Guards a connection from its first byte on.
+    pub fn new(inner: IO, rules: Rules) -> (Self, Handle) {
+        let handle = Handle::default();
+        let guarded = Self {
+            inner,
+            scanner: Scanner::new(rules),
+            held: Vec::new(),
+            clean: 0,
+            given: 0,
+            ended: None,
+            handle: handle.clone(),
+        };
+        (guarded, handle)
+    }
+
+    /// The connection itself; what is held back is dropped.
+    pub fn into_inner(self) -> IO {
+        self.inner
+    }
+
+    /// Gives out clean bytes that are held.
+    fn give(&mut self, buf: &mut ReadBuf<'_>) {
+        let end = self.clean.min(self.given + buf.remaining());
+        buf.put_slice(&self.held[self.given..end]);
+        self.given = end;
+        if end == self.held.len() {
+            // Connections idle for long: a buffer that a large head has grown is not kept.
+            self.held = Vec::new();
+            (self.clean, self.given) = (0, 0);
+        } else if end == self.clean {
+            self.held.drain(..end);
+            (self.clean, self.given) = (0, 0);
+        }
+    }
+
+    /// Checks the held bytes that are not clean yet.
+    fn check_held(&mut self) {
+        let (clean, violation) = self.scanner.advance(&self.held[self.clean..]);
+        self.clean += clean;
+        if let Some(violation) = violation {
+            self.end(violation);
+        }
+    }
+
+    fn end(&mut self, violation: Violation) {
+        let place = self.scanner.place();
+        self.held.truncate(self.clean);
+        if place == Place::Head {
+            self.held.extend_from_slice(STAND_IN);
+            self.clean = self.held.len();
+        }
+        self.ended = Some(place);
+        *self.handle.0.borrow_mut() = Some(violation);
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Guarded<IO> {
+    /// Reads into the caller's buffer: the usual case, in which nothing is held and nothing is copied.
+    fn read_through(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<Progress>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.inner).poll_read(cx, buf))?;
+        let read = &buf.filled()[before..];
+        if read.is_empty() {
+            return Poll::Ready(Ok(Progress::Done));
+        }
+        let (clean, violation) = self.scanner.advance(read);
+        if violation.is_none() {
+            self.held.extend_from_slice(&read[clean..]);
+        }
+        buf.set_filled(before + clean);
+        if let Some(violation) = violation {
+            self.end(violation);
+        }
+        Poll::Ready(Ok(if clean > 0 {
+            Progress::Done
+        } else {
+            Progress::More
+        }))
+    }
+
+    /// Reads more of a head that is held back.
+    fn read_held(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
+        let before = self.held.len();
+        self.held.resize(before + READ_BYTES, 0);
+        let mut buf = ReadBuf::new(&mut self.held[before..]);
+        let polled = Pin::new(&mut self.inner).poll_read(cx, &mut buf);
+        let read = buf.filled().len();
+        self.held.truncate(before + read);
+        ready!(polled)?;
+        if read == 0 {
+            return Poll::Ready(Ok(Progress::Done));
+        }
+        self.check_held();
+        Poll::Ready(Ok(Progress::More))
+    }
+}
+
+enum Progress {
+    /// The caller's buffer has what there is: bytes, or the end.
+    Done,
+    /// Nothing was given out yet.
+    More,
+}
+
+impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        if buf.remaining() == 0 {
+            return Poll::Ready(Ok(()));
+        }
+        loop {
+            if this.given < this.clean {
+                this.give(buf);
+                return Poll::Ready(Ok(()));
+            }
+            match this.ended {
+                None => {}
+                // The stand-in was read; the end comes with the answer to it. An end of the stream now would make
+                // hyper give up the requests before it.
+                Some(Place::Head) => return Poll::Pending,
+                Some(Place::Body) => return Poll::Ready(Err(body_refused())),
+            }
+            let progress = if this.held.is_empty() {
+                ready!(this.read_through(cx, buf))?
+            } else {
+                ready!(this.read_held(cx))?
+            };
+            match progress {
+                Progress::Done => return Poll::Ready(Ok(())),
+                Progress::More => {}
+            }
+        }
+    }
+}
+
+fn body_refused() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::InvalidData,
+        "the framing of the body is malformed",
+    )
+}
+
+impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().inner).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.inner.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
+        if this.ended.is_some() {
+            drain(&mut this.inner, cx);
+        }
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// Drops what is there to be read; does not wait for more.
+fn drain<IO: AsyncRead + Unpin>(inner: &mut IO, cx: &mut Context<'_>) {
+    let mut dropped = 0;
+    let mut bytes = [0; READ_BYTES];
+    while dropped < DRAIN_BYTES_MAX {
+        let mut buf = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => dropped += buf.filled().len(),
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

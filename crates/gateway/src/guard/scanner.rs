@@ -1,0 +1,129 @@
+//! Follows the messages of a byte stream: head, body, next head.
+
+use super::chunked::{Chunked, Step};
+use super::head::{Body, Head};
+use super::{Rules, Violation};
+
+/// Where in the stream the next byte stands.
+enum State {
+    /// In a head, or before one.
+    Head(Head),
+    /// In a body of known length; so many bytes are left.
+    Length(u64),
+    /// In a chunked body.
+    Chunked(Chunked),
+    /// In the trailers of a chunked body.
+    Trailers(Head),
+}
+
+/// Which part of a message a violation stands in.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Place {
+    Head,
+    Body,
+}
+
+/// Follows one connection's requests.
+pub(super) struct Scanner {
+    rules: Rules,
+    state: State,
+    messages: usize,
+}
+
+impl Scanner {
+    pub(super) fn new(rules: Rules) -> Self {
+        Self {
+            rules,
+            state: State::Head(Head::request()),
+            messages: 0,
+        }
+    }
+
+    /// How many messages have ended.
+    pub(super) fn messages(&self) -> usize {
+        self.messages
+    }
+
+    pub(super) fn place(&self) -> Place {
+        match self.state {
+            State::Head(_) => Place::Head,
+            State::Length(_) | State::Chunked(_) | State::Trailers(_) => Place::Body,
+        }
+    }
+
+    /// Reads on. `bytes` begins with the first byte that was not found clean by the last call. Says how many bytes
+    /// from there are clean now (a head or trailers only as a whole), and what is wrong with the byte behind them.
+    ///
+    /// After a violation it must not be called again.
+    pub(super) fn advance(&mut self, bytes: &[u8]) -> (usize, Option<Violation>) {
+        let mut clean = 0;
+        while clean < bytes.len() {
+            match self.step(&bytes[clean..]) {
+                Ok(0) => break,
+                Ok(passed) => clean += passed,
+                Err((passed, violation)) => return (clean + passed, Some(violation)),
+            }
+        }
+        (clean, None)
+    }
+
+    /// One part of a message. `Ok(0)`: more bytes are needed.
+    fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Violation)> {
+        match &mut self.state {
+            State::Head(head) => {
+                let Some(length) = head.advance(bytes, &self.rules).map_err(whole)? else {
+                    return Ok(0);
+                };
+                let body = head.finish(bytes).map_err(whole)?;
+                self.begin(body);
+                Ok(length)
+            }
+            State::Length(left) => {
+                let passed = usize::try_from(*left)
+                    .unwrap_or(usize::MAX)
+                    .min(bytes.len());
+                *left -= passed as u64;
+                if *left == 0 {
+                    self.end();
+                }
+                Ok(passed)
+            }
+            State::Chunked(chunked) => {
+                let (passed, step) = chunked.advance(bytes, &self.rules);
+                match step {
+                    Step::More => Ok(passed),
+                    Step::Trailers => {
+                        self.state = State::Trailers(Head::trailers());
+                        Ok(passed)
+                    }
+                    Step::Wrong(violation) => Err((passed, violation)),
+                }
+            }
+            State::Trailers(head) => {
+                let Some(length) = head.advance(bytes, &self.rules).map_err(whole)? else {
+                    return Ok(0);
+                };
+                self.end();
+                Ok(length)
+            }
+        }
+    }
+
+    fn begin(&mut self, body: Body) {
+        match body {
+            Body::None => self.end(),
+            Body::Length(length) => self.state = State::Length(length),
+            Body::Chunked => self.state = State::Chunked(Chunked::default()),
+        }
+    }
+
+    fn end(&mut self) {
+        self.messages += 1;
+        self.state = State::Head(Head::request());
+    }
+}
+
+/// Of a head that is wrong, nothing passes.
+fn whole(violation: Violation) -> (usize, Violation) {
+    (0, violation)
+}

@@ -1,0 +1,34 @@
+//! The gateway role: accepts, matches, runs policies, proxies.
+//!
+//! hyper directly, one current-thread runtime a core, connections to backends pooled per core; nothing on the path
+//! of a request takes a lock or waits for another thread. Configuration comes as snapshots, state that outlives
+//! them sits in the workers and in [`policy::Runtime`].
+//!
+//! Knows nothing of documents, stores, or how a snapshot is made. Start at [`start`], then `request.rs`: the life of
+//! one request.
+
+mod access_log;
+mod answer;
+mod body;
+mod config;
+mod connection;
+pub mod directory;
+pub mod feed;
+mod gateway;
+pub mod guard;
+mod io;
+mod listener;
+mod metrics;
+mod record;
+mod request;
+mod server_tls;
+mod timers;
+mod trace;
+mod upstream;
+mod worker;
+
+pub use config::{AccessLogConfig, Config, Limits, PathRules, TlsFiles, UpstreamConfig};
+pub use gateway::{Drained, Gateway, StartError, start};
+pub use metrics::Metrics;
+pub use server_tls::CertificateError;
+pub use worker::Snapshots;

@@ -1,0 +1,181 @@
+//! Takes connections from the listening sockets and hands each to the worker that holds the fewest.
+//!
+//! One socket an address, read by one thread. Not `SO_REUSEPORT`: closing one of its sockets resets what waits in
+//! its queue, a second process would bind in silence, and long-lived connections would pile up on one core.
+
+use std::io::{self, ErrorKind};
+use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use policy::Reject;
+use socket2::{Domain, Protocol, Socket, Type};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::sync::{Semaphore, mpsc, oneshot, watch};
+
+use crate::answer;
+use crate::worker::{Accepted, Shared, Stage};
+
+/// Connections that may wait to be accepted, in the kernel.
+const BACKLOG: i32 = 4096;
+/// How long accepting rests when the process has no descriptors left.
+const EXHAUSTED_PAUSE: Duration = Duration::from_millis(50);
+/// Refused clients that are told so at a time; more are closed without a word.
+const REFUSALS_MAX: usize = 64;
+/// How long a refused client may take to read that.
+const REFUSAL_TIME: Duration = Duration::from_secs(1);
+
+/// A bound socket.
+pub(crate) struct Listener {
+    pub(crate) socket: TcpListener,
+    pub(crate) tls: bool,
+}
+
+/// Binds an address.
+pub(crate) fn bind(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = Socket::new(
+        Domain::for_address(address),
+        Type::STREAM,
+        Some(Protocol::TCP),
+    )?;
+    // Connections of an earlier process that are being closed do not keep the port.
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    socket.listen(BACKLOG)?;
+    socket.set_nonblocking(true)?;
+    Ok(socket.into())
+}
+
+/// Starts the accepting thread; the channel tells when it has ended, with everything handed over.
+pub(crate) fn spawn(
+    listeners: Vec<Listener>,
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    stage: watch::Receiver<Stage>,
+) -> io::Result<oneshot::Receiver<()>> {
+    let (ended, end) = oneshot::channel();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()?;
+    std::thread::Builder::new()
+        .name("gateway-accept".to_owned())
+        .spawn(move || {
+            let acceptor = Arc::new(Acceptor {
+                shared,
+                workers,
+                refusals: Arc::new(Semaphore::new(REFUSALS_MAX)),
+            });
+            runtime.block_on(async move {
+                let mut tasks = tokio::task::JoinSet::new();
+                for listener in listeners {
+                    tasks.spawn(Arc::clone(&acceptor).accept(listener, stage.clone()));
+                }
+                while tasks.join_next().await.is_some() {}
+            });
+            // Nobody may be interested.
+            let _ = ended.send(());
+        })?;
+    Ok(end)
+}
+
+struct Acceptor {
+    shared: Arc<Shared>,
+    workers: Vec<mpsc::UnboundedSender<Accepted>>,
+    refusals: Arc<Semaphore>,
+}
+
+impl Acceptor {
+    async fn accept(self: Arc<Self>, listener: Listener, mut stage: watch::Receiver<Stage>) {
+        let tls = listener.tls;
+        let socket = match tokio::net::TcpListener::from_std(listener.socket) {
+            Ok(socket) => socket,
+            Err(error) => {
+                tracing::error!(%error, "a listening socket cannot be watched");
+                return;
+            }
+        };
+        loop {
+            let accepted = tokio::select! {
+                accepted = socket.accept() => accepted,
+                () = end_of_serving(&mut stage) => break,
+            };
+            match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
+                Ok((stream, peer)) => self.hand_over(stream, peer, tls),
+                // The client has gone again.
+                Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(%error, "a connection cannot be accepted");
+                    tokio::time::sleep(EXHAUSTED_PAUSE).await;
+                }
+            }
+        }
+        // What the kernel has accepted for us would be reset when the socket is closed.
+        if let Ok(socket) = socket.into_std() {
+            while let Ok((stream, peer)) = socket.accept() {
+                self.hand_over(stream, peer, tls);
+            }
+        }
+    }
+
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
+        // Accepted at the last moment, it may still be blocking.
+        if stream.set_nonblocking(true).is_err() {
+            return;
+        }
+        let mut all = 0;
+        let mut fewest = (usize::MAX, 0);
+        for (index, live) in self.shared.live.iter().enumerate() {
+            let live = live.load(Ordering::Relaxed);
+            all += live;
+            fewest = fewest.min((live, index));
+        }
+        if all >= self.shared.config.limits.connections_max {
+            self.refuse(stream, tls);
+            return;
+        }
+        let index = fewest.1;
+        self.shared.live[index].fetch_add(1, Ordering::Relaxed);
+        let accepted = Accepted { stream, peer, tls };
+        if self.workers[index].send(accepted).is_err() {
+            // The worker has stopped: the process is ending.
+            self.shared.live[index].fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Says that there is no room, where it can be said without a handshake.
+    fn refuse(&self, stream: TcpStream, tls: bool) {
+        self.shared.numbers.connections_refused.add_shared();
+        let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
+            return;
+        };
+        if tls {
+            return;
+        }
+        tokio::spawn(async move {
+            let _permit = permit;
+            // Whether the client hears of it is its own affair.
+            let _ = tokio::time::timeout(REFUSAL_TIME, say_full(stream)).await;
+        });
+    }
+}
+
+async fn end_of_serving(stage: &mut watch::Receiver<Stage>) {
+    // An error means that the gateway is gone: that is an end too.
+    let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+}
+
+async fn say_full(stream: TcpStream) -> io::Result<()> {
+    let mut stream = tokio::net::TcpStream::from_std(stream)?;
+    let reject = Reject::new(
+        base::code::CONNECTION_LIMIT,
+        "the node holds as many connections as it may",
+    )
+    .retry_after(1);
+    stream.write_all(&answer::raw_problem(&reject)).await?;
+    stream.shutdown().await?;
+    // Closing with unread bytes would reset the connection and lose the answer.
+    let mut sink = [0; 1024];
+    while stream.read(&mut sink).await? > 0 {}
+    Ok(())
+}

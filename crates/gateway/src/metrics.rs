@@ -1,0 +1,253 @@
+//! What the data plane counts. Each worker writes numbers of its own, readers add them up.
+//!
+//! A number has one writer, so adding to it is a load and a store, without the locked instruction that a shared
+//! counter would need.
+
+mod render;
+mod series;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use base::Code;
+
+pub(crate) use series::{Cache as SeriesCache, Series, SeriesId, method_label};
+
+/// Handle on all numbers of a gateway.
+#[derive(Clone, Debug)]
+pub struct Metrics(pub(crate) Arc<Numbers>);
+
+impl Metrics {
+    /// Adds the gateway's metrics to a registry, to be scraped as OpenMetrics.
+    pub fn register(&self, registry: &mut prometheus_client::registry::Registry) {
+        registry.register_collector(Box::new(Arc::clone(&self.0)));
+    }
+}
+
+/// All numbers.
+#[derive(Debug)]
+pub(crate) struct Numbers {
+    pub(crate) workers: Vec<WorkerNumbers>,
+    pub(crate) series: series::Table,
+    /// Connections that were refused because there are too many.
+    pub(crate) connections_refused: Count,
+    /// Access-log lines that were dropped.
+    pub(crate) log_lines_dropped: Count,
+}
+
+impl Numbers {
+    pub(crate) fn new(workers: usize, series_max: usize) -> Arc<Self> {
+        Arc::new(Self {
+            workers: (0..workers)
+                .map(|_| WorkerNumbers::new(series_max))
+                .collect(),
+            series: series::Table::new(series_max),
+            connections_refused: Count::default(),
+            log_lines_dropped: Count::default(),
+        })
+    }
+}
+
+/// A number that grows.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    /// Adds, for a number with one writer.
+    #[inline]
+    pub(crate) fn add(&self, more: u64) {
+        self.0
+            .store(self.0.load(Ordering::Relaxed) + more, Ordering::Relaxed);
+    }
+
+    /// Adds one, for a number with many writers.
+    pub(crate) fn add_shared(&self) {
+        self.0.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Debug, Default)]
+pub(crate) struct Level(Count);
+
+impl Level {
+    pub(crate) fn up(&self) {
+        self.0.add(1);
+    }
+
+    pub(crate) fn down(&self) {
+        self.0.set(self.0.get().saturating_sub(1));
+    }
+}
+
+/// Upper bounds of the latency buckets, in microseconds; a last bucket has no bound.
+pub(crate) const BUCKETS_US: [u64; 16] = [
+    100, 250, 500, 1_000, 2_500, 5_000, 10_000, 25_000, 50_000, 100_000, 250_000, 500_000,
+    1_000_000, 2_500_000, 5_000_000, 10_000_000,
+];
+
+/// How often a time fell into which bucket.
+#[derive(Debug, Default)]
+pub(crate) struct Histogram {
+    buckets: [Count; BUCKETS_US.len() + 1],
+    sum_us: Count,
+}
+
+impl Histogram {
+    pub(crate) fn record(&self, us: u64) {
+        let bucket = BUCKETS_US.partition_point(|bound| *bound < us);
+        self.buckets[bucket].add(1);
+        self.sum_us.add(us);
+    }
+}
+
+macro_rules! labels {
+    ($(#[$doc:meta])* $name:ident { $($(#[$vdoc:meta])* $variant:ident = $label:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+        pub(crate) enum $name { $($(#[$vdoc])* $variant),+ }
+
+        impl $name {
+            pub(crate) const LABELS: &[&str] = &[$($label),+];
+        }
+    };
+}
+
+labels! {
+    /// Limits that were hit.
+    Limit {
+        /// Too many or too long header fields.
+        Head = "head",
+        /// The request's body is too large.
+        Body = "body",
+        /// The head came too slowly.
+        HeadTimeout = "head_timeout",
+        /// The connection was open without a request for too long.
+        IdleTimeout = "idle_timeout",
+        /// An unused connection to a backend was one too many.
+        UpstreamIdle = "upstream_idle",
+        /// All streams of the HTTP/2 connections to a backend are in use.
+        UpstreamStreams = "upstream_streams",
+    }
+}
+
+labels! {
+    /// What a client's connection speaks.
+    Wire {
+        /// HTTP/1.1 in clear text.
+        Http1 = "http/1.1",
+        /// HTTP/2 in clear text.
+        H2c = "h2c",
+        /// HTTP/1.1 over TLS.
+        Https1 = "https/1.1",
+        /// HTTP/2 over TLS.
+        H2 = "h2",
+    }
+}
+
+labels! {
+    /// What happened to connections to backends.
+    Upstream {
+        /// One was opened.
+        Opened = "opened",
+        /// One could not be opened.
+        ConnectFailed = "connect_failed",
+        /// One was used again.
+        Reused = "reused",
+        /// A used one had been closed meanwhile; the request went out on another one.
+        Replaced = "replaced",
+    }
+}
+
+/// The numbers of one worker.
+#[derive(Debug)]
+pub(crate) struct WorkerNumbers {
+    /// Requests, by series.
+    pub(crate) requests: Box<[Count]>,
+    /// From the request's head to the end of the answer.
+    pub(crate) total: Histogram,
+    /// From the end of the policies to the head of the backend's answer.
+    pub(crate) backend: Histogram,
+    /// Time spent in the gateway itself until the answer's head went out.
+    pub(crate) gateway: Histogram,
+    /// Refusals, in the order of the table of codes.
+    pub(crate) rejects: Box<[Count]>,
+    pub(crate) limits: [Count; Limit::LABELS.len()],
+    pub(crate) connections: [Level; Wire::LABELS.len()],
+    pub(crate) connections_total: [Count; Wire::LABELS.len()],
+    pub(crate) upstream: [Count; Upstream::LABELS.len()],
+    /// Connections to backends that are open.
+    pub(crate) upstream_open: Level,
+    /// TLS handshakes of clients that failed.
+    pub(crate) handshakes_failed: Count,
+    /// Bytes of request bodies.
+    pub(crate) bytes_in: Count,
+    /// Bytes of answers' bodies.
+    pub(crate) bytes_out: Count,
+    /// Answers that the client did not take to the end.
+    pub(crate) client_aborts: Count,
+    /// Answers whose body broke at the backend.
+    pub(crate) bodies_broken: Count,
+    /// Revision of the snapshot that the worker has used last.
+    pub(crate) revision: Count,
+}
+
+impl WorkerNumbers {
+    fn new(series_max: usize) -> Self {
+        let counts = |length: usize| (0..length).map(|_| Count::default()).collect();
+        Self {
+            // One more: what has no place of its own.
+            requests: counts(series_max + 1),
+            total: Histogram::default(),
+            backend: Histogram::default(),
+            gateway: Histogram::default(),
+            rejects: counts(codes().count()),
+            limits: Default::default(),
+            connections: Default::default(),
+            connections_total: Default::default(),
+            upstream: Default::default(),
+            upstream_open: Level::default(),
+            handshakes_failed: Count::default(),
+            bytes_in: Count::default(),
+            bytes_out: Count::default(),
+            client_aborts: Count::default(),
+            bodies_broken: Count::default(),
+            revision: Count::default(),
+        }
+    }
+
+    pub(crate) fn reject(&self, code: &Code) {
+        if let Some(index) = codes().position(|known| known.name == code.name) {
+            self.rejects[index].add(1);
+        }
+    }
+
+    pub(crate) fn limit(&self, limit: Limit) {
+        self.limits[limit as usize].add(1);
+    }
+
+    pub(crate) fn upstream(&self, event: Upstream) {
+        self.upstream[event as usize].add(1);
+    }
+
+    pub(crate) fn serves(&self, revision: u64) {
+        self.revision.set(revision);
+    }
+}
+
+/// All error codes, in the order in which refusals are counted.
+fn codes() -> impl Iterator<Item = &'static Code> {
+    base::code::SECTIONS
+        .iter()
+        .flat_map(|(_, codes)| codes.iter())
+}

@@ -1,0 +1,102 @@
+//! What is counted and logged of a request, exactly once, however it ends.
+
+use std::rc::Rc;
+use std::time::Instant;
+
+use crate::access_log::Line;
+use crate::connection::Connection;
+use crate::metrics::{Series, SeriesId};
+use crate::worker::Worker;
+
+/// Counts a request when it is dropped: with the end of the answer's body, or with the client's going away.
+pub(crate) struct Record {
+    worker: Rc<Worker>,
+    connection: Rc<Connection>,
+    begun: Instant,
+    /// `None` until the answer's head is known.
+    series: Option<SeriesId>,
+    bytes_out: u64,
+    end: End,
+    line: Option<Box<Line>>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum End {
+    /// Still under way; dropped like that, the client went away.
+    Open,
+    /// Everything was handed to the client's connection.
+    Complete,
+    /// The backend's body broke off.
+    Broken,
+}
+
+impl Record {
+    pub(crate) fn begin(worker: &Rc<Worker>, connection: &Rc<Connection>) -> Self {
+        connection.request_begins();
+        Self {
+            worker: Rc::clone(worker),
+            connection: Rc::clone(connection),
+            begun: Instant::now(),
+            series: None,
+            bytes_out: 0,
+            end: End::Open,
+            line: None,
+        }
+    }
+
+    pub(crate) fn begun(&self) -> Instant {
+        self.begun
+    }
+
+    /// The answer's head is known.
+    pub(crate) fn answered(&mut self, series: &Series<'_>, line: Option<Box<Line>>) {
+        let id = self
+            .worker
+            .series
+            .id(&self.worker.shared.numbers.series, series);
+        self.series = Some(id);
+        self.line = line;
+    }
+
+    /// Bytes of the answer's body were handed on.
+    pub(crate) fn sent(&mut self, bytes: u64) {
+        self.bytes_out += bytes;
+    }
+
+    pub(crate) fn complete(&mut self) {
+        self.end = End::Complete;
+    }
+
+    pub(crate) fn broken(&mut self) {
+        self.end = End::Broken;
+    }
+}
+
+impl Drop for Record {
+    fn drop(&mut self) {
+        let numbers = self.worker.numbers();
+        if let Some(series) = self.series {
+            numbers.requests[series as usize].add(1);
+        }
+        match self.end {
+            End::Complete => {}
+            End::Open => numbers.client_aborts.add(1),
+            End::Broken => numbers.bodies_broken.add(1),
+        }
+        numbers.bytes_out.add(self.bytes_out);
+        let total_us = micros(self.begun.elapsed());
+        numbers.total.record(total_us);
+        if let (Some(line), Some(log)) = (self.line.take(), &self.worker.shared.access_log) {
+            let complete = self.end == End::Complete;
+            if !log.write(&line, total_us, self.bytes_out, complete) {
+                self.worker.shared.numbers.log_lines_dropped.add_shared();
+            }
+        }
+        self.connection.request_ended(self.worker.now_ms.get());
+    }
+}
+
+/// Whole microseconds.
+pub(crate) fn micros(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,169 @@
+//! Making a connection: address, TCP, TLS, HTTP.
+
+use std::net::{IpAddr, SocketAddr};
+use std::rc::Rc;
+
+use snapshot::{Protocol, Scheme};
+use tokio::net::TcpStream;
+
+use super::pool::{BackendPool, EndpointPool, OpenCount};
+use super::{Failure, h1, h2, tls};
+use crate::io::Stream;
+use crate::metrics::{Limit, Upstream};
+use crate::timers;
+use crate::worker::Worker;
+
+/// How often at most a failure to connect to one endpoint is logged.
+const WARN_EVERY_MS: u64 = 1_000;
+
+/// A new connection.
+pub(crate) enum Dialled {
+    /// For one request at a time.
+    H1(Box<h1::Connection>),
+    /// A place on a connection that is shared.
+    H2(h2::StreamSlot),
+}
+
+/// Why there is no connection.
+#[derive(Debug, thiserror::Error)]
+enum DialError {
+    #[error("the name could not be looked up: {0}")]
+    Lookup(std::io::Error),
+    #[error("the name has no address")]
+    NoAddress,
+    #[error("connecting failed: {0}")]
+    Connect(std::io::Error),
+    #[error(transparent)]
+    TlsConfig(tls::TlsConfigError),
+    #[error("the TLS handshake failed: {0}")]
+    Tls(std::io::Error),
+    #[error("the HTTP handshake failed: {0}")]
+    Http(hyper::Error),
+    #[error("no connection in time")]
+    TimedOut,
+}
+
+/// Makes a connection to an endpoint.
+///
+/// Requests that may come to share one HTTP/2 connection wait for each other, so that they do not make one each.
+pub(crate) async fn dial(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    index: usize,
+) -> Result<Dialled, Failure> {
+    let endpoint = &pool.endpoints[index];
+    let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
+        (Protocol::Http1, _) | (Protocol::Auto, Scheme::Http) => true,
+        (Protocol::Http2, _) => false,
+        (Protocol::Auto, Scheme::Https) => endpoint.speaks_h1.get(),
+    };
+    let _turn = if only_h1 {
+        None
+    } else {
+        let turn = endpoint.dialling.lock().await;
+        if let Some(slot) = endpoint.take_stream(worker) {
+            return Ok(Dialled::H2(slot));
+        }
+        if endpoint.is_shared() {
+            worker.numbers().limit(Limit::UpstreamStreams);
+        }
+        Some(turn)
+    };
+    let deadline_ms = worker.clock.monotonic_ms() + worker.config.upstream.connect_timeout_ms;
+    let connecting = std::pin::pin!(connect(worker, pool, endpoint));
+    let connected = timers::until(&worker.timers, &*worker.clock, deadline_ms, connecting).await;
+    connected
+        .unwrap_or(Err(DialError::TimedOut))
+        .map_err(|error| {
+            failed(worker, endpoint, &error);
+            Failure::Unreachable
+        })
+}
+
+fn failed(worker: &Worker, endpoint: &EndpointPool, error: &DialError) {
+    worker.numbers().upstream(Upstream::ConnectFailed);
+    *endpoint.resolved.borrow_mut() = None;
+    let now_ms = worker.now_ms.get();
+    let due = endpoint
+        .warned_ms
+        .get()
+        .is_none_or(|last| now_ms.saturating_sub(last) >= WARN_EVERY_MS);
+    if due {
+        endpoint.warned_ms.set(Some(now_ms));
+        tracing::warn!(endpoint = %endpoint.address.authority, %error, "backend unreachable");
+    }
+}
+
+async fn connect(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    endpoint: &EndpointPool,
+) -> Result<Dialled, DialError> {
+    let tcp = connect_tcp(worker, endpoint).await?;
+    let (stream, alpn_h2) = match endpoint.address.scheme {
+        Scheme::Http => (Stream::Tcp(tcp), None),
+        Scheme::Https => {
+            let config = tls::config(worker, pool).map_err(DialError::TlsConfig)?;
+            let name =
+                tls::server_name(&pool.backend, &endpoint.address).map_err(DialError::TlsConfig)?;
+            let connector = tokio_rustls::TlsConnector::from(config);
+            let stream = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+            let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+            (Stream::ClientTls(Box::new(stream)), Some(h2))
+        }
+    };
+    let h2 = match pool.backend.protocol {
+        Protocol::Http1 => false,
+        Protocol::Http2 => true,
+        Protocol::Auto => alpn_h2.unwrap_or(false),
+    };
+    endpoint.speaks_h1.set(!h2);
+    let open = OpenCount::new(worker);
+    if h2 {
+        let connection = h2::Connection::handshake(stream, worker, open)
+            .await
+            .map_err(DialError::Http)?;
+        let slot = connection.slot(worker.now_ms.get());
+        endpoint.share(connection);
+        Ok(Dialled::H2(slot))
+    } else {
+        h1::Connection::handshake(stream, worker, open)
+            .await
+            .map(Dialled::H1)
+            .map_err(DialError::Http)
+    }
+}
+
+async fn connect_tcp(worker: &Worker, endpoint: &EndpointPool) -> Result<TcpStream, DialError> {
+    let mut error = DialError::NoAddress;
+    for address in addresses(worker, endpoint).await? {
+        match TcpStream::connect(address).await {
+            Ok(tcp) => {
+                tcp.set_nodelay(true).map_err(DialError::Connect)?;
+                return Ok(tcp);
+            }
+            Err(cause) => error = DialError::Connect(cause),
+        }
+    }
+    Err(error)
+}
+
+async fn addresses(worker: &Worker, endpoint: &EndpointPool) -> Result<Vec<SocketAddr>, DialError> {
+    let (host, port) = (endpoint.address.host.as_str(), endpoint.address.port);
+    if let Ok(ip) = host.parse::<IpAddr>() {
+        return Ok(vec![SocketAddr::new(ip, port)]);
+    }
+    let now_ms = worker.clock.monotonic_ms();
+    if let Some((until_ms, known)) = &*endpoint.resolved.borrow()
+        && now_ms < *until_ms
+    {
+        return Ok(known.clone());
+    }
+    let found: Vec<_> = tokio::net::lookup_host((host, port))
+        .await
+        .map_err(DialError::Lookup)?
+        .collect();
+    let until_ms = now_ms + worker.config.upstream.dns_ttl_ms;
+    *endpoint.resolved.borrow_mut() = Some((until_ms, found.clone()));
+    Ok(found)
+}

@@ -1,0 +1,75 @@
+//! Stopping: nothing new, what is in flight finishes, the rest is cut.
+
+use std::time::Duration;
+
+use gateway::Drained;
+
+use crate::sandbox::{GET, OK, Peer, Sandbox, field, soon};
+
+#[tokio::test]
+async fn what_is_in_flight_finishes_and_the_client_is_told() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let addr = sandbox.gateway.http_addr().unwrap();
+    let mut idle = sandbox.connect().await;
+    idle.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    idle.answer().await;
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    let draining = tokio::spawn(sandbox.gateway.drain(Duration::from_secs(10)));
+    // The idle connection is closed at once.
+    assert!(idle.closes().await);
+    let refused = async {
+        while tokio::net::TcpStream::connect(addr).await.is_ok() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    soon("no new connections", refused).await;
+    backend.send(OK).await;
+    let (head, body) = client.answer().await;
+    assert_eq!(field(&head, "connection"), Some("close"));
+    assert_eq!(body, "ok");
+    assert!(client.closes().await);
+    let drained = soon("drain", draining).await.unwrap();
+    assert_eq!(drained, Drained { cut: 0 });
+}
+
+#[tokio::test]
+async fn what_does_not_finish_is_cut_and_counted() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    let drained = soon("drain", sandbox.gateway.drain(Duration::from_millis(50))).await;
+    assert_eq!(drained, Drained { cut: 1 });
+    assert!(client.closes().await);
+    assert!(backend.closes().await);
+}
+
+#[tokio::test]
+async fn http2_is_told_by_goaway() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let stream = sandbox.connect_stream().await;
+    let (mut sender, connection) = builder
+        .handshake(hyper_util::rt::TokioIo::new(stream))
+        .await
+        .unwrap();
+    let connection = tokio::spawn(connection);
+    let request = http::Request::get("http://x/shop/items")
+        .body(String::new())
+        .unwrap();
+    let call = tokio::spawn(sender.send_request(request));
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    let draining = tokio::spawn(sandbox.gateway.drain(Duration::from_secs(10)));
+    backend.send(OK).await;
+    assert_eq!(soon("answer", call).await.unwrap().unwrap().status(), 200);
+    soon("end", connection).await.unwrap().unwrap();
+    assert_eq!(soon("drain", draining).await.unwrap().cut, 0);
+}

@@ -1,0 +1,319 @@
+//! A gateway with one API, a backend that the test plays, and wires to both.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use base::{ApplicationId, Clock, Digest, Org, SystemClock};
+use gateway::{Config, Gateway, Snapshots};
+use http::Method;
+use policy::{
+    Access, ApiKeyView, Chain, ClientView, Directory, Issuer, Phase, Policy, Runtime,
+    SubscriptionView,
+};
+use snapshot::{
+    Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
+};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+
+/// No step of a test takes that long.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// Waits for a step, or fails the test.
+pub(crate) async fn soon<F: Future>(what: &str, step: F) -> F::Output {
+    tokio::time::timeout(PATIENCE, step)
+        .await
+        .unwrap_or_else(|_| panic!("{what}: nothing happened"))
+}
+
+pub(crate) struct NoDirectory;
+
+impl Directory for NoDirectory {
+    fn version(&self) -> u64 {
+        0
+    }
+    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
+        None
+    }
+    fn client(&self, _: &str) -> Option<ClientView> {
+        None
+    }
+    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
+        None
+    }
+    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
+        None
+    }
+    fn is_revoked(&self, _: &str) -> bool {
+        false
+    }
+}
+
+/// One end of a connection.
+pub(crate) struct Wire<S = TcpStream> {
+    stream: S,
+    read: Vec<u8>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
+    pub(crate) fn new(stream: S) -> Self {
+        Self {
+            stream,
+            read: Vec::new(),
+        }
+    }
+
+    pub(crate) async fn send(&mut self, text: impl AsRef<[u8]>) {
+        soon("send", self.stream.write_all(text.as_ref()))
+            .await
+            .unwrap();
+        self.stream.flush().await.unwrap();
+    }
+
+    async fn more(&mut self) -> usize {
+        let mut bytes = [0; 64 * 1024];
+        let length = soon("read", self.stream.read(&mut bytes))
+            .await
+            .unwrap_or(0);
+        self.read.extend_from_slice(&bytes[..length]);
+        length
+    }
+
+    /// Reads up to and with the first occurrence of `end`.
+    pub(crate) async fn until(&mut self, end: &str) -> String {
+        loop {
+            let text = String::from_utf8_lossy(&self.read).into_owned();
+            if let Some(at) = text.find(end) {
+                let rest = self.read.split_off(at + end.len());
+                let whole = std::mem::replace(&mut self.read, rest);
+                return String::from_utf8(whole).unwrap();
+            }
+            assert!(self.more().await > 0, "ended after {text:?}");
+        }
+    }
+
+    /// Reads a head, in lower case.
+    pub(crate) async fn head(&mut self) -> String {
+        self.until("\r\n\r\n").await.to_ascii_lowercase()
+    }
+
+    pub(crate) async fn exactly(&mut self, length: usize) -> Vec<u8> {
+        while self.read.len() < length {
+            assert!(self.more().await > 0, "ended early");
+        }
+        let rest = self.read.split_off(length);
+        std::mem::replace(&mut self.read, rest)
+    }
+
+    /// Reads a whole answer that has a `Content-Length`.
+    pub(crate) async fn answer(&mut self) -> (String, String) {
+        let head = self.head().await;
+        let length = field(&head, "content-length").map_or(0, |text| text.parse().unwrap());
+        let body = self.exactly(length).await;
+        (head, String::from_utf8(body).unwrap())
+    }
+
+    /// Reads to the end.
+    pub(crate) async fn rest(&mut self) -> String {
+        while self.more().await > 0 {}
+        String::from_utf8(std::mem::take(&mut self.read)).unwrap()
+    }
+
+    /// Reads to the end, whatever it is.
+    pub(crate) async fn rest_bytes(&mut self) -> Vec<u8> {
+        while self.more().await > 0 {}
+        std::mem::take(&mut self.read)
+    }
+
+    /// Whether the other side closes, without sending any more.
+    pub(crate) async fn closes(&mut self) -> bool {
+        self.rest().await.is_empty()
+    }
+
+    pub(crate) fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+/// A field of a head in lower case.
+pub(crate) fn field<'h>(head: &'h str, name: &str) -> Option<&'h str> {
+    head.lines()
+        .filter_map(|line| line.split_once(": "))
+        .find_map(|(have, value)| (have == name).then_some(value))
+}
+
+/// A backend whose connections the test answers by hand.
+pub(crate) struct Peer {
+    listener: TcpListener,
+    pub(crate) addr: SocketAddr,
+}
+
+impl Peer {
+    pub(crate) async fn bind() -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let addr = listener.local_addr().unwrap();
+        Self { listener, addr }
+    }
+
+    pub(crate) async fn accept(&self) -> Wire {
+        Wire::new(self.accept_stream().await)
+    }
+
+    pub(crate) async fn accept_stream(&self) -> TcpStream {
+        soon("accept", self.listener.accept()).await.unwrap().0
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        endpoint(Scheme::Http, &self.addr.ip().to_string(), self.addr.port())
+    }
+}
+
+pub(crate) fn endpoint(scheme: Scheme, host: &str, port: u16) -> Endpoint {
+    Endpoint {
+        scheme,
+        host: host.to_owned(),
+        port,
+        authority: format!("{host}:{port}").parse().unwrap(),
+        path: "/base".to_owned(),
+    }
+}
+
+pub(crate) type Policies = Vec<(Phase, Box<dyn Policy>)>;
+
+/// What the gateway of a test serves: `/shop/1.0.0` and `/shop`.
+pub(crate) struct Setup {
+    pub(crate) config: Config,
+    pub(crate) backend: Backend,
+    pub(crate) gate: Gate,
+    pub(crate) policies: fn() -> Policies,
+    pub(crate) clock: Arc<dyn Clock>,
+}
+
+impl Setup {
+    pub(crate) fn new(endpoints: Vec<Endpoint>) -> Self {
+        Self {
+            config: Config {
+                http: Some(([127, 0, 0, 1], 0).into()),
+                https: None,
+                workers: 1,
+                ..Config::default()
+            },
+            backend: Backend {
+                key: key(),
+                endpoints,
+                protocol: Protocol::Auto,
+                timeout_ms: 60_000,
+                ca_pem: None,
+                sni: None,
+                digest: Digest::of(b"backend"),
+            },
+            gate: Gate::Serve,
+            policies: Vec::new,
+            clock: Arc::new(SystemClock::new()),
+        }
+    }
+
+    pub(crate) fn snapshot(self) -> Snapshot {
+        let mut router = Router::default();
+        let operations = [
+            (Method::GET, "/items"),
+            (Method::GET, "/items/{id}"),
+            (Method::POST, "/items"),
+            (Method::PUT, "/items/{id}"),
+        ];
+        for (method, template) in operations {
+            let operation = Operation {
+                api: "shop-1.0.0".into(),
+                label: format!("{method} {template}").into(),
+                chain: Chain::new((self.policies)(), Access::Open),
+                backend: key(),
+            };
+            if self.gate == Gate::Serve {
+                router
+                    .insert(template, method, Arc::new(operation))
+                    .unwrap();
+            }
+        }
+        let api = Api {
+            org: Org::default_org(),
+            name: "shop-1.0.0".to_owned(),
+            api: "shop".to_owned(),
+            version: "1.0.0".to_owned(),
+            vhosts: Vec::new(),
+            mounts: vec!["/shop/1.0.0".to_owned(), "/shop".to_owned()],
+            gate: self.gate,
+            router,
+            preflight: Chain::new((self.policies)(), Access::Open),
+            digest: Digest::of(b"shop"),
+        };
+        let backends = [(key(), Arc::new(self.backend))];
+        Snapshot::new(7, [Arc::new(api)], backends).0
+    }
+
+    pub(crate) fn start(self) -> Sandbox {
+        let runtime = Runtime {
+            directory: Arc::new(NoDirectory),
+            quotas: Arc::new(::limits::Quotas::new(10, 32)),
+            clock: Arc::clone(&self.clock),
+        };
+        let config = self.config.clone();
+        let snapshots: Arc<Snapshots> = Arc::new(ArcSwap::from_pointee(Some(self.snapshot())));
+        let gateway = gateway::start(config, Arc::new(runtime), Arc::clone(&snapshots)).unwrap();
+        Sandbox { gateway, snapshots }
+    }
+}
+
+pub(crate) fn key() -> BackendKey {
+    BackendKey {
+        org: Org::default_org(),
+        name: "shop".into(),
+    }
+}
+
+pub(crate) struct Sandbox {
+    pub(crate) gateway: Gateway,
+    pub(crate) snapshots: Arc<Snapshots>,
+}
+
+impl Sandbox {
+    pub(crate) fn to(peer: &Peer) -> Self {
+        Setup::new(vec![peer.endpoint()]).start()
+    }
+
+    pub(crate) async fn connect_stream(&self) -> TcpStream {
+        let addr = self.gateway.http_addr().unwrap();
+        soon("connect", TcpStream::connect(addr)).await.unwrap()
+    }
+
+    pub(crate) async fn connect(&self) -> Wire {
+        Wire::new(self.connect_stream().await)
+    }
+
+    pub(crate) fn metrics(&self) -> String {
+        let mut registry = prometheus_client::registry::Registry::default();
+        self.gateway.metrics().register(&mut registry);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        text
+    }
+
+    /// Waits until the metrics have this line: counting happens after the answer has gone out.
+    pub(crate) async fn counts(&self, line: &str) {
+        let shown = async {
+            while !self.metrics().lines().any(|have| have == line) {
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        };
+        if tokio::time::timeout(PATIENCE, shown).await.is_err() {
+            panic!("{line} is not in\n{}", self.metrics());
+        }
+    }
+}
+
+/// A `GET` of an item over HTTP/1.1.
+pub(crate) const GET: &str =
+    "GET /shop/1.0.0/items/1?q=a%20b HTTP/1.1\r\nhost: Shop.example:80\r\n\r\n";
+/// The simplest answer.
+pub(crate) const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";

@@ -1,0 +1,210 @@
+//! Bodies pass as they come, both ways, and never look complete when they are not.
+
+use crate::sandbox::{GET, OK, Peer, Sandbox, field};
+
+/// req: L6
+#[tokio::test]
+async fn each_event_of_a_stream_passes_before_the_next_one_is_sent() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend
+        .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
+        .await;
+    let head = client.head().await;
+    assert_eq!(field(&head, "content-type"), Some("text/event-stream"));
+    for event in ["data: 1\n\n", "data: 22\n\n", "data: 333\n\n"] {
+        backend
+            .send(format!("{:x}\r\n{event}\r\n", event.len()))
+            .await;
+        let chunk = client.until("\n\n\r\n").await;
+        assert_eq!(
+            chunk.to_ascii_lowercase(),
+            format!("{:x}\r\n{event}\r\n", event.len())
+        );
+    }
+    backend.send("0\r\n\r\n").await;
+    assert_eq!(client.until("0\r\n\r\n").await, "0\r\n\r\n");
+    // Both connections serve again.
+    client.send(GET).await;
+    backend.head().await;
+    backend.send(OK).await;
+    assert_eq!(client.answer().await.1, "ok");
+}
+
+#[tokio::test]
+async fn an_answer_that_ends_with_its_connection_passes_as_it_comes() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend.send("HTTP/1.0 200 OK\r\n\r\none").await;
+    client.head().await;
+    assert_eq!(client.until("one\r\n").await, "3\r\none\r\n");
+    backend.send("two").await;
+    assert_eq!(client.until("two\r\n").await, "3\r\ntwo\r\n");
+    drop(backend);
+    assert_eq!(client.until("0\r\n\r\n").await, "0\r\n\r\n");
+}
+
+#[tokio::test]
+async fn a_request_body_passes_as_it_comes_and_may_be_answered_early() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client
+        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\nfirst")
+        .await;
+    let mut backend = peer.accept().await;
+    let head = backend.head().await;
+    assert_eq!(field(&head, "content-length"), Some("1000000"));
+    assert_eq!(backend.exactly(5).await, b"first");
+    client.send("second").await;
+    assert_eq!(backend.exactly(6).await, b"second");
+    // The backend does not want the rest.
+    backend
+        .send("HTTP/1.1 413 Too Large\r\ncontent-length: 2\r\n\r\nno")
+        .await;
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("http/1.1 413 "));
+    assert_eq!(body, "no");
+    // A connection with half a request on it is not used again.
+    assert!(backend.closes().await);
+}
+
+#[tokio::test]
+async fn chunked_bodies_and_their_trailers_pass() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client
+        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n")
+        .await;
+    let mut backend = peer.accept().await;
+    let head = backend.head().await;
+    assert_eq!(field(&head, "transfer-encoding"), Some("chunked"));
+    assert_eq!(
+        backend.until("\r\n\r\n").await,
+        "3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n"
+    );
+    backend
+        .send("HTTP/1.1 200 OK\r\ntrailer: x-end\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-end: 1\r\n\r\n")
+        .await;
+    client.head().await;
+    assert_eq!(
+        client.until("\r\n\r\n").await,
+        "2\r\nhi\r\n0\r\nx-end: 1\r\n\r\n"
+    );
+}
+
+#[tokio::test]
+async fn expect_continue_is_answered_when_the_backend_reads() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client
+        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 4\r\n\r\n")
+        .await;
+    assert!(client.head().await.starts_with("http/1.1 100 "));
+    client.send("body").await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    assert_eq!(backend.exactly(4).await, b"body");
+    backend.send(OK).await;
+    assert_eq!(client.answer().await.1, "ok");
+}
+
+#[tokio::test]
+async fn a_body_that_breaks_never_ends_cleanly() {
+    let answers = [
+        "HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart",
+        "HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\n",
+    ];
+    for (count, answer) in answers.into_iter().enumerate() {
+        let peer = Peer::bind().await;
+        let sandbox = Sandbox::to(&peer);
+        let mut client = sandbox.connect().await;
+        client.send(GET).await;
+        let mut backend = peer.accept().await;
+        backend.head().await;
+        backend.send(answer).await;
+        client.until("part").await;
+        drop(backend);
+        let rest = client.rest().await;
+        assert!(!rest.contains("0\r\n\r\n"), "{count}: {rest:?}");
+        sandbox
+            .counts("tollway_gateway_bodies_broken_total 1")
+            .await;
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_goes_away_ends_the_call_to_the_backend() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    // Before the answer.
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    drop(client);
+    assert!(backend.closes().await);
+    // Within it.
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 100\r\n\r\npart")
+        .await;
+    client.until("part").await;
+    drop(client);
+    assert!(backend.closes().await);
+    sandbox
+        .counts("tollway_gateway_client_aborts_total 2")
+        .await;
+}
+
+#[tokio::test]
+async fn a_slow_reader_holds_the_backend_back() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    let size = 64 << 20;
+    backend
+        .send(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n"))
+        .await;
+    client.head().await;
+    let stream = backend.into_inner();
+    let chunk = vec![b'x'; 1 << 20];
+    // Sent until nobody takes any more: buffers of sockets and of the gateway, far from the whole.
+    let mut sent = 0;
+    loop {
+        let writable =
+            tokio::time::timeout(std::time::Duration::from_millis(300), stream.writable());
+        if writable.await.is_err() {
+            break;
+        }
+        match stream.try_write(&chunk) {
+            Ok(length) => sent += length,
+            Err(error) => assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock),
+        }
+    }
+    assert!(sent < size / 2, "{sent}");
+    let mut stream = stream;
+    let writer = tokio::spawn(async move {
+        use tokio::io::AsyncWriteExt;
+        stream.write_all(&vec![b'x'; size - sent]).await.unwrap();
+        stream
+    });
+    assert_eq!(client.exactly(size).await.len(), size);
+    writer.await.unwrap();
+}

@@ -1,0 +1,178 @@
+//! TLS on both sides.
+
+use std::sync::Arc;
+
+use gateway::TlsFiles;
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+use snapshot::Scheme;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsAcceptor, TlsConnector};
+
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, endpoint, field, soon};
+
+fn crypto() -> Arc<rustls::crypto::CryptoProvider> {
+    Arc::new(rustls::crypto::aws_lc_rs::default_provider())
+}
+
+/// A connection that trusts the certificate in `folder`.
+async fn connect_tls(
+    sandbox: &Sandbox,
+    folder: &std::path::Path,
+    alpn: &[u8],
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let mut roots = RootCertStore::empty();
+    let certificate = CertificateDer::from_pem_file(folder.join("gateway-cert.pem")).unwrap();
+    roots.add(certificate).unwrap();
+    let mut config = ClientConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![alpn.to_vec()];
+    let addr = sandbox.gateway.https_addr().unwrap();
+    let tcp = soon("connect", TcpStream::connect(addr)).await.unwrap();
+    let name = ServerName::try_from("localhost").unwrap();
+    soon(
+        "handshake",
+        TlsConnector::from(Arc::new(config)).connect(name, tcp),
+    )
+    .await
+    .unwrap()
+}
+
+fn https(setup: &mut Setup, folder: &std::path::Path) {
+    setup.config.https = Some(([127, 0, 0, 1], 0).into());
+    setup.config.tls = TlsFiles::SelfSigned {
+        dir: folder.to_owned(),
+    };
+}
+
+#[tokio::test]
+async fn https_with_a_certificate_of_its_own_and_alpn() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    https(&mut setup, folder.path());
+    let sandbox = setup.start();
+    let stream = connect_tls(&sandbox, folder.path(), b"http/1.1").await;
+    let mut client = Wire::new(stream);
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    assert_eq!(
+        field(&backend.head().await, "x-forwarded-proto"),
+        Some("https")
+    );
+    backend.send(OK).await;
+    assert_eq!(client.answer().await.1, "ok");
+
+    let stream = connect_tls(&sandbox, folder.path(), b"h2").await;
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let builder = hyper::client::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    let (mut sender, connection) = builder
+        .handshake(hyper_util::rt::TokioIo::new(stream))
+        .await
+        .unwrap();
+    tokio::spawn(connection);
+    let request = http::Request::get("https://localhost/none")
+        .body(String::new())
+        .unwrap();
+    let response = soon("answer", sender.send_request(request)).await.unwrap();
+    assert_eq!(response.status(), 404);
+    sandbox
+        .counts("tollway_gateway_connections_accepted_total{protocol=\"h2\"} 1")
+        .await;
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_speak_tls_harms_itself_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    https(&mut setup, folder.path());
+    let sandbox = setup.start();
+    let addr = sandbox.gateway.https_addr().unwrap();
+    let mut client = Wire::new(TcpStream::connect(addr).await.unwrap());
+    client.send(GET).await;
+    client.rest_bytes().await;
+    sandbox
+        .counts("tollway_gateway_handshakes_failed_total 1")
+        .await;
+}
+
+/// A certificate for `backend.test`, in PEM, and what a server needs of it.
+fn backend_tls(alpn: &[&[u8]]) -> (String, TlsAcceptor) {
+    let made = rcgen::generate_simple_self_signed(vec!["backend.test".to_owned()]).unwrap();
+    let pem = made.cert.pem();
+    let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();
+    let mut config = ServerConfig::builder_with_provider(crypto())
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(vec![made.cert.der().clone()], key)
+        .unwrap();
+    config.alpn_protocols = alpn.iter().map(|name| name.to_vec()).collect();
+    (pem, TlsAcceptor::from(Arc::new(config)))
+}
+
+#[tokio::test]
+async fn a_backend_over_tls_with_its_own_ca_and_name() {
+    let peer = Peer::bind().await;
+    let (pem, acceptor) = backend_tls(&[b"http/1.1"]);
+    let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
+    setup.backend.ca_pem = Some(pem);
+    setup.backend.sni = Some("backend.test".to_owned());
+    let sandbox = setup.start();
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let stream = acceptor.accept(peer.accept_stream().await).await.unwrap();
+    assert_eq!(stream.get_ref().1.server_name(), Some("backend.test"));
+    let mut backend = Wire::new(stream);
+    for _ in 0..2 {
+        backend.head().await;
+        backend.send(OK).await;
+        assert_eq!(client.answer().await.1, "ok");
+        client.send(GET).await;
+    }
+}
+
+#[tokio::test]
+async fn alpn_of_the_backend_decides_for_http2() {
+    let peer = Peer::bind().await;
+    let (pem, acceptor) = backend_tls(&[b"h2", b"http/1.1"]);
+    let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
+    setup.backend.ca_pem = Some(pem);
+    setup.backend.sni = Some("backend.test".to_owned());
+    let sandbox = setup.start();
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let stream = acceptor.accept(peer.accept_stream().await).await.unwrap();
+    assert_eq!(stream.get_ref().1.alpn_protocol(), Some(&b"h2"[..]));
+    let service = hyper::service::service_fn(|request: http::Request<_>| async move {
+        let _: &hyper::body::Incoming = request.body();
+        Ok::<_, std::convert::Infallible>(http::Response::new(request.uri().to_string()))
+    });
+    let builder = hyper::server::conn::http2::Builder::new(hyper_util::rt::TokioExecutor::new());
+    tokio::spawn(builder.serve_connection(hyper_util::rt::TokioIo::new(stream), service));
+    let (_, body) = client.answer().await;
+    assert_eq!(body, format!("https://{}/base/items/1?q=a%20b", peer.addr));
+}
+
+#[tokio::test]
+async fn a_backend_that_is_not_trusted_is_not_reached() {
+    let peer = Peer::bind().await;
+    let (_, acceptor) = backend_tls(&[b"http/1.1"]);
+    let (other, _) = backend_tls(&[b"http/1.1"]);
+    let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
+    setup.backend.ca_pem = Some(other);
+    setup.backend.sni = Some("backend.test".to_owned());
+    let sandbox = setup.start();
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let stream = peer.accept_stream().await;
+    assert!(acceptor.accept(stream).await.is_err());
+    let (head, body) = client.answer().await;
+    assert!(head.starts_with("http/1.1 502 "));
+    assert!(body.contains("BACKEND_UNREACHABLE"));
+}

@@ -1,0 +1,136 @@
+//! The identity role: who somebody is, tokens that say so, and their end.
+//!
+//! | endpoint | source |
+//! |---|---|
+//! | `POST /api/v1/login`, `POST /api/v1/logout` | users of the control API |
+//! | `POST /oauth2/token` (client_credentials) | RFC 6749 §4.4, tokens as in RFC 9068 |
+//! | `POST /oauth2/introspect` | RFC 7662 |
+//! | `POST /oauth2/revoke` | RFC 7009 |
+//! | `GET /oauth2/jwks` | RFC 7517 §5 |
+//! | `GET /.well-known/oauth-authorization-server`, `…/openid-configuration` | RFC 8414, OpenID Connect Discovery |
+//!
+//! Knows nothing of documents, gateways, or what a user may do; which scopes an application has and whether the nodes
+//! have a revocation it asks through traits of `credentials`. Issuer and links come from the configured public URL, never
+//! from what a request says about its host.
+//!
+//! Start reading at [`router`].
+
+mod client;
+mod form;
+mod introspect;
+mod login;
+mod metadata;
+mod metrics;
+mod oauth;
+mod problem;
+mod revoke;
+mod token;
+
+pub mod housekeeping;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::middleware::map_response;
+use axum::response::Response;
+use axum::routing::{get, post};
+use base::Clock;
+use credentials::{Acknowledged, Passwords, SecretHashes, TermsSource, Tokens};
+use http::HeaderValue;
+use http::header::{CACHE_CONTROL, PRAGMA};
+use store::Store;
+
+pub use housekeeping::housekeeping;
+pub use metrics::{Counter, IdentityMetrics};
+
+/// What the role works with.
+pub struct IdentityState {
+    /// Users, clients, revocations.
+    pub store: Arc<dyn Store>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Mints and checks tokens.
+    pub tokens: Tokens,
+    /// Checks passwords.
+    pub passwords: Passwords,
+    /// Checks client secrets.
+    pub secrets: SecretHashes,
+    /// What the tokens of an application may be.
+    pub terms: Arc<dyn TermsSource>,
+    /// Whether the nodes have a revocation.
+    pub acknowledged: Arc<dyn Acknowledged>,
+    /// Limits.
+    pub config: IdentityConfig,
+    /// Counters; keep a clone to read them.
+    pub metrics: Arc<IdentityMetrics>,
+}
+
+/// Limits of the role.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdentityConfig {
+    /// The longest body of a request, in bytes; default 16 KiB.
+    pub body_bytes_max: usize,
+    /// What `Retry-After` says when something is too busy or away, in seconds; default 2.
+    pub retry_after_s: u64,
+}
+
+impl Default for IdentityConfig {
+    fn default() -> Self {
+        Self {
+            body_bytes_max: 16 * 1024,
+            retry_after_s: 2,
+        }
+    }
+}
+
+/// All endpoints, by their full paths. It has no fallback: merge it with whatever else the listener serves.
+pub fn router(state: Arc<IdentityState>) -> Router {
+    login_router(Arc::clone(&state)).merge(oauth_router(state))
+}
+
+/// Login and logout of the control API's users.
+pub fn login_router(state: Arc<IdentityState>) -> Router {
+    let routes = Router::new()
+        .route("/api/v1/login", post(login::login))
+        .route("/api/v1/logout", post(login::logout));
+    secret(routes, state)
+}
+
+/// The authorization server alone, for a listener of its own.
+pub fn oauth_router(state: Arc<IdentityState>) -> Router {
+    let routes = Router::new()
+        .route("/oauth2/token", post(token::token))
+        .route("/oauth2/introspect", post(introspect::introspect))
+        .route("/oauth2/revoke", post(revoke::revoke));
+    let public = Router::new()
+        .route("/oauth2/jwks", get(metadata::jwks))
+        .route(
+            "/.well-known/oauth-authorization-server",
+            get(metadata::discovery),
+        )
+        .route(
+            "/.well-known/openid-configuration",
+            get(metadata::discovery),
+        )
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .with_state(Arc::clone(&state));
+    secret(routes, state).merge(public)
+}
+
+/// What all routes share that read or answer secrets: small bodies, and nothing is stored on the way.
+fn secret(routes: Router<Arc<IdentityState>>, state: Arc<IdentityState>) -> Router {
+    routes
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
+        .layer(map_response(no_store))
+        .with_state(state)
+}
+
+/// RFC 6749 §5.1: whatever carries a token, or says why there is none, is not stored anywhere.
+async fn no_store(mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(PRAGMA, HeaderValue::from_static("no-cache"));
+    response
+}

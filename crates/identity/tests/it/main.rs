@@ -1,0 +1,10 @@
+//! The endpoints through the router, on a real database in a temporary folder.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod introspect;
+mod leaks;
+mod login;
+mod metadata;
+mod revoke;
+mod token;
+mod world;

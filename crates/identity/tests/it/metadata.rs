@@ -1,0 +1,138 @@
+use http::Method;
+use serde_json::json;
+
+use crate::world::{ISSUER, world};
+
+const DISCOVERY: [&str; 2] = [
+    "/.well-known/oauth-authorization-server",
+    "/.well-known/openid-configuration",
+];
+
+#[tokio::test]
+async fn jwks_has_public_keys_alone_and_verifies_tokens() {
+    let world = world().await;
+    let token = world.token_of(&world.shop).await;
+    let answer = world.get("/oauth2/jwks").await;
+    assert_eq!(answer.status, 200);
+    assert_eq!(answer.header("cache-control"), "public, max-age=300");
+    let set = answer.json();
+    let keys = set["keys"].as_array().unwrap();
+    assert_eq!(keys.len(), 1);
+    for private in ["d", "p", "q", "k"] {
+        assert_eq!(keys[0].get(private), None);
+    }
+    assert_eq!(keys[0]["alg"], "ES256");
+    assert_eq!(keys[0]["use"], "sig");
+
+    // As a resource server that knows nothing but the documents would.
+    let keys: jose::KeySet = serde_json::from_value(set).unwrap();
+    let audience = vec!["urn:tollway:default:gateway".to_owned()];
+    let expectation = jose::Expectation::access_token(ISSUER, audience);
+    let verified = jose::verify(&token, &keys, &expectation, world.now_s()).unwrap();
+    assert_eq!(
+        verified.claims.client_id.as_ref(),
+        Some(&world.shop.client_id)
+    );
+}
+
+#[tokio::test]
+async fn discovery_names_what_exists() {
+    let world = world().await;
+    let methods = json!(["client_secret_basic", "client_secret_post"]);
+    for path in DISCOVERY {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 200);
+        let document = answer.json();
+        assert_eq!(
+            document,
+            json!({
+                "issuer": ISSUER,
+                "token_endpoint": format!("{ISSUER}/oauth2/token"),
+                "jwks_uri": format!("{ISSUER}/oauth2/jwks"),
+                "introspection_endpoint": format!("{ISSUER}/oauth2/introspect"),
+                "revocation_endpoint": format!("{ISSUER}/oauth2/revoke"),
+                "response_types_supported": [],
+                "grant_types_supported": ["client_credentials"],
+                "token_endpoint_auth_methods_supported": methods,
+                "introspection_endpoint_auth_methods_supported": methods,
+                "revocation_endpoint_auth_methods_supported": methods,
+            })
+        );
+        // Each endpoint that is named answers.
+        for (name, url) in document.as_object().unwrap() {
+            if name.ends_with("_endpoint") || name == "jwks_uri" {
+                let path = url.as_str().unwrap().strip_prefix(ISSUER).unwrap();
+                assert_ne!(world.get(path).await.status, 404, "{name}");
+            }
+        }
+    }
+}
+
+/// req: C5. Issuer and links come from the configuration, whatever a request says about its host.
+#[tokio::test]
+async fn the_host_header_changes_nothing() {
+    let world = world().await;
+    let tricks: [&[(&str, &str)]; 6] = [
+        &[("host", "evil.example")],
+        &[("host", "id.example.com:9999")],
+        &[
+            ("host", "id.example.com"),
+            ("x-forwarded-host", "evil.example"),
+        ],
+        &[
+            ("x-forwarded-proto", "http"),
+            ("x-forwarded-port", "81"),
+            ("x-forwarded-prefix", "/evil"),
+        ],
+        &[("forwarded", "host=evil.example;proto=http")],
+        &[
+            ("x-original-url", "/evil"),
+            ("x-host", "evil.example"),
+            ("origin", "https://evil.example"),
+        ],
+    ];
+    for path in DISCOVERY {
+        let plain = world.get(path).await;
+        for headers in tricks {
+            let answer = world.send(Method::GET, path, headers, "").await;
+            assert_eq!(answer.text, plain.text, "{headers:?}");
+            assert!(!format!("{:?}", answer.headers).contains("evil"));
+        }
+        let absolute = format!("https://evil.example{path}");
+        assert_eq!(
+            world.send(Method::GET, &absolute, &[], "").await.text,
+            plain.text
+        );
+    }
+    let (id, secret) = (&world.shop.client_id, world.shop.client_secret.expose());
+    let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    for headers in tricks {
+        let mut headers = headers.to_vec();
+        headers.push(("content-type", "application/x-www-form-urlencoded"));
+        let answer = world
+            .send(Method::POST, "/oauth2/token", &headers, &body)
+            .await;
+        let token = answer.json()["access_token"].as_str().unwrap().to_owned();
+        // `verify_access` compares `iss` with the configured issuer.
+        assert!(world.active(&world.shop, &token).await, "{headers:?}");
+    }
+}
+
+#[tokio::test]
+async fn unknown_paths_are_left_to_others() {
+    let world = world().await;
+    for path in [
+        "/",
+        "/oauth2",
+        "/oauth2/authorize",
+        "/oauth2/token/",
+        "/api/v1/apis",
+        "/.well-known/x",
+    ] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 404, "{path}");
+    }
+    let posted = world.send(Method::POST, DISCOVERY[0], &[], "").await;
+    assert_eq!(posted.problem(), (405, "CONTROL_METHOD_NOT_ALLOWED".into()));
+    assert_eq!(posted.header("allow"), "GET,HEAD");
+}

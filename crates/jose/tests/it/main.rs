@@ -1,0 +1,11 @@
+//! Tokens against vectors, and against those who forge them.
+
+#![expect(clippy::unwrap_used, reason = "a helper of a test fails it")]
+
+mod attacks;
+mod claims;
+mod forge;
+mod keys;
+mod mutation;
+mod vectors;
+mod wycheproof;

@@ -1,0 +1,191 @@
+//! Several threads on one key: no window holds more than the limit, and nothing is lost for ever.
+//!
+//! A call counts at some moment between the reading of its clock and its answer. So whatever that moment was, the
+//! calls that began and ended inside a window were counted in it.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use base::{Clock, ManualClock, SystemClock};
+use limits::{Decision, Quota, Quotas, SlidingWindow};
+
+const THREADS: u64 = 4;
+
+/// An admitted call: the clock before it and after it.
+type Call = (u64, u64);
+
+fn assert_no_window_exceeds(mut calls: Vec<Call>, window_ms: u64, limit: u64) {
+    calls.sort_unstable();
+    for (index, (from_ms, _)) in calls.iter().enumerate() {
+        let inside = calls[index..]
+            .iter()
+            .take_while(|(before_ms, _)| *before_ms <= from_ms + window_ms)
+            .filter(|(_, after_ms)| *after_ms <= from_ms + window_ms)
+            .count();
+        assert!(
+            inside as u64 <= limit,
+            "{inside} calls in the {window_ms} ms from {from_ms}, limit {limit}"
+        );
+    }
+}
+
+fn hammer(
+    clock: &dyn Clock,
+    stop: &AtomicBool,
+    admit: &(dyn Fn(u64) -> Decision + Sync),
+) -> Vec<Call> {
+    let mut calls = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let before_ms = clock.monotonic_ms();
+        if matches!(admit(before_ms), Decision::Admitted { .. }) {
+            calls.push((before_ms, clock.monotonic_ms()));
+        }
+    }
+    calls
+}
+
+/// Runs all threads until `drive` returns; answers every admitted call.
+fn stress(
+    clock: &dyn Clock,
+    admit: &(dyn Fn(u64) -> Decision + Sync),
+    drive: impl FnOnce(),
+) -> Vec<Call> {
+    let stop = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let workers: Vec<_> = (0..THREADS)
+            .map(|_| scope.spawn(|| hammer(clock, &stop, admit)))
+            .collect();
+        drive();
+        stop.store(true, Ordering::Relaxed);
+        workers
+            .into_iter()
+            .flat_map(|worker| worker.join().unwrap())
+            .collect()
+    })
+}
+
+/// How long one run takes.
+const RUN: Duration = Duration::from_millis(250);
+
+/// Turns the clock on by uneven steps, far more often than a bucket lasts and sometimes by more than a window.
+fn turn(clock: &ManualClock, window_ms: u64, run: Duration) {
+    let end = Instant::now() + run;
+    let mut step = 0_u64;
+    while Instant::now() < end {
+        let ahead_ms = match step % 97 {
+            0 => window_ms * 2,
+            13 => window_ms / 3,
+            even if even % 2 == 0 => 1,
+            _ => 0,
+        };
+        clock.advance_ms(ahead_ms);
+        for _ in 0..step % 400 {
+            std::hint::spin_loop();
+        }
+        step += 1;
+    }
+}
+
+#[test]
+fn with_a_clock_turned_by_hand_no_window_exceeds_the_limit() {
+    for (window_ms, buckets, limit) in [(50, 5, 7), (100, 60, 40), (10, 10, 3), (1000, 60, 500)] {
+        let clock = ManualClock::at(0);
+        let window = SlidingWindow::new(window_ms, buckets, 0);
+        let calls = stress(&clock, &|now_ms| window.admit(limit, 1, now_ms), || {
+            turn(&clock, window_ms, RUN);
+        });
+        assert!(
+            calls.len() as u64 > limit * 2,
+            "only {} calls passed",
+            calls.len()
+        );
+        assert_no_window_exceeds(calls, window_ms, limit);
+        clock.advance_ms(window_ms * 2 + 2);
+        assert_eq!(
+            window.used(clock.monotonic_ms()),
+            0,
+            "a charge was left behind"
+        );
+    }
+}
+
+#[test]
+fn with_the_real_clock_no_window_exceeds_the_limit_and_each_gets_it() {
+    let (window_ms, buckets, limit) = (100, 20, 3000);
+    let clock = SystemClock::new();
+    let window = SlidingWindow::new(window_ms, buckets, clock.monotonic_ms());
+    let calls = stress(&clock, &|now_ms| window.admit(limit, 1, now_ms), || {
+        while clock.monotonic_ms() < 700 {
+            thread::yield_now();
+        }
+    });
+    // 700 ms hold six whole rounds of window and bucket; a third of that allows for a busy machine.
+    assert!(
+        calls.len() as u64 >= 2 * limit,
+        "only {} calls passed",
+        calls.len()
+    );
+    assert_no_window_exceeds(calls, window_ms, limit);
+}
+
+#[test]
+fn two_quotas_under_threads_keep_both_and_leave_no_charge_behind() {
+    let (narrow, wide) = (
+        Quota {
+            limit: 5,
+            window_ms: 20,
+        },
+        Quota {
+            limit: 60,
+            window_ms: 300,
+        },
+    );
+    let clock = ManualClock::at(0);
+    let quotas = Quotas::new(10, 10);
+    let both = [(1_u8, wide), (1, narrow)];
+    let calls = stress(
+        &clock,
+        &|now_ms| quotas.admit_all(&both, 1, now_ms).unwrap().1,
+        || turn(&clock, 20, RUN),
+    );
+    assert!(
+        calls.len() as u64 > wide.limit,
+        "only {} calls passed",
+        calls.len()
+    );
+    assert_no_window_exceeds(calls.clone(), narrow.window_ms, narrow.limit);
+    assert_no_window_exceeds(calls, wide.window_ms, wide.limit);
+    clock.advance_ms(1000);
+    assert_eq!(
+        quotas.sweep(clock.monotonic_ms()),
+        2,
+        "a charge was left behind"
+    );
+}
+
+#[test]
+fn sweeping_all_the_time_forgets_no_call() {
+    let quota = Quota {
+        limit: 4,
+        window_ms: 10,
+    };
+    let clock = ManualClock::at(0);
+    let quotas = Quotas::new(10, 5);
+    let calls = stress(
+        &clock,
+        &|now_ms| quotas.admit(1_u8, quota, 1, now_ms).unwrap(),
+        || {
+            for _ in 0..400 {
+                turn(&clock, quota.window_ms, Duration::from_millis(1));
+                quotas.sweep(clock.monotonic_ms());
+            }
+        },
+    );
+    assert!(
+        calls.len() as u64 > quota.limit * 2,
+        "only {} calls passed",
+        calls.len()
+    );
+    assert_no_window_exceeds(calls, quota.window_ms, quota.limit);
+}

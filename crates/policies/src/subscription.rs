@@ -1,0 +1,128 @@
+//! `subscription`: the caller's application must hold a subscription to the API.
+
+use base::code::{INTERNAL, SUBSCRIPTION_BLOCKED, SUBSCRIPTION_MISSING};
+use base::{Diagnostic, Org};
+use policy::{CompileEnv, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
+use schemars::JsonSchema;
+use serde::Deserialize;
+
+/// The kind.
+pub struct Subscription;
+
+/// Nothing can be configured.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {}
+
+/// Looks the subscription of the caller's application up in the node's directory, at every call, so that an ended
+/// subscription stops the next call.
+///
+/// # Errors
+/// `SUBSCRIPTION_MISSING` (403), also for an application of another organisation; `SUBSCRIPTION_BLOCKED` (403) when
+/// the subscription's plan does not exist (any more).
+struct Running {
+    org: Org,
+    api: String,
+}
+
+impl PolicyKind for Subscription {
+    const NAME: &'static str = "subscription";
+    const PHASE: Phase = Phase::Authorize;
+    const SUMMARY: &'static str = "Lets only applications pass that are subscribed to the API.";
+    type Config = Config;
+
+    fn compile(&self, _: Config, env: &CompileEnv) -> Result<Box<dyn Policy>, Vec<Diagnostic>> {
+        Ok(Box::new(Running {
+            org: env.org.clone(),
+            api: env.api.clone(),
+        }))
+    }
+}
+
+impl Policy for Running {
+    fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
+        let Some(principal) = &cx.principal else {
+            return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
+        };
+        let found = if principal.org == self.org {
+            cx.core
+                .runtime
+                .directory
+                .subscription(principal.application, &self.api)
+        } else {
+            None
+        };
+        let Some(subscription) = found else {
+            return Reject::new(
+                SUBSCRIPTION_MISSING,
+                "the application has no subscription to this API; subscribe it, then call again",
+            )
+            .into();
+        };
+        if subscription.plan.is_none() {
+            return Reject::new(
+                SUBSCRIPTION_BLOCKED,
+                "the plan of the application's subscription does not exist; choose another plan",
+            )
+            .into();
+        }
+        cx.subscription = Some(subscription);
+        Outcome::CONTINUE
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::Org;
+    use serde_json::json;
+
+    use crate::testing::{Bench, compile};
+
+    /// req: S9
+    #[test]
+    fn passes_while_the_subscription_lasts() {
+        let bench = Bench::new();
+        let policy = compile("subscription", json!({}));
+        let mut cx = bench.request_of("GET", "/x", None);
+        bench.run(&*policy, &mut cx).unwrap();
+        assert_eq!(cx.subscription.unwrap().plan.unwrap().name, "Gold");
+
+        bench.directory.tables().subscriptions.clear();
+        let mut cx = bench.request_of("GET", "/x", None);
+        let reject = bench.run(&*policy, &mut cx).unwrap_err();
+        assert_eq!(reject.code.name, "SUBSCRIPTION_MISSING");
+        assert!(cx.subscription.is_none());
+    }
+
+    #[test]
+    fn an_application_of_another_organisation_is_not_subscribed() {
+        let bench = Bench::new();
+        let mut cx = bench.request_of("GET", "/x", None);
+        cx.principal.as_mut().unwrap().org = Org::new("other");
+        let reject = bench
+            .run(&*compile("subscription", json!({})), &mut cx)
+            .unwrap_err();
+        assert_eq!(reject.code.name, "SUBSCRIPTION_MISSING");
+    }
+
+    #[test]
+    fn a_plan_that_is_gone_blocks() {
+        let bench = Bench::new();
+        bench.directory.set_plan(None);
+        let mut cx = bench.request_of("GET", "/x", None);
+        let reject = bench
+            .run(&*compile("subscription", json!({})), &mut cx)
+            .unwrap_err();
+        assert_eq!(reject.code.name, "SUBSCRIPTION_BLOCKED");
+    }
+
+    #[test]
+    fn without_a_caller_it_fails_closed() {
+        let bench = Bench::new();
+        let mut cx = bench.request("GET", "/x");
+        let reject = bench
+            .run(&*compile("subscription", json!({})), &mut cx)
+            .unwrap_err();
+        assert_eq!(reject.code.name, "INTERNAL");
+    }
+}

@@ -1,0 +1,315 @@
+//! What the tests of policies share: a directory in memory, a clock moved by hand, requests.
+
+use std::collections::HashMap;
+use std::net::Ipv4Addr;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
+
+use base::{ApplicationId, Clock, CredentialId, Diagnostic, ManualClock, Org, SubscriptionId};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jose::{KeySet, SigningKey};
+use limits::Quotas;
+use policy::{
+    ApiKeyView, Client, ClientView, CompileEnv, Core, Directory, Issuer, Outcome, Plan, Policy,
+    Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Slots, SubscriptionView, Trace,
+    Verdict, Window,
+};
+use serde_json::{Value, json};
+
+pub(crate) const API_KEY: &str = "tk_0123456789";
+pub(crate) const API: &str = "pets-1.0.0";
+pub(crate) const CLIENT: &str = "client-1";
+const NOW_UNIX_MS: u64 = 1_800_000_000_000;
+
+pub(crate) trait ManualTime {
+    fn advance_s(&self, s: u64);
+}
+
+impl ManualTime for ManualClock {
+    fn advance_s(&self, s: u64) {
+        self.advance_ms(s * 1000);
+    }
+}
+
+/// Everything that tests change of a directory.
+pub(crate) struct Tables {
+    pub(crate) org: Org,
+    pub(crate) issuers: HashMap<String, Arc<Issuer>>,
+    pub(crate) clients: HashMap<String, (ApplicationId, CredentialId)>,
+    pub(crate) api_keys: HashMap<String, (ApplicationId, CredentialId)>,
+    pub(crate) api_key_expires_unix_s: Option<u64>,
+    pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
+    pub(crate) revoked: Vec<String>,
+}
+
+pub(crate) struct FakeDirectory {
+    version: AtomicU64,
+    tables: Mutex<Tables>,
+    pub(crate) client_lookups: AtomicU64,
+}
+
+impl FakeDirectory {
+    /// The tables, to be changed; counts as a change.
+    pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
+        self.version.fetch_add(1, Ordering::SeqCst);
+        self.tables.lock().unwrap()
+    }
+
+    pub(crate) fn set_plan(&self, plan: Option<Plan>) {
+        let plan = plan.map(Arc::new);
+        for view in self.tables().subscriptions.values_mut() {
+            view.plan = plan.clone();
+        }
+    }
+}
+
+impl Directory for FakeDirectory {
+    fn version(&self) -> u64 {
+        self.version.load(Ordering::SeqCst)
+    }
+
+    fn issuer(&self, org: &Org, name: &str) -> Option<Arc<Issuer>> {
+        let tables = self.tables.lock().unwrap();
+        (tables.org == *org).then(|| tables.issuers.get(name).cloned())?
+    }
+
+    fn client(&self, client_id: &str) -> Option<ClientView> {
+        self.client_lookups.fetch_add(1, Ordering::SeqCst);
+        let tables = self.tables.lock().unwrap();
+        let (application, credential) = *tables.clients.get(client_id)?;
+        Some(ClientView {
+            org: tables.org.clone(),
+            application,
+            credential,
+        })
+    }
+
+    fn api_key(&self, presented: &str) -> Option<ApiKeyView> {
+        let tables = self.tables.lock().unwrap();
+        let (application, credential) = *tables.api_keys.get(presented)?;
+        Some(ApiKeyView {
+            org: tables.org.clone(),
+            application,
+            credential,
+            expires_unix_s: tables.api_key_expires_unix_s,
+        })
+    }
+
+    fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {
+        let tables = self.tables.lock().unwrap();
+        tables
+            .subscriptions
+            .get(&(application, api.to_owned()))
+            .cloned()
+    }
+
+    fn is_revoked(&self, jti: &str) -> bool {
+        self.tables
+            .lock()
+            .unwrap()
+            .revoked
+            .iter()
+            .any(|revoked| revoked == jti)
+    }
+}
+
+/// A core with one application that is subscribed to [`API`] under the plan Gold.
+pub(crate) struct Bench {
+    pub(crate) directory: Arc<FakeDirectory>,
+    pub(crate) clock: Arc<ManualClock>,
+    pub(crate) core: Rc<Core>,
+    pub(crate) application: ApplicationId,
+    pub(crate) key: SigningKey,
+}
+
+pub(crate) fn issuer_of(key: &SigningKey) -> Arc<Issuer> {
+    Arc::new(Issuer {
+        name: "resident".to_owned(),
+        issuer: "https://id.example.com".to_owned(),
+        audience: "gateway".to_owned(),
+        keys: KeySet::from_keys(vec![key.public_jwk().clone()]).unwrap(),
+    })
+}
+
+pub(crate) fn gold() -> Plan {
+    Plan {
+        name: "Gold".to_owned(),
+        quota: Some(Window {
+            requests: 5000,
+            window_ms: 60_000,
+        }),
+        burst: None,
+    }
+}
+
+impl Bench {
+    pub(crate) fn new() -> Self {
+        let (application, credential) = (ApplicationId::generate(), CredentialId::generate());
+        let key = SigningKey::generate_es256().unwrap();
+        let subscription = SubscriptionView {
+            id: SubscriptionId::generate(),
+            plan: Some(Arc::new(gold())),
+        };
+        let directory = Arc::new(FakeDirectory {
+            version: AtomicU64::new(1),
+            client_lookups: AtomicU64::new(0),
+            tables: Mutex::new(Tables {
+                org: Org::default_org(),
+                issuers: HashMap::from([("resident".to_owned(), issuer_of(&key))]),
+                clients: HashMap::from([(CLIENT.to_owned(), (application, credential))]),
+                api_keys: HashMap::from([(API_KEY.to_owned(), (application, credential))]),
+                api_key_expires_unix_s: None,
+                subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
+                revoked: Vec::new(),
+            }),
+        });
+        let clock = Arc::new(ManualClock::at(NOW_UNIX_MS));
+        let runtime = Runtime {
+            directory: directory.clone(),
+            quotas: Arc::new(Quotas::new(100, limits::BUCKETS_DEFAULT)),
+            clock: clock.clone(),
+        };
+        Self {
+            directory,
+            clock,
+            core: Core::new(Arc::new(runtime)),
+            application,
+            key,
+        }
+    }
+
+    pub(crate) fn now_s(&self) -> u64 {
+        self.clock.unix_s()
+    }
+
+    pub(crate) fn request(&self, method: &str, path: &str) -> RequestCx {
+        RequestCx {
+            method: method.parse().unwrap(),
+            path: path.to_owned(),
+            rest_at: 0,
+            query: None,
+            headers: HeaderMap::new(),
+            client: Client {
+                ip: Ipv4Addr::LOCALHOST.into(),
+                tls: false,
+            },
+            trace: Trace {
+                trace_id: [1; 16],
+                span_id: [2; 8],
+                flags: 0,
+            },
+            unix_ms: self.clock.unix_ms(),
+            monotonic_ms: self.clock.monotonic_ms(),
+            timeout_ms: None,
+            principal: None,
+            subscription: None,
+            slots: Slots::default(),
+            core: Rc::clone(&self.core),
+        }
+    }
+
+    /// A request of the application, with these scopes.
+    pub(crate) fn request_of(
+        &self,
+        method: &str,
+        path: &str,
+        scopes: Option<&[&str]>,
+    ) -> RequestCx {
+        let mut cx = self.request(method, path);
+        cx.principal = Some(Principal {
+            org: Org::default_org(),
+            application: self.application,
+            credential: CredentialId::generate(),
+            scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+        });
+        cx
+    }
+
+    /// Runs the request side; a policy that answers is a test's mistake.
+    pub(crate) fn run(&self, policy: &dyn Policy, cx: &mut RequestCx) -> Result<(), Reject> {
+        match self.verdict(policy, cx) {
+            Verdict::Continue => Ok(()),
+            Verdict::Reject(reject) => Err(*reject),
+            Verdict::Respond(response) => panic!("answered {response:?}"),
+        }
+    }
+
+    /// The answer that a policy gives itself.
+    pub(crate) fn answer(&self, policy: &dyn Policy, cx: &mut RequestCx) -> Option<Response> {
+        match self.verdict(policy, cx) {
+            Verdict::Respond(response) => Some(*response),
+            _ => None,
+        }
+    }
+
+    fn verdict(&self, policy: &dyn Policy, cx: &mut RequestCx) -> Verdict {
+        match policy.on_request(cx) {
+            Outcome::Now(verdict) => verdict,
+            Outcome::Later(future) => futures_util::FutureExt::now_or_never(future)
+                .expect("the futures of tests are ready"),
+        }
+    }
+
+    /// Runs the answer's side and returns the headers.
+    pub(crate) fn respond(
+        &self,
+        policy: &dyn Policy,
+        cx: &mut RequestCx,
+        status: u16,
+        mut headers: HeaderMap,
+    ) -> HeaderMap {
+        policy.on_response(&mut ResponseCx {
+            request: cx,
+            status: StatusCode::from_u16(status).unwrap(),
+            headers: &mut headers,
+        });
+        headers
+    }
+
+    /// Good claims of an access token.
+    pub(crate) fn claims(&self) -> Value {
+        json!({
+            "iss": "https://id.example.com",
+            "sub": CLIENT,
+            "aud": "gateway",
+            "exp": self.now_s() + 3600,
+            "iat": self.now_s(),
+            "jti": "token-1",
+            "client_id": CLIENT,
+            "scope": "orders:read orders:write",
+        })
+    }
+
+    /// The `Authorization` value of a token with these claims.
+    pub(crate) fn bearer(&self, claims: &Value) -> HeaderValue {
+        let token = self.key.sign(jose::TYP_ACCESS_TOKEN, claims).unwrap();
+        HeaderValue::from_str(&format!("Bearer {token}")).unwrap()
+    }
+}
+
+pub(crate) fn env() -> CompileEnv {
+    CompileEnv {
+        org: Org::default_org(),
+        api: API.to_owned(),
+    }
+}
+
+/// A policy of [`crate::POLICIES`], compiled.
+#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
+pub(crate) fn compile(name: &str, config: Value) -> Box<dyn Policy> {
+    crate::find(name)
+        .unwrap()
+        .compile(&config, &env())
+        .unwrap_or_else(|faults| panic!("{faults:?}"))
+}
+
+/// What is wrong with a configuration.
+#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
+pub(crate) fn compile_errors(name: &str, config: Value) -> Vec<Diagnostic> {
+    crate::find(name)
+        .unwrap()
+        .compile(&config, &env())
+        .err()
+        .unwrap_or_default()
+}

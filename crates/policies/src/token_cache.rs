@@ -1,0 +1,192 @@
+//! Tokens that were verified on this core, so that a signature is checked once and not at every call.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use base::Org;
+use policy::{Issuer, Principal};
+
+/// What a [`TokenCache`] may hold.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct CacheLimits {
+    /// Tokens; default 10,000.
+    pub tokens_max: usize,
+    /// Bytes of token text; default 16 MiB.
+    pub bytes_max: usize,
+}
+
+impl Default for CacheLimits {
+    fn default() -> Self {
+        Self {
+            tokens_max: 10_000,
+            bytes_max: 16 << 20,
+        }
+    }
+}
+
+/// The verified tokens of one core, by their whole text. Lives in [`policy::Core::memory`].
+///
+/// Two generations: what is used moves to the young one; when that holds half of what is allowed it becomes the old
+/// one, and what was not used since is forgotten. So memory is bounded, and an entry costs the same however many
+/// there are. Expired entries are refused by their reader and leave with their generation.
+#[derive(Default)]
+pub struct TokenCache {
+    limits: CacheLimits,
+    young: Generation,
+    old: Generation,
+}
+
+/// Tokens are chosen by strangers, so their hash is seeded.
+type Tokens = HashMap<Box<str>, Entry, foldhash::quality::RandomState>;
+
+#[derive(Default)]
+struct Generation {
+    tokens: Tokens,
+    bytes: usize,
+}
+
+/// A verified token.
+pub(crate) struct Entry {
+    /// The organisation whose issuer it was verified with.
+    pub(crate) org: Org,
+    /// That issuer, as it was then.
+    pub(crate) issuer: Arc<Issuer>,
+    /// The key that signed it.
+    pub(crate) kid: Box<str>,
+    /// Whom it is for.
+    pub(crate) audience: Box<[String]>,
+    /// `exp`
+    pub(crate) ends_unix_s: u64,
+    /// The later of `nbf` and `iat`, with the name of that claim.
+    pub(crate) begins_unix_s: (&'static str, u64),
+    /// `jti`
+    pub(crate) token_id: Box<str>,
+    /// `client_id`
+    pub(crate) client_id: Box<str>,
+    /// Who calls.
+    pub(crate) principal: Principal,
+    /// The directory's version at which issuer, client and revocations were looked up.
+    pub(crate) version: u64,
+}
+
+impl TokenCache {
+    /// An empty cache.
+    #[must_use]
+    pub fn new(limits: CacheLimits) -> Self {
+        Self {
+            limits,
+            ..Self::default()
+        }
+    }
+
+    /// How many tokens it holds.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.young.tokens.len() + self.old.tokens.len()
+    }
+
+    /// Whether it holds none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    pub(crate) fn get(&mut self, token: &str) -> Option<&mut Entry> {
+        if let Some((token, entry)) = self.old.tokens.remove_entry(token) {
+            self.old.bytes -= token.len();
+            self.put(token, entry);
+        }
+        self.young.tokens.get_mut(token)
+    }
+
+    pub(crate) fn put(&mut self, token: Box<str>, entry: Entry) {
+        let (tokens_max, bytes_max) = (self.limits.tokens_max / 2, self.limits.bytes_max / 2);
+        if token.len() > bytes_max || tokens_max == 0 {
+            return;
+        }
+        self.remove(&token);
+        let full =
+            self.young.tokens.len() >= tokens_max || self.young.bytes + token.len() > bytes_max;
+        if full {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.bytes += token.len();
+        self.young.tokens.insert(token, entry);
+    }
+
+    pub(crate) fn remove(&mut self, token: &str) {
+        for generation in [&mut self.young, &mut self.old] {
+            if let Some((token, _)) = generation.tokens.remove_entry(token) {
+                generation.bytes -= token.len();
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::{ApplicationId, CredentialId};
+
+    use super::*;
+    use crate::testing::Bench;
+
+    fn entry(bench: &Bench) -> Entry {
+        Entry {
+            org: Org::default_org(),
+            issuer: crate::testing::issuer_of(&bench.key),
+            kid: "k".into(),
+            audience: Box::default(),
+            ends_unix_s: 0,
+            begins_unix_s: ("nbf", 0),
+            token_id: "t".into(),
+            client_id: "c".into(),
+            principal: Principal {
+                org: Org::default_org(),
+                application: ApplicationId::generate(),
+                credential: CredentialId::generate(),
+                scopes: None,
+            },
+            version: 0,
+        }
+    }
+
+    #[test]
+    fn number_and_bytes_are_bounded_and_what_is_used_stays() {
+        let bench = Bench::new();
+        for limits in [
+            CacheLimits {
+                tokens_max: 10,
+                bytes_max: 1 << 20,
+            },
+            CacheLimits {
+                tokens_max: 1000,
+                bytes_max: 60,
+            },
+        ] {
+            let mut cache = TokenCache::new(limits);
+            for number in 0..1000 {
+                cache.put(format!("token-{number:05}").into(), entry(&bench));
+                cache.get("token-00000").expect("used all the time");
+                assert!(cache.len() <= 10, "{}", cache.len());
+                assert!(cache.young.bytes + cache.old.bytes <= 120);
+            }
+            assert!(cache.get("token-00500").is_none());
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_held_is_not() {
+        let bench = Bench::new();
+        let mut cache = TokenCache::new(CacheLimits {
+            tokens_max: 10,
+            bytes_max: 10,
+        });
+        cache.put("longer-than-half".into(), entry(&bench));
+        assert!(cache.is_empty());
+        cache.put("abc".into(), entry(&bench));
+        cache.put("abc".into(), entry(&bench));
+        assert_eq!((cache.len(), cache.young.bytes), (1, 3));
+        cache.remove("abc");
+        assert_eq!((cache.len(), cache.young.bytes), (0, 0));
+    }
+}

@@ -1,0 +1,223 @@
+use std::rc::Rc;
+use std::sync::{Arc, Mutex};
+
+use base::{ApplicationId, CredentialId, ManualClock, Org, code};
+use futures_util::FutureExt;
+use http::{HeaderMap, Method, StatusCode};
+
+use super::*;
+use crate::context::{Client, Core, Principal, Runtime, Slots, Trace};
+use crate::directory::{ApiKeyView, ClientView, Directory, Issuer, SubscriptionView};
+
+/// Nobody is known.
+struct Nobody;
+
+impl Directory for Nobody {
+    fn version(&self) -> u64 {
+        0
+    }
+    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
+        None
+    }
+    fn client(&self, _: &str) -> Option<ClientView> {
+        None
+    }
+    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
+        None
+    }
+    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
+        None
+    }
+    fn is_revoked(&self, _: &str) -> bool {
+        false
+    }
+}
+
+fn request() -> RequestCx {
+    let runtime = Runtime {
+        directory: Arc::new(Nobody),
+        quotas: Arc::new(limits::Quotas::new(10, 60)),
+        clock: Arc::new(ManualClock::at(0)),
+    };
+    RequestCx {
+        method: Method::GET,
+        path: "/".into(),
+        rest_at: 0,
+        query: None,
+        headers: HeaderMap::new(),
+        client: Client {
+            ip: [127, 0, 0, 1].into(),
+            tls: false,
+        },
+        trace: Trace {
+            trace_id: [1; 16],
+            span_id: [1; 8],
+            flags: 0,
+        },
+        unix_ms: 0,
+        monotonic_ms: 0,
+        timeout_ms: None,
+        principal: None,
+        subscription: None,
+        slots: Slots::default(),
+        core: Core::new(Arc::new(runtime)),
+    }
+}
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// A step that writes down when it runs.
+struct Step {
+    name: &'static str,
+    log: Log,
+    verdict: fn(&mut RequestCx) -> Verdict,
+    later: bool,
+}
+
+impl Policy for Step {
+    fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
+        self.log.lock().unwrap().push(format!("{} in", self.name));
+        if self.later {
+            return Outcome::Later(Box::pin(async move { (self.verdict)(cx) }));
+        }
+        Outcome::Now((self.verdict)(cx))
+    }
+
+    fn on_response(&self, cx: &mut ResponseCx<'_>) {
+        self.log
+            .lock()
+            .unwrap()
+            .push(format!("{} out {}", self.name, cx.status.as_u16()));
+    }
+}
+
+fn step(name: &'static str, log: &Log, verdict: fn(&mut RequestCx) -> Verdict) -> Box<dyn Policy> {
+    Box::new(Step {
+        name,
+        log: Arc::clone(log),
+        verdict,
+        later: false,
+    })
+}
+
+fn known(cx: &mut RequestCx) -> Verdict {
+    cx.principal = Some(Principal {
+        org: Org::default_org(),
+        application: ApplicationId::generate(),
+        credential: CredentialId::generate(),
+        scopes: None,
+    });
+    Verdict::Continue
+}
+
+fn refuse(_: &mut RequestCx) -> Verdict {
+    Verdict::Reject(Box::new(Reject::new(code::QUOTA_EXCEEDED, "enough")))
+}
+
+fn run(chain: &Chain) -> (Passed, Result<Permit, Stop>, RequestCx) {
+    let mut cx = request();
+    let (passed, result) = chain.run(&mut cx).now_or_never().expect("no step waits");
+    (passed, result, cx)
+}
+
+#[test]
+fn phases_order_the_steps_and_answers_go_back() {
+    let log = Log::default();
+    let go = |_: &mut RequestCx| Verdict::Continue;
+    let chain = Chain::new(
+        vec![
+            (Phase::Transform, step("late", &log, go)),
+            (Phase::Authenticate, step("who", &log, known)),
+            (Phase::Preflight, step("first", &log, go)),
+            (Phase::Transform, step("later", &log, go)),
+        ],
+        Access::Authenticated,
+    );
+    let (passed, result, mut cx) = run(&chain);
+    assert!(result.is_ok());
+    chain.run_response(passed, &mut cx, StatusCode::OK, &mut HeaderMap::new());
+    assert_eq!(
+        *log.lock().unwrap(),
+        [
+            "first in",
+            "who in",
+            "late in",
+            "later in",
+            "later out 200",
+            "late out 200",
+            "who out 200",
+            "first out 200"
+        ]
+    );
+}
+
+#[test]
+fn a_refusal_ends_the_chain_and_those_entered_see_the_answer() {
+    let log = Log::default();
+    let chain = Chain::new(
+        vec![
+            (Phase::Preflight, step("cors", &log, |_| Verdict::Continue)),
+            (Phase::Limit, step("limit", &log, refuse)),
+            (Phase::Transform, step("never", &log, |_| Verdict::Continue)),
+        ],
+        Access::Open,
+    );
+    let (passed, result, mut cx) = run(&chain);
+    assert!(matches!(result, Err(Stop::Reject(reject)) if reject.code == code::QUOTA_EXCEEDED));
+    chain.run_response(
+        passed,
+        &mut cx,
+        StatusCode::TOO_MANY_REQUESTS,
+        &mut HeaderMap::new(),
+    );
+    assert_eq!(
+        *log.lock().unwrap(),
+        ["cors in", "limit in", "limit out 429", "cors out 429"]
+    );
+}
+
+/// A chain that was put together without an authenticator must not let anybody through.
+#[test]
+fn without_a_principal_an_authenticated_chain_fails_closed() {
+    let chain = Chain::new(Vec::new(), Access::Authenticated);
+    let (_, result, _) = run(&chain);
+    assert!(matches!(result, Err(Stop::Reject(reject)) if reject.code == code::INTERNAL));
+    let (_, result, _) = run(&Chain::new(Vec::new(), Access::Open));
+    assert!(result.is_ok());
+}
+
+#[test]
+fn steps_may_wait() {
+    let log = Log::default();
+    let waits = Step {
+        name: "who",
+        log: Arc::clone(&log),
+        verdict: known,
+        later: true,
+    };
+    let chain = Chain::new(
+        vec![(Phase::Authenticate, Box::new(waits))],
+        Access::Authenticated,
+    );
+    let (_, result, cx) = run(&chain);
+    assert!(result.is_ok() && cx.principal.is_some());
+}
+
+#[test]
+fn slots_and_core_memory_keep_one_value_a_type() {
+    let mut slots = Slots::default();
+    slots.put(1_u8);
+    slots.put(2_u8);
+    slots.put("text");
+    assert_eq!(
+        (slots.get::<u8>(), slots.get::<&str>(), slots.get::<u16>()),
+        (Some(&2), Some(&"text"), None)
+    );
+    let core = request().core;
+    core.memory::<Vec<u8>>().borrow_mut().push(7);
+    assert_eq!(*core.memory::<Vec<u8>>().borrow(), [7]);
+    assert!(Rc::ptr_eq(
+        &core.memory::<Vec<u8>>(),
+        &core.memory::<Vec<u8>>()
+    ));
+}

@@ -1,0 +1,157 @@
+//! What a policy sees of a request, an answer and its surroundings.
+
+use std::any::{Any, TypeId};
+use std::cell::{RefCell, RefMut};
+use std::net::IpAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use base::{ApplicationId, Clock, CredentialId, Org};
+use http::{HeaderMap, Method, StatusCode};
+use limits::Quotas;
+use smallvec::SmallVec;
+
+use crate::directory::{Directory, QuotaKey, SubscriptionView};
+
+/// One request on its way to the backend. Lives on one core.
+pub struct RequestCx {
+    /// The method.
+    pub method: Method,
+    /// The canonical path, whole (context and version included). The router, policies and the upstream see this one.
+    pub path: String,
+    /// Where the part that the backend gets begins in [`Self::path`]; that part is empty or begins with a slash.
+    pub rest_at: usize,
+    /// The query without its question mark, as the client sent it.
+    pub query: Option<String>,
+    /// The headers as they will go upstream; hop-by-hop and identity headers are gone already.
+    pub headers: HeaderMap,
+    /// Who connected.
+    pub client: Client,
+    /// The trace that this request belongs to.
+    pub trace: Trace,
+    /// Milliseconds since 1970, read once for the request.
+    pub unix_ms: u64,
+    /// Monotonic milliseconds, read once for the request.
+    pub monotonic_ms: u64,
+    /// Until the head of the backend's answer must be there; `None` = the backend's own timeout.
+    pub timeout_ms: Option<u64>,
+    /// Who calls; set by the phase `authenticate`.
+    pub principal: Option<Principal>,
+    /// Under which subscription; set by the subscription check.
+    pub subscription: Option<SubscriptionView>,
+    /// What policies remember of this request.
+    pub slots: Slots,
+    /// The core's surroundings.
+    pub core: Rc<Core>,
+}
+
+/// An answer on its way to the client.
+pub struct ResponseCx<'a> {
+    /// The request; its `headers` were moved upstream and are empty.
+    pub request: &'a mut RequestCx,
+    /// The status.
+    pub status: StatusCode,
+    /// The headers; hop-by-hop headers of the backend are gone already.
+    pub headers: &'a mut HeaderMap,
+}
+
+/// The client's side of the connection.
+#[derive(Clone, Copy, Debug)]
+pub struct Client {
+    /// The peer's address.
+    pub ip: IpAddr,
+    /// Whether it came over TLS.
+    pub tls: bool,
+}
+
+/// W3C Trace Context of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Trace {
+    /// The trace id; taken from the client's `traceparent` or begun here.
+    pub trace_id: [u8; 16],
+    /// This hop's span id, sent upstream as the parent.
+    pub span_id: [u8; 8],
+    /// The trace flags.
+    pub flags: u8,
+}
+
+/// Who calls. Made by an authentication policy and by nobody else.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// The application's organisation.
+    pub org: Org,
+    /// The application.
+    pub application: ApplicationId,
+    /// The credential that proved it.
+    pub credential: CredentialId,
+    /// The scopes that its token carries; `None` for a credential without scopes (an API key), which is not
+    /// limited by scopes.
+    pub scopes: Option<Arc<[String]>>,
+}
+
+/// What outlives a configuration change; one a process.
+pub struct Runtime {
+    /// Callers, subscriptions, plans, issuers.
+    pub directory: Arc<dyn Directory>,
+    /// The counters of plan quotas.
+    pub quotas: Arc<Quotas<QuotaKey>>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// One core's surroundings: the shared runtime and memory that no other core sees, so that it needs no lock.
+pub struct Core {
+    /// What all cores share.
+    pub runtime: Arc<Runtime>,
+    memory: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+}
+
+impl Core {
+    /// A core with empty memory.
+    #[must_use]
+    pub fn new(runtime: Arc<Runtime>) -> Rc<Self> {
+        Rc::new(Self {
+            runtime,
+            memory: RefCell::new(Vec::new()),
+        })
+    }
+
+    /// This core's memory of type `T`, made at its first use. Bounding it is the business of its owner.
+    pub fn memory<T: Any + Default>(&self) -> Rc<RefCell<T>> {
+        let mut memory: RefMut<'_, _> = self.memory.borrow_mut();
+        let id = TypeId::of::<T>();
+        if let Some((_, cell)) = memory.iter().find(|(have, _)| *have == id) {
+            let cell: Rc<RefCell<T>> = Rc::clone(cell)
+                .downcast()
+                .expect("filed under its own TypeId");
+            return cell;
+        }
+        let cell = Rc::new(RefCell::new(T::default()));
+        let erased: Rc<dyn Any> = cell.clone();
+        memory.push((id, erased));
+        cell
+    }
+}
+
+/// Typed places in which policies remember things within one request.
+#[derive(Default)]
+pub struct Slots(SmallVec<[(TypeId, Box<dyn Any>); 4]>);
+
+impl Slots {
+    /// Remembers a value; replaces an earlier one of the same type.
+    pub fn put<T: Any>(&mut self, value: T) {
+        let id = TypeId::of::<T>();
+        self.0.retain(|(have, _)| *have != id);
+        self.0.push((id, Box::new(value)));
+    }
+
+    /// The remembered value of this type.
+    #[must_use]
+    pub fn get<T: Any>(&self) -> Option<&T> {
+        let id = TypeId::of::<T>();
+        self.0
+            .iter()
+            .find(|(have, _)| *have == id)
+            .and_then(|(_, value)| value.downcast_ref())
+    }
+}

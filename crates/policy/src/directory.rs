@@ -1,0 +1,112 @@
+//! What policies look up while they run: callers, subscriptions, plans, issuers.
+
+use std::sync::Arc;
+
+use base::{ApplicationId, CredentialId, Org, SubscriptionId};
+
+/// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
+pub trait Directory: Send + Sync {
+    /// Grows with every change of any table, *after* the change is in force: what was derived from look-ups at one
+    /// version may be kept while the version stands.
+    fn version(&self) -> u64;
+
+    /// The issuer that documents call by this name.
+    fn issuer(&self, org: &Org, name: &str) -> Option<Arc<Issuer>>;
+
+    /// The OAuth client with this id.
+    fn client(&self, client_id: &str) -> Option<ClientView>;
+
+    /// The API key that a caller presented, as presented; it is hashed inside.
+    fn api_key(&self, presented: &str) -> Option<ApiKeyView>;
+
+    /// The subscription of an application to an API (document name).
+    fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView>;
+
+    /// Whether the token with this `jti` was revoked.
+    fn is_revoked(&self, jti: &str) -> bool;
+}
+
+/// Somebody whose tokens are accepted.
+#[derive(Debug)]
+pub struct Issuer {
+    /// Its name in documents.
+    pub name: String,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The audience that a token needs where the API names none.
+    pub audience: String,
+    /// Its public keys.
+    pub keys: jose::KeySet,
+}
+
+/// Whom an OAuth client belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientView {
+    /// The organisation.
+    pub org: Org,
+    /// The application.
+    pub application: ApplicationId,
+    /// The credential.
+    pub credential: CredentialId,
+}
+
+/// Whom an API key belongs to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApiKeyView {
+    /// The organisation.
+    pub org: Org,
+    /// The application.
+    pub application: ApplicationId,
+    /// The credential.
+    pub credential: CredentialId,
+    /// The second since 1970 from which it no longer works.
+    pub expires_unix_s: Option<u64>,
+}
+
+/// A subscription with its plan.
+#[derive(Clone, Debug)]
+pub struct SubscriptionView {
+    /// Its id: quotas count under it.
+    pub id: SubscriptionId,
+    /// The plan; `None` when no plan of that name exists (any more).
+    pub plan: Option<Arc<Plan>>,
+}
+
+/// A plan as the limit policy needs it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// Its name, shown in `RateLimit-Policy`.
+    pub name: String,
+    /// The quota; none = unlimited.
+    pub quota: Option<Window>,
+    /// The burst window; none = no burst control.
+    pub burst: Option<Window>,
+}
+
+/// At most so many requests in any window of this length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Window {
+    /// Requests.
+    pub requests: u64,
+    /// Length in milliseconds.
+    pub window_ms: u64,
+}
+
+/// Names one counter of the [`crate::Runtime`], together with the window's length: another length is another counter,
+/// another number of requests is not, so that a live edit keeps what was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct QuotaKey {
+    /// Whose.
+    pub subscription: SubscriptionId,
+    /// Which of the plan's windows.
+    pub window: QuotaWindow,
+}
+
+/// The windows of a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum QuotaWindow {
+    /// [`Plan::quota`]
+    Quota,
+    /// [`Plan::burst`]
+    Burst,
+}

@@ -1,0 +1,168 @@
+//! Plans, applications, subscriptions and gateways.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::Extensions;
+use crate::units::Duration;
+
+/// What a subscription allows.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanSpec {
+    /// How much; absent = unlimited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quota: Option<Quota>,
+    /// How much at once, in a second and shorter window; absent = no burst control.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub burst: Option<Quota>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// At most so many requests in any window of this length.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Quota {
+    /// Requests; at least 1.
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub requests: u64,
+    /// The window's length.
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub per: Duration,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl Quota {
+    /// So many requests in any window of this length.
+    #[must_use]
+    pub fn new(requests: u64, per: Duration) -> Self {
+        Self {
+            requests,
+            per,
+            extensions: Extensions::new(),
+        }
+    }
+}
+
+/// Who subscribes and holds credentials.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApplicationSpec {
+    /// The user whose application it is; absent = who creates it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub owner: Option<String>,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+    /// The access tokens that it gets.
+    #[serde(default)]
+    pub tokens: Tokens,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// The access tokens of an application.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Tokens {
+    /// How long a token is good.
+    #[serde(default = "Tokens::default_lifetime")]
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub lifetime: Duration,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl Tokens {
+    fn default_lifetime() -> Duration {
+        Duration::from_s(3600)
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        Self {
+            lifetime: Self::default_lifetime(),
+            extensions: Extensions::new(),
+        }
+    }
+}
+
+/// An application may call an API under a plan.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubscriptionSpec {
+    /// The application: the name of its document.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub application: String,
+    /// The API.
+    pub api: ApiReference,
+    /// The plan: the name of its document, one of those that the API offers.
+    #[schemars(extend("format" = "tollway-plan-name"))]
+    pub plan: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// One version of an API, as people name it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiReference {
+    /// The API's `spec.name`.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub name: String,
+    /// The API's `spec.version`.
+    #[schemars(extend("format" = "tollway-version"))]
+    pub version: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// A group of nodes that serve the same APIs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GatewaySpec {
+    /// The environment that it serves, for people.
+    #[serde(default = "GatewaySpec::default_environment")]
+    pub environment: String,
+    /// For people.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub description: Option<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl GatewaySpec {
+    fn default_environment() -> String {
+        "production".to_owned()
+    }
+}
+
+impl Default for GatewaySpec {
+    fn default() -> Self {
+        Self {
+            environment: Self::default_environment(),
+            description: None,
+            extensions: Extensions::new(),
+        }
+    }
+}

@@ -1,0 +1,370 @@
+//! APIs.
+
+use std::borrow::Cow;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::Extensions;
+use crate::backend::BackendSpec;
+use crate::lifecycle::Lifecycle;
+use crate::units::{Date, Duration};
+
+/// One version of an API.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiSpec {
+    /// The API's name, shared by its versions.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub name: String,
+    /// The version, as it stands in the path.
+    #[schemars(extend("format" = "tollway-version"))]
+    pub version: String,
+    /// Where it is served: at `/context/version`.
+    #[schemars(extend("format" = "tollway-context"))]
+    pub context: String,
+    /// Serve it at the bare context too.
+    #[serde(default)]
+    pub default_version: bool,
+    /// The OpenAPI definition.
+    pub definition: Definition,
+    /// Where it stands in its life.
+    #[serde(default)]
+    pub lifecycle: Lifecycle,
+    /// The day it goes away; with Deprecated or Retired only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sunset: Option<Date>,
+    /// The hosts it is served at; none = every host.
+    #[serde(default)]
+    #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "tollway-host"}))]
+    pub vhosts: Vec<String>,
+    /// Which gateways serve it.
+    #[serde(default = "ApiSpec::default_deployments")]
+    #[schemars(length(max = 100))]
+    pub deployments: Vec<Deployment>,
+    /// Where calls go; absent = the servers of the definition.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backends: Option<Backends>,
+    /// Ways to authenticate, any of which is enough; `[]` = open to everybody.
+    #[serde(default = "ApiSpec::default_security")]
+    #[schemars(length(max = 10))]
+    pub security: Vec<Security>,
+    /// The plans that subscriptions may choose: names of `Plan` documents.
+    #[serde(default)]
+    #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "tollway-plan-name"}))]
+    pub plans: Vec<String>,
+    /// Which web pages of other origins may call it; absent = none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cors: Option<Cors>,
+    /// Policies of all operations.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub policies: Vec<PolicyEntry>,
+    /// Operations that differ from what the definition and this document say of all.
+    #[serde(default)]
+    #[schemars(length(max = 20_000))]
+    pub operations: Vec<OperationSpec>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl ApiSpec {
+    /// An API with all defaults.
+    pub fn new(
+        name: impl Into<String>,
+        version: impl Into<String>,
+        context: impl Into<String>,
+        definition: Definition,
+    ) -> Self {
+        Self {
+            name: name.into(),
+            version: version.into(),
+            context: context.into(),
+            default_version: false,
+            definition,
+            lifecycle: Lifecycle::default(),
+            sunset: None,
+            vhosts: Vec::new(),
+            deployments: Self::default_deployments(),
+            backends: None,
+            security: Self::default_security(),
+            plans: Vec::new(),
+            cors: None,
+            policies: Vec::new(),
+            operations: Vec::new(),
+            extensions: Extensions::new(),
+        }
+    }
+
+    /// The gateway named `default`.
+    fn default_deployments() -> Vec<Deployment> {
+        vec![Deployment {
+            gateway: "default".to_owned(),
+            extensions: Extensions::new(),
+        }]
+    }
+
+    /// A token of the platform itself, or an API key.
+    fn default_security() -> Vec<Security> {
+        vec![
+            Security::Jwt(JwtSecurity::default()),
+            Security::ApiKey(ApiKeySecurity::default()),
+        ]
+    }
+}
+
+/// Where the OpenAPI definition is: one of the two.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Definition {
+    /// A file, relative to the document's own.
+    File(#[schemars(extend("format" = "tollway-file"))] String),
+    /// The text itself.
+    Inline(String),
+}
+
+/// One gateway that serves an API.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Deployment {
+    /// The name of a `Gateway` document.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub gateway: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// Where calls go.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Backends {
+    /// What serves calls: the name of a `Backend` document, or a backend for this API alone.
+    pub production: BackendRef,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// A backend by name or in place.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BackendRef {
+    /// The name of a `Backend` document.
+    Name(#[schemars(extend("format" = "tollway-name"))] String),
+    /// A backend for this API alone.
+    Inline(Box<BackendSpec>),
+}
+
+/// A way to authenticate: one of the two.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Security {
+    /// A signed access token (RFC 9068) in `Authorization: Bearer`.
+    Jwt(JwtSecurity),
+    /// A key in a header or in the query.
+    ApiKey(ApiKeySecurity),
+}
+
+/// Which access tokens are good.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct JwtSecurity {
+    /// Who may have signed it; `resident` is the platform itself.
+    #[serde(default = "JwtSecurity::default_issuers")]
+    #[schemars(length(min = 1, max = 16), extend("items" = {"type": "string", "format": "tollway-name"}))]
+    pub issuers: Vec<String>,
+    /// The audiences, one of which the token must name; none = the organisation's gateway audience.
+    #[serde(default)]
+    #[schemars(length(max = 100), inner(length(min = 1)))]
+    pub audience: Vec<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl JwtSecurity {
+    fn default_issuers() -> Vec<String> {
+        vec!["resident".to_owned()]
+    }
+}
+
+impl Default for JwtSecurity {
+    fn default() -> Self {
+        Self {
+            issuers: Self::default_issuers(),
+            audience: Vec::new(),
+            extensions: Extensions::new(),
+        }
+    }
+}
+
+/// Where an API key stands.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiKeySecurity {
+    /// The header.
+    #[serde(default = "ApiKeySecurity::default_header")]
+    #[schemars(extend("format" = "tollway-header"))]
+    pub header: String,
+    /// The query parameter; absent = keys in the query are not looked at. Queries end up in logs: prefer the header.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(min = 1, max = 100))]
+    pub query: Option<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl ApiKeySecurity {
+    fn default_header() -> String {
+        "X-API-Key".to_owned()
+    }
+}
+
+impl Default for ApiKeySecurity {
+    fn default() -> Self {
+        Self {
+            header: Self::default_header(),
+            query: None,
+            extensions: Extensions::new(),
+        }
+    }
+}
+
+/// Which web pages of other origins may call an API (Fetch standard, CORS protocol).
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Cors {
+    /// Origins, as in `https://shop.example.com`; `https://*.example.com` = all subdomains, `*` = all.
+    #[schemars(length(min = 1, max = 1000), extend("items" = {"type": "string", "format": "tollway-origin"}))]
+    pub allow_origins: Vec<String>,
+    /// Methods; absent = all usual ones.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("items" = {"type": "string", "format": "tollway-method"}))]
+    pub allow_methods: Option<Vec<String>>,
+    /// Request headers; absent = `Authorization`, `Content-Type` and `X-API-Key`, `["*"]` = those that the page asks for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("items" = {"type": "string", "format": "tollway-header"}))]
+    pub allow_headers: Option<Vec<String>>,
+    /// Answer headers that pages may read; absent = `RateLimit`, `RateLimit-Policy` and `Retry-After`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("items" = {"type": "string", "format": "tollway-header"}))]
+    pub expose_headers: Option<Vec<String>>,
+    /// Whether pages may send cookies and credentials; not together with the origin `*`.
+    #[serde(default)]
+    pub allow_credentials: bool,
+    /// How long browsers keep the answer to a preflight; at most `1d`.
+    #[serde(default = "Cors::default_max_age")]
+    pub max_age: Duration,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl Cors {
+    fn default_max_age() -> Duration {
+        Duration::from_s(600)
+    }
+}
+
+/// One policy: its kind and its configuration, as the one member of a mapping.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(try_from = "serde_json::Map<String, Value>")]
+#[serde(into = "serde_json::Map<String, Value>")]
+pub struct PolicyEntry {
+    policy: String,
+    config: Value,
+}
+
+/// A policy's mapping has no member, or several.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
+#[error("exactly one policy is expected in one entry of the list")]
+pub struct NotOnePolicy;
+
+impl TryFrom<serde_json::Map<String, Value>> for PolicyEntry {
+    type Error = NotOnePolicy;
+    fn try_from(map: serde_json::Map<String, Value>) -> Result<Self, NotOnePolicy> {
+        let mut members = map.into_iter();
+        match (members.next(), members.next()) {
+            (Some((policy, config)), None) => Ok(Self { policy, config }),
+            _ => Err(NotOnePolicy),
+        }
+    }
+}
+
+impl From<PolicyEntry> for serde_json::Map<String, Value> {
+    fn from(entry: PolicyEntry) -> Self {
+        Self::from_iter([(entry.policy, entry.config)])
+    }
+}
+
+impl JsonSchema for PolicyEntry {
+    fn inline_schema() -> bool {
+        true
+    }
+    fn schema_name() -> Cow<'static, str> {
+        "PolicyEntry".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({
+            "type": "object",
+            "description": "One policy: its name with its configuration.",
+            "minProperties": 1,
+            "maxProperties": 1,
+        })
+    }
+}
+
+impl PolicyEntry {
+    /// A policy with its configuration.
+    pub fn new(policy: impl Into<String>, config: Value) -> Self {
+        Self {
+            policy: policy.into(),
+            config,
+        }
+    }
+
+    /// The policy's name and its configuration.
+    #[must_use]
+    pub fn parts(&self) -> (&str, &Value) {
+        (&self.policy, &self.config)
+    }
+}
+
+/// One operation that differs.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationSpec {
+    /// Method and path template as in the definition: `POST /orders`.
+    #[serde(rename = "match")]
+    #[schemars(extend("format" = "tollway-operation"))]
+    pub matching: String,
+    /// The scopes that a token must hold, all of them; absent = what the definition says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "tollway-scope"}))]
+    pub scopes: Option<Vec<String>>,
+    /// Ways to authenticate; absent = those of the API, `[]` = open to everybody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub security: Option<Vec<Security>>,
+    /// The name of a `Backend` document; absent = that of the API.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-name"))]
+    pub backend: Option<String>,
+    /// Policies, after those of the API.
+    #[serde(default)]
+    #[schemars(length(max = 100))]
+    pub policies: Vec<PolicyEntry>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}

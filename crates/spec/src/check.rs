@@ -1,0 +1,143 @@
+//! What a schema cannot say: rules between the fields of one document. They look at the JSON value, so that they find
+//! their faults in a text that has others too; what has the wrong shape is passed over, the schema has reported it.
+
+use std::collections::HashMap;
+
+use base::{Diagnostic, Diagnostics};
+use serde_json::Value;
+
+use crate::kind::Kind;
+use crate::lifecycle::Lifecycle;
+use crate::names;
+use crate::units::Duration;
+
+/// Every violated rule.
+pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    match kind {
+        Kind::Api => api(&value["spec"], &mut found),
+        Kind::Backend => backend(&value["spec"], "/spec", &mut found),
+        Kind::Plan => plan(&value["spec"], &mut found),
+        Kind::Gateway | Kind::Application | Kind::Subscription => {}
+    }
+    found
+}
+
+fn api(spec: &Value, found: &mut Diagnostics) {
+    for (key, what) in [("vhosts", "host"), ("plans", "plan")] {
+        unique(
+            &spec[key],
+            &format!("/spec/{key}"),
+            what,
+            found,
+            Value::as_str,
+        );
+    }
+    let gateway = |entry: &'_ Value| entry["gateway"].as_str().map(str::to_owned);
+    unique(
+        &spec["deployments"],
+        "/spec/deployments",
+        "gateway",
+        found,
+        gateway,
+    );
+    let operation = |entry: &'_ Value| {
+        let (method, template) = names::split_operation(entry["match"].as_str()?)?;
+        Some(format!("{method} {template}"))
+    };
+    unique(
+        &spec["operations"],
+        "/spec/operations",
+        "operation",
+        found,
+        operation,
+    );
+    sunset(spec, found);
+    cors(&spec["cors"], found);
+    backend(
+        &spec["backends"]["production"],
+        "/spec/backends/production",
+        found,
+    );
+}
+
+/// The same thing twice in a list.
+fn unique<'v, K: Eq + std::hash::Hash + std::fmt::Display>(
+    list: &'v Value,
+    pointer: &str,
+    what: &str,
+    found: &mut Diagnostics,
+    key: impl Fn(&'v Value) -> Option<K>,
+) {
+    let mut seen: HashMap<K, usize> = HashMap::new();
+    for (index, entry) in list.as_array().into_iter().flatten().enumerate() {
+        let Some(key) = key(entry) else { continue };
+        if let Some(first) = seen.get(&key) {
+            let message = format!("the {what} `{key}` is listed twice, first at {pointer}/{first}");
+            let problem = Diagnostic::error("duplicate", format!("{pointer}/{index}"), message);
+            found.push(problem.mend("keep one of the two"));
+        } else {
+            seen.insert(key, index);
+        }
+    }
+}
+
+fn sunset(spec: &Value, found: &mut Diagnostics) {
+    let state = spec["lifecycle"].as_str().unwrap_or("Created");
+    // A word that names no state is reported already.
+    let Ok(state) = state.parse::<Lifecycle>() else {
+        return;
+    };
+    let leaves = matches!(state, Lifecycle::Deprecated | Lifecycle::Retired);
+    if spec["sunset"].is_string() && !leaves {
+        let message = format!("an API in the state {state} has no `sunset`");
+        let problem = Diagnostic::error("sunset-state", "/spec/sunset", message);
+        found.push(problem.mend("remove it, or set `lifecycle: Deprecated`"));
+    }
+}
+
+fn cors(cors: &Value, found: &mut Diagnostics) {
+    let origins = cors["allowOrigins"].as_array();
+    let every = origins.is_some_and(|origins| origins.iter().any(|origin| origin == "*"));
+    if every && cors["allowCredentials"] == true {
+        let message = "credentials cannot be allowed for every origin";
+        let problem = Diagnostic::error("cors-credentials", "/spec/cors/allowCredentials", message);
+        found.push(problem.mend("name the origins instead of `*`"));
+    }
+}
+
+fn backend(spec: &Value, pointer: &str, found: &mut Diagnostics) {
+    let url = |entry: &'_ Value| entry["url"].as_str().map(str::to_owned);
+    unique(
+        &spec["endpoints"],
+        &format!("{pointer}/endpoints"),
+        "endpoint",
+        found,
+        url,
+    );
+    if !spec["tls"].is_object() {
+        return;
+    }
+    let clear = |entry: &Value| {
+        entry["url"]
+            .as_str()
+            .is_some_and(|url| url.starts_with("http://"))
+    };
+    let endpoints = spec["endpoints"].as_array();
+    if endpoints.is_some_and(|list| !list.is_empty() && list.iter().all(clear)) {
+        let message = "`tls` has no meaning, all endpoints are `http://`";
+        let problem = Diagnostic::error("tls-unused", format!("{pointer}/tls"), message);
+        found.push(problem.mend("remove it, or write `https://`"));
+    }
+}
+
+fn plan(spec: &Value, found: &mut Diagnostics) {
+    let length = |key: &str| spec[key]["per"].as_str()?.parse::<Duration>().ok();
+    if let (Some(quota), Some(burst)) = (length("quota"), length("burst"))
+        && burst >= quota
+    {
+        let message = format!("the burst window {burst} is not shorter than the quota's {quota}");
+        let problem = Diagnostic::error("burst-window", "/spec/burst/per", message);
+        found.push(problem.mend("shorten it, or keep the quota alone"));
+    }
+}

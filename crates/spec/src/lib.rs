@@ -1,0 +1,49 @@
+//! The documents people write: one language for REST bodies, files in Git and `tollway apply`.
+//!
+//! A text becomes a tree with positions, is held against the JSON schema of its kind, and is deserialized last, so that
+//! every problem is reported at once with file, line, column, pointer and mend. Defaults are filled while reading: what
+//! was read, is complete, and its digest does not depend on what the author left out.
+//!
+//! Knows nothing of definitions (OpenAPI), of what policies' configurations mean, of stores, or of files: whoever has a
+//! folder reads the definition that a document names ([`resolve_definition`]).
+//! Start reading at [`Document`], then [`parse_documents`].
+
+pub mod access;
+pub mod api;
+pub mod backend;
+mod check;
+mod diff;
+mod document;
+mod faults;
+mod kind;
+pub mod lifecycle;
+pub mod names;
+mod read;
+mod schema;
+mod suggest;
+pub mod units;
+pub mod yaml;
+
+/// What a document's `apiVersion` is.
+pub const API_VERSION: &str = "tollway.dev/v1alpha1";
+
+/// `x-…` keys of one object: kept, ignored, written back.
+pub type Extensions = serde_json::Map<String, serde_json::Value>;
+
+pub use access::{
+    ApiReference, ApplicationSpec, GatewaySpec, PlanSpec, Quota, SubscriptionSpec, Tokens,
+};
+pub use api::{
+    ApiKeySecurity, ApiSpec, BackendRef, Backends, Cors, Definition, Deployment, JwtSecurity,
+    OperationSpec, PolicyEntry, Security,
+};
+pub use backend::{BackendSpec, BackendTls, Ca, EndpointSpec, Protocol};
+pub use diff::{FieldChange, diff};
+pub use document::{Document, Metadata, Spec, resolve_definition};
+pub use faults::schema_faults;
+pub use kind::{Kind, UnknownKind};
+pub use lifecycle::Lifecycle;
+pub use read::{Located, from_json, parse_document, parse_documents, parse_located};
+pub use schema::{explain, schema};
+pub use suggest::nearest;
+pub use units::{Date, Duration, UnitError};

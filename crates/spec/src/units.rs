@@ -1,0 +1,265 @@
+//! Values with a unit. A bare number is an error that shows the right spelling.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::str::FromStr;
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+
+/// Why a text is no value with a unit.
+#[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
+pub enum UnitError {
+    /// There is a number and nothing else.
+    #[error("`{0}` has no unit, write `{0}s` for seconds or `{0}m` for minutes")]
+    DurationUnit(u64),
+    /// Neither a number with a unit, nor a number.
+    #[error(
+        "`{0}` is no duration, write a whole number and one of the units ms, s, m, h, d, as in `30s`"
+    )]
+    Duration(String),
+    /// Too long to be counted in milliseconds.
+    #[error("`{0}` is too long, at most 36500d are accepted")]
+    DurationTooLong(String),
+    /// Not a day of the calendar.
+    #[error("`{0}` is no date, write year, month and day, as in `2027-06-30`")]
+    Date(String),
+}
+
+/// A length of time in whole milliseconds: `500ms`, `30s`, `5m`, `1h`, `7d`. Printed in the largest unit that fits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Duration(u64);
+
+/// Unit and its length in milliseconds, the largest first.
+const UNITS: [(&str, u64); 5] = [
+    ("d", 86_400_000),
+    ("h", 3_600_000),
+    ("m", 60_000),
+    ("s", 1000),
+    ("ms", 1),
+];
+
+/// A hundred years: sums of a duration and a time never overflow.
+const DURATION_MS_MAX: u64 = 36_500 * 86_400_000;
+
+impl Duration {
+    /// So many milliseconds, at most 36,500 days.
+    #[must_use]
+    pub const fn from_ms(ms: u64) -> Self {
+        Self(if ms < DURATION_MS_MAX {
+            ms
+        } else {
+            DURATION_MS_MAX
+        })
+    }
+
+    /// So many seconds, at most 36,500 days.
+    #[must_use]
+    pub const fn from_s(seconds: u64) -> Self {
+        Self::from_ms(seconds.saturating_mul(1000))
+    }
+
+    /// Its length in milliseconds.
+    #[must_use]
+    pub const fn as_ms(self) -> u64 {
+        self.0
+    }
+
+    /// Its length in seconds, rounded down.
+    #[must_use]
+    pub const fn as_s(self) -> u64 {
+        self.0 / 1000
+    }
+
+    /// Whether it has no length.
+    #[must_use]
+    pub const fn is_zero(self) -> bool {
+        self.0 == 0
+    }
+}
+
+impl fmt::Display for Duration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0s");
+        }
+        let (unit, length) = UNITS
+            .into_iter()
+            .find(|(_, length)| self.0.is_multiple_of(*length))
+            .expect("everything is a multiple of one millisecond");
+        write!(f, "{}{unit}", self.0 / length)
+    }
+}
+
+impl FromStr for Duration {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let wrong = || UnitError::Duration(text.to_owned());
+        if number.is_empty() {
+            return Err(wrong());
+        }
+        let too_long = || UnitError::DurationTooLong(text.to_owned());
+        let number: u64 = number.parse().map_err(|_| too_long())?;
+        if unit.is_empty() {
+            return Err(UnitError::DurationUnit(number));
+        }
+        let (_, length) = UNITS
+            .into_iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
+        number
+            .checked_mul(length)
+            .filter(|ms| *ms <= DURATION_MS_MAX)
+            .map(Self)
+            .ok_or_else(too_long)
+    }
+}
+
+/// A day of the calendar: `2027-06-30`. Midnight is that of UTC.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+pub struct Date(jiff::civil::Date);
+
+impl Date {
+    /// When the day begins in UTC, in seconds since 1970; 0 for days before.
+    #[must_use]
+    pub fn unix_s(self) -> u64 {
+        let days = (self.0 - jiff::civil::date(1970, 1, 1)).get_days();
+        u64::try_from(days).unwrap_or(0) * 86_400
+    }
+}
+
+impl fmt::Display for Date {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&self.0, f)
+    }
+}
+
+impl FromStr for Date {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || UnitError::Date(text.to_owned());
+        let date: jiff::civil::Date = text.parse().map_err(|_| wrong())?;
+        // jiff reads times and other spellings too.
+        if date.to_string() == text {
+            Ok(Self(date))
+        } else {
+            Err(wrong())
+        }
+    }
+}
+
+macro_rules! as_text {
+    ($name:ident, $format:literal, $example:literal, $expecting:literal) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                serializer.collect_str(self)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                struct Visitor;
+                impl de::Visitor<'_> for Visitor {
+                    type Value = $name;
+                    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                        f.write_str($expecting)
+                    }
+                    fn visit_str<E: de::Error>(self, text: &str) -> Result<$name, E> {
+                        text.parse().map_err(E::custom)
+                    }
+                    fn visit_u64<E: de::Error>(self, number: u64) -> Result<$name, E> {
+                        number.to_string().parse().map_err(E::custom)
+                    }
+                }
+                deserializer.deserialize_any(Visitor)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn inline_schema() -> bool {
+                true
+            }
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({"type": "string", "format": $format, "examples": [$example]})
+            }
+        }
+    };
+}
+
+as_text!(
+    Duration,
+    "tollway-duration",
+    "30s",
+    "a duration, as in `30s`"
+);
+as_text!(Date, "date", "2027-06-30", "a date, as in `2027-06-30`");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_print_in_the_largest_unit() {
+        for (text, ms, printed) in [
+            ("500ms", 500, "500ms"),
+            ("1000ms", 1000, "1s"),
+            ("90s", 90_000, "90s"),
+            ("120s", 120_000, "2m"),
+            ("24h", 86_400_000, "1d"),
+            ("0m", 0, "0s"),
+            ("36500d", DURATION_MS_MAX, "36500d"),
+        ] {
+            let duration: Duration = text.parse().unwrap();
+            assert_eq!(
+                (duration.as_ms(), duration.to_string().as_str()),
+                (ms, printed)
+            );
+        }
+    }
+
+    #[test]
+    fn a_bare_number_shows_the_spelling() {
+        let error = |json: &str| {
+            serde_json::from_str::<Duration>(json)
+                .unwrap_err()
+                .to_string()
+        };
+        assert!(error("30").starts_with("`30` has no unit, write `30s`"));
+        assert!(error("\"30\"").starts_with("`30` has no unit, write `30s`"));
+        for bad in [
+            "\"\"",
+            "\"s\"",
+            "\"1.5s\"",
+            "\"-1s\"",
+            "\"1 s\"",
+            "\"1S\"",
+            "\"36501d\"",
+            "\"99999999999999999999s\"",
+        ] {
+            assert!(serde_json::from_str::<Duration>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn dates_are_days() {
+        let date: Date = "2027-06-30".parse().unwrap();
+        assert_eq!(
+            (date.unix_s(), date.to_string().as_str()),
+            (1_814_313_600, "2027-06-30")
+        );
+        for bad in [
+            "2027-6-30",
+            "2027-02-30",
+            "2027-06-30T00:00",
+            "soon",
+            "20270630",
+        ] {
+            assert!(bad.parse::<Date>().is_err(), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,479 @@
+//! The one way to write: a batch is a transaction.
+
+use std::sync::atomic::Ordering;
+
+use base::{ApplicationId, CredentialId, Digest, Org};
+use sea_orm::{
+    ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
+    IntoActiveModel, QueryFilter, QueryOrder, SqlErr, SqliteTransactionMode, TransactionOptions,
+    TransactionTrait,
+};
+use serde_json::Value;
+use store::record::Links;
+use store::{
+    Batch, ChangeKey, Credential, CredentialKind, Expect, Record, RecordKind, Result, Revocation,
+    SigningKeyRecord, StoreError, User, Write,
+};
+
+use crate::entity::{
+    application, blob, credential, history, resource, revocation, signing_key, subscription, user,
+};
+use crate::read::record_get;
+use crate::rows::{
+    database, from_subscription, named, signed, to_application, to_credential, to_resource,
+    to_signing_key, to_subscription, to_user, unsigned,
+};
+use crate::{SqlStore, feed};
+
+/// Writes a batch and returns the newest revision, which is the batch's own if it changed anything.
+pub(crate) async fn commit(store: &SqlStore, batch: Batch) -> Result<u64> {
+    let options = TransactionOptions {
+        sqlite_transaction_mode: Some(SqliteTransactionMode::Immediate),
+        ..TransactionOptions::default()
+    };
+    let db = store
+        .writer
+        .begin_with_options(options)
+        .await
+        .map_err(database)?;
+    match write_all(&db, store, batch).await {
+        Ok(revision) => {
+            db.commit().await.map_err(database)?;
+            Ok(revision)
+        }
+        Err(error) => {
+            db.rollback().await.map_err(database)?;
+            Err(error)
+        }
+    }
+}
+
+async fn write_all(db: &DatabaseTransaction, store: &SqlStore, batch: Batch) -> Result<u64> {
+    // First of all, so that commits queue here and their revisions become visible in order.
+    let revision = feed::counter_move(db, 1).await?;
+    let mut writer = Writer {
+        db,
+        org: batch.org,
+        actor: batch.actor,
+        at_unix_ms: batch.at_unix_ms,
+        revision,
+        changed: false,
+        changes: Vec::new(),
+        history_rows: 0,
+    };
+    for write in batch.writes {
+        writer.apply(write).await?;
+    }
+    if !writer.changed {
+        return feed::counter_move(db, -1).await;
+    }
+    let added = writer.changes.len() as u64;
+    feed::append(db, revision, writer.changes).await?;
+    let since_look = store.feed_rows_added.fetch_add(added, Ordering::Relaxed) + added;
+    // An eighth over the bound is what looking seldom costs.
+    if since_look > store.feed_rows_max / 8 {
+        store.feed_rows_added.store(0, Ordering::Relaxed);
+        feed::prune(db, store.feed_rows_max).await?;
+    }
+    Ok(revision)
+}
+
+/// A document to put, without its organisation.
+struct Put {
+    kind: RecordKind,
+    name: String,
+    new_id: uuid::Uuid,
+    document: Value,
+    digest: Digest,
+    blob: Option<Digest>,
+    links: Links,
+    expect: Expect,
+}
+
+/// A batch under way.
+struct Writer<'a> {
+    db: &'a DatabaseTransaction,
+    org: Org,
+    actor: String,
+    at_unix_ms: u64,
+    revision: u64,
+    /// Whether anything changed that deserves a revision.
+    changed: bool,
+    changes: Vec<ChangeKey>,
+    history_rows: i64,
+}
+
+impl Writer<'_> {
+    async fn apply(&mut self, write: Write) -> Result<()> {
+        match write {
+            Write::BlobPut { digest, content } => self.blob_put(digest, &content).await,
+            Write::RecordPut {
+                kind,
+                name,
+                new_id,
+                document,
+                digest,
+                blob,
+                links,
+                expect,
+            } => {
+                self.record_put(Put {
+                    kind,
+                    name,
+                    new_id,
+                    document,
+                    digest,
+                    blob,
+                    links,
+                    expect,
+                })
+                .await
+            }
+            Write::RecordDelete { kind, name, expect } => {
+                self.record_delete(kind, &name, expect).await
+            }
+            Write::CredentialPut(credential) => self.credential_put(credential).await,
+            Write::CredentialDelete { application, id } => {
+                self.credential_delete(application, id).await
+            }
+            Write::RevocationPut(revocation) => self.revocation_put(revocation).await,
+            Write::RevocationExpire(before_unix_s) => self.revocation_expire(before_unix_s).await,
+            Write::UserPut(user, expect) => self.user_put(user, expect).await,
+            Write::UserDelete(name) => self.user_delete(&name).await,
+            Write::SigningKeyPut(key) => self.signing_key_put(key).await,
+        }
+    }
+
+    fn change(&mut self, key: ChangeKey) {
+        self.changed = true;
+        self.changes.push(key);
+    }
+
+    async fn blob_put(&self, digest: Digest, content: &[u8]) -> Result<()> {
+        let row = blob::ActiveModel {
+            digest: ActiveValue::Set(digest.as_bytes().to_vec()),
+            content: ActiveValue::Set(content.to_vec()),
+        };
+        blob::Entity::insert(row)
+            .on_conflict_do_nothing_on([blob::Column::Digest])
+            .exec_without_returning(self.db)
+            .await
+            .map_err(database)?;
+        Ok(())
+    }
+
+    async fn record_put(&mut self, put: Put) -> Result<()> {
+        let present = record_get(self.db, &self.org, put.kind, &put.name).await?;
+        let what = named(put.kind, &put.name);
+        check(put.expect, present.as_ref().map(|old| old.revision), &what)?;
+        if present
+            .as_ref()
+            .is_some_and(|old| old.digest == put.digest && old.blob == put.blob)
+        {
+            return Ok(());
+        }
+        let record = Record {
+            org: self.org.clone(),
+            kind: put.kind,
+            name: put.name,
+            id: present.as_ref().map_or(put.new_id, |old| old.id),
+            document: put.document,
+            digest: put.digest,
+            blob: put.blob,
+            links: put.links,
+            revision: self.revision,
+            created_unix_ms: present
+                .as_ref()
+                .map_or(self.at_unix_ms, |old| old.created_unix_ms),
+            updated_unix_ms: self.at_unix_ms,
+        };
+        self.record_write(&record, present.is_none()).await?;
+        let before = present.map(|old| old.document);
+        self.record_changed(&record, before, Some(&record.document))
+            .await
+    }
+
+    async fn record_write(&self, record: &Record, new: bool) -> Result<()> {
+        let what = named(record.kind, &record.name);
+        /// Inserts or updates one row.
+        macro_rules! write {
+            ($table:ident, $model:expr) => {{
+                let row = $model.into_active_model();
+                if new {
+                    let insert = $table::Entity::insert(row).exec_without_returning(self.db);
+                    insert.await.map_err(|error| taken(error, &what))?;
+                } else {
+                    let update = $table::Entity::update(row.reset_all()).exec(self.db);
+                    update.await.map_err(database)?;
+                }
+            }};
+        }
+        match record.kind {
+            RecordKind::Application => write!(application, to_application(record)),
+            RecordKind::Subscription => {
+                let application = record
+                    .links
+                    .application
+                    .ok_or_else(|| StoreError::Missing(format!("the application of {what}")))?;
+                self.application_must_exist(application).await?;
+                write!(subscription, to_subscription(record, application.0));
+            }
+            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
+                write!(resource, to_resource(record));
+            }
+        }
+        Ok(())
+    }
+
+    /// Notes a change of a document in the feed and in its history.
+    async fn record_changed(
+        &mut self,
+        record: &Record,
+        before: Option<Value>,
+        after: Option<&Value>,
+    ) -> Result<()> {
+        self.change(ChangeKey::Record {
+            org: record.org.clone(),
+            kind: record.kind,
+            name: record.name.clone(),
+            id: record.id,
+        });
+        let row = history::Model {
+            revision: signed(self.revision),
+            ordinal: self.history_rows,
+            org: record.org.as_str().to_owned(),
+            kind: record.kind.as_str().to_owned(),
+            name: record.name.clone(),
+            at_unix_ms: signed(self.at_unix_ms),
+            actor: self.actor.clone(),
+            before: before.map(|document| document.to_string()),
+            after: after.map(Value::to_string),
+        };
+        self.history_rows += 1;
+        history::Entity::insert(row.into_active_model())
+            .exec_without_returning(self.db)
+            .await
+            .map_err(database)?;
+        Ok(())
+    }
+
+    async fn record_delete(&mut self, kind: RecordKind, name: &str, expect: Expect) -> Result<()> {
+        let what = named(kind, name);
+        let present = record_get(self.db, &self.org, kind, name).await?;
+        check(expect, present.as_ref().map(|old| old.revision), &what)?;
+        let record = present.ok_or(StoreError::Missing(what))?;
+        if kind == RecordKind::Application {
+            self.dependants_delete(ApplicationId(record.id)).await?;
+        }
+        let key = (self.org.as_str().to_owned(), name.to_owned());
+        match kind {
+            RecordKind::Application => application::Entity::delete_by_id(key).exec(self.db).await,
+            RecordKind::Subscription => subscription::Entity::delete_by_id(key).exec(self.db).await,
+            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
+                resource::Entity::delete_by_id((key.0, kind.as_str().to_owned(), key.1))
+                    .exec(self.db)
+                    .await
+            }
+        }
+        .map_err(database)?;
+        let before = record.document.clone();
+        self.record_changed(&record, Some(before), None).await
+    }
+
+    /// Deletes the subscriptions and credentials of an application, each with its own change.
+    async fn dependants_delete(&mut self, application: ApplicationId) -> Result<()> {
+        let subscriptions = subscription::Entity::find()
+            .filter(subscription::Column::ApplicationId.eq(application.0))
+            .order_by_asc(subscription::Column::Name)
+            .all(self.db)
+            .await
+            .map_err(database)?;
+        for model in subscriptions {
+            let record = from_subscription(model)?;
+            let before = record.document.clone();
+            self.record_changed(&record, Some(before), None).await?;
+        }
+        subscription::Entity::delete_many()
+            .filter(subscription::Column::ApplicationId.eq(application.0))
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        let credentials = credential::Entity::find()
+            .filter(credential::Column::ApplicationId.eq(application.0))
+            .order_by_asc(credential::Column::Id)
+            .all(self.db)
+            .await
+            .map_err(database)?;
+        for model in credentials {
+            self.change(ChangeKey::Credential(CredentialId(model.id)));
+        }
+        credential::Entity::delete_many()
+            .filter(credential::Column::ApplicationId.eq(application.0))
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        Ok(())
+    }
+
+    /// The application must be one of this organisation: ids of another one are as good as unknown.
+    async fn application_must_exist(&self, id: ApplicationId) -> Result<()> {
+        application::Entity::find()
+            .filter(application::Column::Id.eq(id.0))
+            .filter(application::Column::Org.eq(self.org.as_str()))
+            .one(self.db)
+            .await
+            .map_err(database)?
+            .map(|_| ())
+            .ok_or_else(|| StoreError::Missing(format!("application {id}")))
+    }
+
+    /// Credentials and users name their organisation themselves; it must be the batch's.
+    fn org_must_match(&self, org: &Org, what: &str) -> Result<()> {
+        if *org == self.org {
+            return Ok(());
+        }
+        let here = &self.org;
+        Err(StoreError::Missing(format!(
+            "{what} in organisation {here}"
+        )))
+    }
+
+    async fn credential_put(&mut self, credential: Credential) -> Result<()> {
+        let id = credential.id;
+        let what = match &credential.kind {
+            CredentialKind::Client { client_id } => format!("client {client_id}"),
+            CredentialKind::ApiKey { .. } => format!("API key {id}"),
+        };
+        self.org_must_match(&credential.org, &what)?;
+        self.application_must_exist(credential.application).await?;
+        credential::Entity::insert(to_credential(credential).into_active_model())
+            .exec_without_returning(self.db)
+            .await
+            .map_err(|error| taken(error, &what))?;
+        self.change(ChangeKey::Credential(id));
+        Ok(())
+    }
+
+    async fn credential_delete(
+        &mut self,
+        application: ApplicationId,
+        id: CredentialId,
+    ) -> Result<()> {
+        let deleted = credential::Entity::delete_many()
+            .filter(credential::Column::Id.eq(id.0))
+            .filter(credential::Column::ApplicationId.eq(application.0))
+            .filter(credential::Column::Org.eq(self.org.as_str()))
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        if deleted.rows_affected == 0 {
+            return Err(StoreError::Missing(format!("credential {id}")));
+        }
+        self.change(ChangeKey::Credential(id));
+        Ok(())
+    }
+
+    /// A token that is revoked already stays as it is, unless the new row would keep it longer.
+    async fn revocation_put(&mut self, revocation: Revocation) -> Result<()> {
+        let expires = signed(revocation.expires_unix_s);
+        let present = revocation::Entity::find_by_id(revocation.jti.clone())
+            .one(self.db)
+            .await
+            .map_err(database)?;
+        let row = revocation::ActiveModel {
+            jti: ActiveValue::Set(revocation.jti.clone()),
+            expires_unix_s: ActiveValue::Set(expires),
+        };
+        match present {
+            Some(old) if old.expires_unix_s >= expires => return Ok(()),
+            Some(_) => {
+                let update = revocation::Entity::update(row).exec(self.db);
+                update.await.map_err(database)?;
+            }
+            None => {
+                let insert = revocation::Entity::insert(row).exec_without_returning(self.db);
+                insert.await.map_err(database)?;
+            }
+        }
+        self.change(ChangeKey::Revocation(revocation.jti));
+        Ok(())
+    }
+
+    async fn revocation_expire(&self, before_unix_s: u64) -> Result<()> {
+        revocation::Entity::delete_many()
+            .filter(revocation::Column::ExpiresUnixS.lt(signed(before_unix_s)))
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        Ok(())
+    }
+
+    async fn user_put(&mut self, user: User, expect: Expect) -> Result<()> {
+        let what = format!("user {}", user.name);
+        self.org_must_match(&user.org, &what)?;
+        let present = user::Entity::find_by_id((user.org.as_str().to_owned(), user.name.clone()))
+            .one(self.db)
+            .await
+            .map_err(database)?
+            .map(|old| unsigned(old.revision, &what))
+            .transpose()?;
+        check(expect, present, &what)?;
+        let row = to_user(user, self.revision)?.into_active_model();
+        if present.is_some() {
+            let update = user::Entity::update(row.reset_all()).exec(self.db);
+            update.await.map_err(database)?;
+        } else {
+            let insert = user::Entity::insert(row).exec_without_returning(self.db);
+            insert.await.map_err(|error| taken(error, &what))?;
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    async fn user_delete(&mut self, name: &str) -> Result<()> {
+        let key = (self.org.as_str().to_owned(), name.to_owned());
+        let deleted = user::Entity::delete_by_id(key)
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        if deleted.rows_affected == 0 {
+            return Err(StoreError::Missing(format!("user {name}")));
+        }
+        self.changed = true;
+        Ok(())
+    }
+
+    async fn signing_key_put(&mut self, key: SigningKeyRecord) -> Result<()> {
+        let what = format!("signing key {}", key.kid);
+        signing_key::Entity::insert(to_signing_key(key).into_active_model())
+            .exec_without_returning(self.db)
+            .await
+            .map_err(|error| taken(error, &what))?;
+        self.change(ChangeKey::SigningKeys);
+        Ok(())
+    }
+}
+
+/// Holds what the writer believes against the object's present revision.
+fn check(expect: Expect, present: Option<u64>, what: &str) -> Result<()> {
+    match (expect, present) {
+        (Expect::Absent, Some(_)) => Err(StoreError::Exists(what.to_owned())),
+        (Expect::Revision(_), None) => Err(StoreError::Missing(what.to_owned())),
+        (Expect::Revision(expected), Some(present)) if expected != present => {
+            Err(StoreError::Stale {
+                what: what.to_owned(),
+                present,
+                expected,
+            })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The error of an INSERT: a unique value that is taken is the caller's to mend.
+fn taken(error: DbErr, what: &str) -> StoreError {
+    match error.sql_err() {
+        Some(SqlErr::UniqueConstraintViolation(_)) => StoreError::Exists(what.to_owned()),
+        _ => database(error),
+    }
+}

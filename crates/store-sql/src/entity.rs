@@ -1,0 +1,183 @@
+//! The tables as sea-orm entities. Column meanings are those of the contract's records.
+//!
+//! Numbers that the contract counts in `u64` are `i64` here, since SQL has no unsigned integers; see [`crate::rows`].
+
+macro_rules! entity {
+    ($(#[$doc:meta])* $module:ident, $table:literal, { $($(#[$attr:meta])* $field:ident: $type:ty,)+ }) => {
+        $(#[$doc])*
+        pub(crate) mod $module {
+            #![allow(unreachable_pub, reason = "the derive macros write `pub` items")]
+
+            use sea_orm::entity::prelude::*;
+
+            #[derive(Clone, Debug, PartialEq, DeriveEntityModel)]
+            #[sea_orm(table_name = $table)]
+            pub struct Model {
+                $($(#[$attr])* pub $field: $type,)+
+            }
+
+            #[derive(Copy, Clone, Debug, EnumIter, DeriveRelation)]
+            pub enum Relation {}
+
+            impl ActiveModelBehavior for ActiveModel {}
+        }
+    };
+}
+
+entity!(
+    /// One row: the newest revision, and the newest revision whose changes the feed has forgotten.
+    counter, "counter", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: i32,
+        revision: i64,
+        feed_floor: i64,
+    }
+);
+
+entity!(
+    /// Documents of the kinds that people write by hand: Api, Backend, Plan, Gateway.
+    resource, "resources", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        kind: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        name: String,
+        id: Uuid,
+        document: String,
+        digest: Vec<u8>,
+        blob: Option<Vec<u8>>,
+        revision: i64,
+        created_unix_ms: i64,
+        updated_unix_ms: i64,
+    }
+);
+
+entity!(
+    /// Applications.
+    application, "applications", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        name: String,
+        id: Uuid,
+        owner: Option<String>,
+        document: String,
+        digest: Vec<u8>,
+        blob: Option<Vec<u8>>,
+        revision: i64,
+        created_unix_ms: i64,
+        updated_unix_ms: i64,
+    }
+);
+
+entity!(
+    /// Subscriptions.
+    subscription, "subscriptions", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        name: String,
+        id: Uuid,
+        application_id: Uuid,
+        api: Option<String>,
+        plan: Option<String>,
+        document: String,
+        digest: Vec<u8>,
+        blob: Option<Vec<u8>>,
+        revision: i64,
+        created_unix_ms: i64,
+        updated_unix_ms: i64,
+    }
+);
+
+entity!(
+    /// Every change of every document.
+    history, "history", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        revision: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        ordinal: i64,
+        org: String,
+        kind: String,
+        name: String,
+        at_unix_ms: i64,
+        actor: String,
+        before: Option<String>,
+        after: Option<String>,
+    }
+);
+
+entity!(
+    /// The change feed, bounded. `subject` says which of the other columns are filled.
+    change, "changes", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        revision: i64,
+        #[sea_orm(primary_key, auto_increment = false)]
+        ordinal: i64,
+        subject: String,
+        org: Option<String>,
+        kind: Option<String>,
+        name: Option<String>,
+        id: Option<Uuid>,
+    }
+);
+
+entity!(
+    /// Definitions, by SHA-256.
+    blob, "blobs", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        digest: Vec<u8>,
+        content: Vec<u8>,
+    }
+);
+
+entity!(
+    /// Credentials: `client_id` is filled for a client, `prefix` for an API key.
+    credential, "credentials", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        org: String,
+        application_id: Uuid,
+        client_id: Option<String>,
+        prefix: Option<String>,
+        hash: Vec<u8>,
+        created_unix_ms: i64,
+        expires_unix_s: Option<i64>,
+    }
+);
+
+entity!(
+    /// Revoked tokens.
+    revocation, "revocations", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        jti: String,
+        expires_unix_s: i64,
+    }
+);
+
+entity!(
+    /// Users; `roles` is a JSON list.
+    user, "users", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        name: String,
+        id: Uuid,
+        password_hash: String,
+        roles: String,
+        revision: i64,
+        created_unix_ms: i64,
+    }
+);
+
+entity!(
+    /// Keys that tokens are signed with, sealed.
+    signing_key, "signing_keys", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        kid: String,
+        sealed: Vec<u8>,
+        public_jwk: String,
+        created_unix_ms: i64,
+    }
+);

@@ -1,0 +1,220 @@
+//! Migrations of files that have data, with a second migration that only tests know.
+
+use base::{Digest, Org};
+use sea_orm_migration::prelude::*;
+use store::record::Links;
+use store::{Batch, Expect, RecordKind, ResourceStore, Store, Write};
+use tempfile::TempDir;
+
+use super::*;
+use crate::migration::Migrator;
+
+/// The program of tomorrow: one migration more.
+struct Tomorrow;
+
+impl MigratorTrait for Tomorrow {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        let mut migrations = Migrator::migrations();
+        migrations.push(Box::new(AddColumn));
+        migrations
+    }
+}
+
+struct AddColumn;
+
+impl MigrationName for AddColumn {
+    fn name(&self) -> &'static str {
+        "m9999_add_column"
+    }
+}
+
+#[expect(
+    elided_lifetimes_in_paths,
+    reason = "the trait is declared so, and async-trait compares the lifetimes"
+)]
+#[async_trait::async_trait]
+impl MigrationTrait for AddColumn {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let table = Table::alter()
+            .table("users")
+            .add_column(ColumnDef::new("email").text().null())
+            .take();
+        manager.alter_table(table).await
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+/// A migration that fails half way.
+struct Broken;
+
+impl MigratorTrait for Broken {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        let mut migrations = Migrator::migrations();
+        migrations.push(Box::new(DropAndFail));
+        migrations
+    }
+}
+
+struct DropAndFail;
+
+impl MigrationName for DropAndFail {
+    fn name(&self) -> &'static str {
+        "m9999_drop_and_fail"
+    }
+}
+
+#[expect(
+    elided_lifetimes_in_paths,
+    reason = "the trait is declared so, and async-trait compares the lifetimes"
+)]
+#[async_trait::async_trait]
+impl MigrationTrait for DropAndFail {
+    async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
+        let drop = Table::drop().table("users").take();
+        manager.drop_table(drop).await?;
+        Err(DbErr::Custom("out of luck".to_owned()))
+    }
+
+    fn use_transaction(&self) -> Option<bool> {
+        Some(true)
+    }
+}
+
+fn api(name: &str) -> Batch {
+    Batch {
+        org: Org::default_org(),
+        actor: "ada".to_owned(),
+        at_unix_ms: 1,
+        writes: vec![Write::RecordPut {
+            kind: RecordKind::Api,
+            name: name.to_owned(),
+            new_id: uuid::Uuid::now_v7(),
+            document: serde_json::json!({"name": name}),
+            digest: Digest::of(name.as_bytes()),
+            blob: None,
+            links: Links::default(),
+            expect: Expect::Absent,
+        }],
+    }
+}
+
+fn backups(folder: &TempDir) -> Vec<PathBuf> {
+    let mut paths: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.to_string_lossy().contains(".backup-"))
+        .collect();
+    paths.sort();
+    paths
+}
+
+async fn has_api(store: &SqlStore, name: &str) -> bool {
+    let org = Org::default_org();
+    let record = store.record_get(&org, RecordKind::Api, name).await;
+    record.unwrap().is_some()
+}
+
+/// A file written by today's program, whose last commit is still in its log alone.
+async fn with_data() -> (TempDir, OpenOptions, SqlStore) {
+    let folder = TempDir::new().unwrap();
+    let options = OpenOptions::at(folder.path().join("tollway.db"));
+    let store = open::<Migrator>(&options).await.unwrap();
+    store.commit(api("pets")).await.unwrap();
+    let main_file = std::fs::read(&options.path).unwrap();
+    assert!(
+        !main_file.windows(4).any(|part| part == b"pets"),
+        "the log holds it"
+    );
+    (folder, options, store)
+}
+
+#[tokio::test]
+async fn a_migration_backs_up_what_was_there() {
+    let (folder, options, _still_open) = with_data().await;
+    assert!(backups(&folder).is_empty());
+
+    let store = open::<Tomorrow>(&options).await.unwrap();
+    assert!(has_api(&store, "pets").await);
+    store.commit(api("cats")).await.unwrap();
+    store.close().await;
+
+    let copies = backups(&folder);
+    assert_eq!(copies.len(), 1);
+    let name = copies[0].file_name().unwrap().to_str().unwrap();
+    let seconds = name
+        .strip_prefix("tollway.db.backup-m0001_foundation-")
+        .unwrap();
+    assert!(seconds.parse::<u64>().unwrap() > 1_700_000_000);
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let mode = std::fs::metadata(&copies[0]).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+    }
+
+    // Today's program runs on the copy, which is as the file was before.
+    let copy = open::<Migrator>(&OpenOptions::at(&copies[0]))
+        .await
+        .unwrap();
+    assert!(has_api(&copy, "pets").await);
+    assert!(!has_api(&copy, "cats").await);
+    assert_eq!(copy.revision().await.unwrap(), 1);
+}
+
+#[tokio::test]
+async fn a_newer_schema_is_refused() {
+    let (folder, options, _still_open) = with_data().await;
+    open::<Tomorrow>(&options).await.unwrap().close().await;
+    let before = std::fs::read_dir(folder.path()).unwrap().count();
+    let error = open::<Migrator>(&options).await.unwrap_err();
+    let text = error.to_string();
+    assert!(matches!(error, OpenError::Newer { .. }), "{text}");
+    for part in [
+        "tollway.db",
+        "m9999_add_column",
+        "m0001_foundation",
+        "newer",
+    ] {
+        assert!(text.contains(part), "{text}");
+    }
+    let after = std::fs::read_dir(folder.path()).unwrap().count();
+    assert_eq!(after, before, "no backup, no migration");
+    // Still good for the newer program.
+    let store = open::<Tomorrow>(&options).await.unwrap();
+    assert!(has_api(&store, "pets").await);
+}
+
+#[tokio::test]
+async fn a_failing_migration_changes_nothing() {
+    let (folder, options, _still_open) = with_data().await;
+    let error = open::<Broken>(&options).await.unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("migrate") && text.contains("out of luck"),
+        "{text}"
+    );
+    assert_eq!(backups(&folder).len(), 1);
+    let store = open::<Migrator>(&options).await.unwrap();
+    assert!(has_api(&store, "pets").await);
+    let org = Org::default_org();
+    let users = store::CredentialStore::user_list(&store, &org).await;
+    assert_eq!(users.unwrap(), []);
+}
+
+#[tokio::test]
+async fn a_backup_that_cannot_be_made_stops_the_migration() {
+    let (folder, options, store) = with_data().await;
+    // A folder that stands where the copy would go, for this second and the next ones.
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
+    for second in now.as_secs()..now.as_secs() + 20 {
+        let name = format!("tollway.db.backup-m0001_foundation-{second}");
+        std::fs::create_dir(folder.path().join(name)).unwrap();
+    }
+    let error = open::<Tomorrow>(&options).await.unwrap_err();
+    assert!(matches!(error, OpenError::Backup { .. }), "{error}");
+    assert!(has_api(&store, "pets").await);
+    assert!(open::<Migrator>(&options).await.is_ok(), "not migrated");
+}

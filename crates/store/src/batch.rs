@@ -1,0 +1,91 @@
+//! What one transaction writes.
+
+use base::{ApplicationId, CredentialId, Digest, Org};
+use serde_json::Value;
+
+use crate::record::{Credential, Links, RecordKind, Revocation, SigningKeyRecord, User};
+
+/// Writes that happen together, by one actor in one organisation.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// The organisation of all documents in it.
+    pub org: Org,
+    /// Who writes: a user's name, or `system`. Goes to the history.
+    pub actor: String,
+    /// When, in milliseconds since 1970.
+    pub at_unix_ms: u64,
+    /// The writes, done in this order.
+    pub writes: Vec<Write>,
+}
+
+/// What the writer believes about an object; anything else refuses the whole batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Expect {
+    /// Nothing.
+    Any,
+    /// It is not there ([`crate::StoreError::Exists`] otherwise).
+    Absent,
+    /// It is there, at this revision ([`crate::StoreError::Stale`] or [`crate::StoreError::Missing`] otherwise).
+    Revision(u64),
+}
+
+/// One write.
+#[derive(Clone, Debug)]
+pub enum Write {
+    /// Stores a blob; the same content twice is stored once.
+    BlobPut {
+        /// SHA-256 of the content.
+        digest: Digest,
+        /// The content.
+        content: std::sync::Arc<[u8]>,
+    },
+    /// Creates or replaces a document. A document equal to the stored one (same digest) changes nothing, keeps its
+    /// revision and gives no change.
+    RecordPut {
+        /// Its kind.
+        kind: RecordKind,
+        /// Its name.
+        name: String,
+        /// The id it gets when it is created.
+        new_id: uuid::Uuid,
+        /// The document.
+        document: Value,
+        /// Its digest.
+        digest: Digest,
+        /// The definition's blob.
+        blob: Option<Digest>,
+        /// What it refers to.
+        links: Links,
+        /// What the writer believes.
+        expect: Expect,
+    },
+    /// Deletes a document. An application takes its subscriptions and credentials along, an API and a plan nothing:
+    /// whoever calls has checked that nothing refers to them.
+    RecordDelete {
+        /// Its kind.
+        kind: RecordKind,
+        /// Its name.
+        name: String,
+        /// What the writer believes; the object must be there in any case.
+        expect: Expect,
+    },
+    /// Creates a credential.
+    CredentialPut(Credential),
+    /// Deletes a credential of an application.
+    CredentialDelete {
+        /// Whose.
+        application: ApplicationId,
+        /// Which.
+        id: CredentialId,
+    },
+    /// Revokes a token; twice is as good as once.
+    RevocationPut(Revocation),
+    /// Forgets revocations that expired before this second since 1970. Gives no change.
+    RevocationExpire(u64),
+    /// Creates a user ([`Expect::Absent`]) or replaces it.
+    UserPut(User, Expect),
+    /// Deletes a user.
+    UserDelete(String),
+    /// Adds a signing key.
+    SigningKeyPut(SigningKeyRecord),
+}

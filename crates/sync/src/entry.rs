@@ -1,0 +1,94 @@
+//! What changes by the second: applications, subscriptions, credentials, revocations.
+
+use base::{ApplicationId, CredentialId, Digest, Org, SubscriptionId};
+use serde::{Deserialize, Serialize};
+
+/// Names one [`Entry`].
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum EntryKey {
+    /// An application.
+    Application(ApplicationId),
+    /// A subscription.
+    Subscription(SubscriptionId),
+    /// A credential: OAuth client or API key.
+    Credential(CredentialId),
+    /// The `jti` of a revoked token.
+    Revocation(String),
+    /// The key under which API keys are hashed; there is one.
+    ApiKeyHashing,
+}
+
+/// The content of one entry.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Entry {
+    /// Something that can subscribe and hold credentials.
+    Application {
+        /// Its organisation.
+        org: Org,
+        /// Its document's name.
+        name: String,
+    },
+    /// An application may call an API under a plan.
+    Subscription {
+        /// Who.
+        application: ApplicationId,
+        /// Which API: the name of its document.
+        api: String,
+        /// Under which plan: the name of its document.
+        plan: String,
+    },
+    /// An OAuth client of an application: the `client_id` of its tokens.
+    Client {
+        /// Whose.
+        application: ApplicationId,
+        /// The public id.
+        client_id: String,
+    },
+    /// An API key of an application.
+    ApiKey {
+        /// Whose.
+        application: ApplicationId,
+        /// HMAC-SHA-256 of the key under [`Entry::ApiKeyHashing`].
+        hash: Digest,
+        /// When it stops to work, in seconds since 1970; `None` = never.
+        expires_unix_s: Option<u64>,
+    },
+    /// A token that is refused although its signature and times are good.
+    Revocation {
+        /// After this second since 1970 the token has expired anyway and the entry may be forgotten.
+        expires_unix_s: u64,
+    },
+    /// The secret key under which the platform hashes API keys. Nodes are trusted with it: they must hash what
+    /// callers present.
+    ApiKeyHashing {
+        /// 32 bytes.
+        key: Vec<u8>,
+    },
+}
+
+/// Without the hashing key: an update may be logged.
+impl std::fmt::Debug for Entry {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Application { org, name } => write!(f, "Application({org}/{name})"),
+            Self::Subscription {
+                application,
+                api,
+                plan,
+            } => write!(f, "Subscription({application}, {api}, {plan})"),
+            Self::Client {
+                application,
+                client_id,
+            } => write!(f, "Client({application}, {client_id})"),
+            Self::ApiKey {
+                application,
+                expires_unix_s,
+                ..
+            } => write!(f, "ApiKey({application}, {expires_unix_s:?})"),
+            Self::Revocation { expires_unix_s } => write!(f, "Revocation({expires_unix_s})"),
+            Self::ApiKeyHashing { .. } => f.write_str("ApiKeyHashing(***)"),
+        }
+    }
+}

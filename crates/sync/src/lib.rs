@@ -1,0 +1,119 @@
+//! The contract between the control plane and its nodes: what a node may know, and what it answers.
+//!
+//! Two feeds go down in one [`Update`]: *models* (reduced APIs, backends, plans, issuers; by digest, never the
+//! OpenAPI text) and *entries* (applications, subscriptions, credentials, revocations). Both follow the store's
+//! revision, so a node asks "what changed since N" and can resync from any N. Up go [`Ack`]s: what a node serves.
+//! The same contract holds in one process and over a network; all types are serde.
+//!
+//! Knows nothing of documents, stores, policies or sockets. Start at [`ControlPlane`].
+
+pub mod entry;
+pub mod model;
+
+use async_trait::async_trait;
+use base::{Diagnostics, Org};
+use serde::{Deserialize, Serialize};
+
+pub use entry::{Entry, EntryKey};
+pub use model::{
+    ApiModel, BackendModel, Gate, IssuerModel, OperationModel, PlanModel, PolicyUse, Protocol,
+    Quota,
+};
+
+/// The name of one node, unique among those alive.
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct NodeId(pub String);
+
+/// Who a node is and which gateway group it belongs to.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    /// Its name.
+    pub id: NodeId,
+    /// The `Gateway` document whose APIs it serves.
+    pub gateway: String,
+}
+
+/// Names one resource: (organisation, document name).
+#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ResourceKey {
+    /// The organisation.
+    pub org: Org,
+    /// The document's `metadata.name`.
+    pub name: String,
+}
+
+/// A resource is there with this content, or it is gone.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Change<T> {
+    /// Which resource.
+    pub key: ResourceKey,
+    /// Its content; `None` when it was deleted or is no longer for this node.
+    pub model: Option<T>,
+}
+
+/// Everything that changed between two revisions.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Update {
+    /// The revision that the node is at once it has applied this.
+    pub revision: u64,
+    /// The update is complete: what it does not name does not exist. Sent to a new node and after a gap.
+    pub reset: bool,
+    /// APIs of the node's gateway group.
+    pub apis: Vec<Change<std::sync::Arc<ApiModel>>>,
+    /// Backends.
+    pub backends: Vec<Change<std::sync::Arc<BackendModel>>>,
+    /// Plans.
+    pub plans: Vec<Change<std::sync::Arc<PlanModel>>>,
+    /// Token issuers; the one of the platform itself is named `resident`.
+    pub issuers: Vec<Change<std::sync::Arc<IssuerModel>>>,
+    /// Applications, subscriptions, credentials and revocations.
+    pub entries: Vec<(EntryKey, Option<Entry>)>,
+}
+
+/// What a node serves after an [`Update`].
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Ack {
+    /// Who.
+    pub node: Node,
+    /// Every change up to this revision is in force on the node.
+    pub revision: u64,
+    /// APIs that the node refuses to serve, and why: they answer `API_BROKEN`, the others serve.
+    pub broken: Vec<BrokenApi>,
+}
+
+/// An API that does not compile on a node.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BrokenApi {
+    /// Which.
+    pub key: ResourceKey,
+    /// Why.
+    pub diagnostics: Diagnostics,
+}
+
+/// The control plane could not answer a node.
+#[derive(Debug, thiserror::Error)]
+pub enum SyncError {
+    /// The control plane is away or its store is; the node keeps serving what it has and asks again.
+    #[error("the control plane is not available: {0}")]
+    Unavailable(String),
+}
+
+/// What a node sees of the control plane, and all that it sees.
+#[async_trait]
+pub trait ControlPlane: Send + Sync {
+    /// All changes after `since`, or everything (with [`Update::reset`]) when `since` is `None` or too old.
+    async fn pull(&self, node: &Node, since: Option<u64>) -> Result<Update, SyncError>;
+
+    /// Returns when there is a revision after `since`; may return early, so the caller pulls in a loop.
+    async fn changed(&self, since: u64);
+
+    /// Reports what the node serves. Writers that wait for their change are released by it.
+    async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError>;
+}

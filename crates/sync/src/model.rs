@@ -1,0 +1,183 @@
+//! Models: documents reduced to what a node needs. A model is equal to another when their digests are.
+
+use base::{Digest, Org};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// One version of an API, reduced.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiModel {
+    /// Its organisation.
+    pub org: Org,
+    /// Its document's name (`metadata.name`), unique in the organisation.
+    pub name: String,
+    /// The API's name, shared by its versions.
+    pub api: String,
+    /// The version, as it stands in the path.
+    pub version: String,
+    /// The context, with a leading and without a trailing slash.
+    pub context: String,
+    /// Whether it is served at the bare context too.
+    pub default_version: bool,
+    /// The hosts it is served at, lower case, without port; none = every host.
+    pub vhosts: Vec<String>,
+    /// Whether and how it serves.
+    pub gate: Gate,
+    /// Ways to authenticate, any of which is enough; each is a policy of the phase `authenticate`. None = open.
+    pub security: Vec<PolicyUse>,
+    /// Whether a caller's application must hold a subscription.
+    pub subscription_required: bool,
+    /// Configuration of the policy `cors`.
+    pub cors: Option<Value>,
+    /// Policies of all operations, in the document's order.
+    pub policies: Vec<PolicyUse>,
+    /// The operations; none for a tombstone.
+    pub operations: Vec<OperationModel>,
+    /// Backends that exist for this API alone: written inline, or taken from the definition's `servers`.
+    pub backends: Vec<BackendModel>,
+    /// Digest of everything above.
+    pub digest: Digest,
+}
+
+/// What the life cycle means to a node.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Gate {
+    /// Calls pass.
+    Serve {
+        /// `Deprecation` and `Sunset` are added to answers.
+        deprecation: Option<Deprecation>,
+    },
+    /// State Created: `API_NOT_PUBLISHED`.
+    NotPublished,
+    /// State Blocked: `API_BLOCKED`.
+    Blocked,
+    /// State Retired: `API_RETIRED`.
+    Retired,
+    /// It did not reduce: `API_BROKEN`.
+    Broken,
+}
+
+/// The service signals of a deprecated API.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Deprecation {
+    /// When it became deprecated, in seconds since 1970 (`Deprecation`, RFC 9745).
+    pub since_unix_s: u64,
+    /// When it will go away, in seconds since 1970 (`Sunset`, RFC 8594).
+    pub sunset_unix_s: Option<u64>,
+}
+
+/// One operation, reduced.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct OperationModel {
+    /// HTTP method, upper case.
+    pub method: String,
+    /// The path template as in the definition.
+    pub template: String,
+    /// `operationId`, where there is one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub id: Option<String>,
+    /// Alternatives of scope sets: the token must hold all scopes of one of them. None = no scope needed.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub scopes: Vec<Vec<String>>,
+    /// Overrides [`ApiModel::security`]; `Some(vec![])` = open.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub security: Option<Vec<PolicyUse>>,
+    /// The backend's name: first among [`ApiModel::backends`], then the organisation's.
+    pub backend: String,
+    /// Policies of this operation alone, after those of the API.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub policies: Vec<PolicyUse>,
+}
+
+/// A policy by name with its configuration, as the document has it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicyUse {
+    /// The `PolicyKind::NAME`.
+    pub policy: String,
+    /// Its configuration.
+    pub config: Value,
+    /// Where it stands in the document (JSON pointer), for diagnostics.
+    pub pointer: String,
+}
+
+/// How an upstream is spoken to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Protocol {
+    /// TLS: what ALPN says; clear text: HTTP/1.1.
+    #[default]
+    Auto,
+    /// HTTP/1.1.
+    Http1,
+    /// HTTP/2; on clear text with prior knowledge.
+    Http2,
+}
+
+/// A backend, reduced.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct BackendModel {
+    /// Its organisation.
+    pub org: Org,
+    /// Its name.
+    pub name: String,
+    /// Base URLs, taken in turn.
+    pub endpoints: Vec<String>,
+    /// How to speak to them.
+    pub protocol: Protocol,
+    /// Until the head of the answer must be there, in milliseconds.
+    pub timeout_ms: u64,
+    /// Certificates (PEM) that are trusted instead of the system's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca_pem: Option<String>,
+    /// Server name for TLS, where it is not the URL's host.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sni: Option<String>,
+    /// Digest of everything above.
+    pub digest: Digest,
+}
+
+/// A plan, reduced.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct PlanModel {
+    /// Its organisation.
+    pub org: Org,
+    /// Its name.
+    pub name: String,
+    /// The quota; none = unlimited.
+    pub quota: Option<Quota>,
+    /// A second, shorter window; none = no burst control.
+    pub burst: Option<Quota>,
+}
+
+/// At most so many requests in any window of this length.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Quota {
+    /// Requests.
+    pub requests: u64,
+    /// The window's length in milliseconds.
+    pub window_ms: u64,
+}
+
+/// Somebody whose tokens are accepted.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct IssuerModel {
+    /// The organisation whose APIs accept it.
+    pub org: Org,
+    /// The name that documents use; `resident` is the platform itself.
+    pub name: String,
+    /// The `iss` of its tokens.
+    pub issuer: String,
+    /// The `aud` that a token needs where the API names none: the organisation's gateway audience.
+    pub audience: String,
+    /// The public keys, as a JWK set (RFC 7517).
+    pub jwks: Value,
+}

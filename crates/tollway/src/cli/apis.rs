@@ -1,0 +1,114 @@
+//! `tollway api`
+
+use std::time::Duration;
+
+use control::api::{ImportAnswer, ImportRequest, Lifecycle, LifecycleRequest, Object, paths};
+use indicatif::ProgressBar;
+use store::RecordKind;
+
+use super::args::{Api, Gone, Import, One, State};
+use super::client::Client;
+use super::failure::Failure;
+use super::{client, documents, output, wait_query};
+
+/// Carries out `tollway api …`.
+pub(crate) async fn run(command: Api) -> Result<(), Failure> {
+    match command {
+        Api::Import(import) => self::import(*import).await,
+        Api::List(common) => documents::list(RecordKind::Api, &common).await,
+        Api::Get(one) => get(&one).await,
+        Api::State(state) => self::state(&state).await,
+        Api::Delete(gone) => delete(&gone).await,
+    }
+}
+
+async fn import(import: Import) -> Result<(), Failure> {
+    let file = &import.definition;
+    let definition = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+    let request = ImportRequest {
+        definition,
+        file: file
+            .file_name()
+            .map(|name| name.to_string_lossy().into_owned()),
+        name: import.name,
+        version: import.version,
+        context: import.context,
+        backend: import.backend,
+        plans: import.plans,
+        default_version: import.default_version,
+        publish: import.publish,
+    };
+    let client = client(&import.common.target)?;
+    let progress = ProgressBar::new_spinner().with_message(format!("importing {}", file.display()));
+    progress.enable_steady_tick(Duration::from_millis(100));
+    let path = paths::IMPORT.to_owned() + &wait_query(import.wait, '?');
+    let answer: Result<ImportAnswer, Failure> = client.post(&path, &request).await;
+    progress.finish_and_clear();
+    let answer = answer?;
+    for warning in &answer.warnings {
+        eprintln!("{warning}");
+    }
+    output::one(&answer.api, import.common.output, |api| {
+        let spec = |pointer| output::text(&api.spec, pointer);
+        format!(
+            "{}:{} is {} at {}/{} with {} operations",
+            spec("/name"),
+            spec("/version"),
+            spec("/lifecycle"),
+            spec("/context"),
+            spec("/version"),
+            answer.operations
+        )
+    })
+}
+
+async fn get(one: &One) -> Result<(), Failure> {
+    let object = find(&client(&one.common.target)?, &one.name).await?;
+    output::document(&object, one.common.output)
+}
+
+async fn state(state: &State) -> Result<(), Failure> {
+    let client = client(&state.common.target)?;
+    let name = find(&client, &state.name).await?.name().to_owned();
+    let request = LifecycleRequest {
+        state: state.state.clone(),
+        sunset: state.sunset.clone(),
+    };
+    let path = paths::lifecycle(&name) + &wait_query(state.wait, '?');
+    let lifecycle: Lifecycle = client.post(&path, &request).await?;
+    output::one(&lifecycle, state.common.output, |lifecycle| {
+        format!("{} is {}", state.name, lifecycle.state)
+    })
+}
+
+async fn delete(gone: &Gone) -> Result<(), Failure> {
+    let client = client(&gone.target)?;
+    let name = find(&client, &gone.name).await?.name().to_owned();
+    client
+        .delete(&(paths::item(RecordKind::Api, &name) + &wait_query(gone.wait, '?')))
+        .await?;
+    eprintln!("deleted Api {}", gone.name);
+    Ok(())
+}
+
+/// An API by `NAME:VERSION`, or by its document's name.
+pub(crate) async fn find(client: &Client, name: &str) -> Result<Object, Failure> {
+    let Some((api, version)) = name.split_once(':') else {
+        return client.get(&paths::item(RecordKind::Api, name)).await;
+    };
+    let query = format!(
+        "?name={}&version={}",
+        paths::escaped(api),
+        paths::escaped(version)
+    );
+    let found: Vec<Object> = client
+        .list(&format!("{}{query}", paths::collection(RecordKind::Api)))
+        .await?;
+    found.into_iter().next().ok_or_else(|| {
+        let problem = base::Problem::new(
+            base::code::NOT_FOUND,
+            format!("there is no API {api} in version {version}"),
+        );
+        Failure::Refused(Box::new(problem))
+    })
+}

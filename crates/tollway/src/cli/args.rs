@@ -1,0 +1,467 @@
+//! The command line, noun verb.
+#![expect(
+    missing_docs,
+    reason = "a doc comment on a flattened field would change the help text"
+)]
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+use crate::up::{Options, Span};
+
+/// The API platform in one binary: `tollway up` runs it, everything else talks to one that runs.
+///
+/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate found errors); 2 wrong usage, or a local file or
+/// address cannot be used; 3 the platform refused; 4 the platform cannot be reached.
+#[derive(Debug, Parser)]
+#[command(name = "tollway", version)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the platform: control plane, authorization server and gateway in one process
+    Up(Box<Options>),
+    /// Log in to a platform and remember the token
+    Login(Login),
+    /// Forget the token and revoke it
+    Logout(Target),
+    /// APIs: import, list, get, state, delete
+    #[command(subcommand)]
+    Api(Api),
+    /// Backends: list, get, delete
+    #[command(subcommand)]
+    Backend(Documents),
+    /// Plans: list, get, delete
+    #[command(subcommand)]
+    Plan(Documents),
+    /// Gateways: list, get, delete
+    #[command(subcommand)]
+    Gateway(Documents),
+    /// Applications: create, list, get, delete
+    #[command(subcommand)]
+    App(App),
+    /// Subscriptions: create, list, get, delete
+    #[command(subcommand)]
+    Subscription(Subscription),
+    /// OAuth clients of an application: create, list, delete
+    #[command(subcommand)]
+    Credentials(Credentials),
+    /// API keys of an application: create, list, delete
+    #[command(subcommand, name = "apikey")]
+    ApiKey(ApiKeys),
+    /// Get an access token for an application, minted by the control API
+    Token(Token),
+    /// Users: create, list, delete (admin)
+    #[command(subcommand)]
+    User(User),
+    /// Create and change everything that the documents in files or folders describe, in one transaction
+    Apply(Apply),
+    /// Show what `apply` would change; exit code 1 when something would
+    Diff(Diff),
+    /// Write all documents and definitions to a folder
+    Export(Export),
+    /// Check documents without a platform; prints `file:line:column pointer message`
+    Validate(Validate),
+    /// Show the fields of a kind of document
+    ExplainKind(ExplainKind),
+    /// Print a completion script
+    Completion {
+        /// For which shell
+        shell: clap_complete::Shell,
+    },
+}
+
+/// Which platform, and as whom.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Target {
+    /// URL of the control API [default: that of the last login]
+    #[arg(long, env = "TOLLWAY_SERVER", value_name = "URL", global = true)]
+    pub server: Option<String>,
+    /// Token of the control API [default: that of the last login]
+    #[arg(
+        long,
+        env = "TOLLWAY_TOKEN",
+        value_name = "TOKEN",
+        global = true,
+        hide_env_values = true
+    )]
+    pub token: Option<String>,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// For people
+    #[default]
+    Table,
+    /// For programs
+    Json,
+    /// For files
+    Yaml,
+}
+
+/// [`Target`] and [`Format`].
+#[derive(Clone, Debug, Args)]
+pub struct Common {
+    #[command(flatten)]
+    pub target: Target,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// Whether to wait for the gateways.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct Wait {
+    /// Return as soon as the change is stored, without waiting until every gateway serves it
+    #[arg(long)]
+    pub no_wait: bool,
+}
+
+/// `tollway login`
+#[derive(Debug, Args)]
+pub struct Login {
+    /// URL of the control API
+    #[arg(
+        long,
+        env = "TOLLWAY_SERVER",
+        value_name = "URL",
+        default_value = "http://127.0.0.1:9400"
+    )]
+    pub server: String,
+    /// User name
+    #[arg(long, value_name = "NAME", default_value = "admin")]
+    pub user: String,
+    /// File with the password; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: PathBuf,
+}
+
+/// `tollway api`
+#[derive(Debug, Subcommand)]
+pub enum Api {
+    /// Make an API of an OpenAPI definition
+    Import(Box<Import>),
+    /// List APIs
+    List(Common),
+    /// Show an API
+    Get(One),
+    /// Move an API through its life cycle
+    State(State),
+    /// Delete an API
+    Delete(Gone),
+}
+
+/// `tollway api import`
+#[derive(Debug, Args)]
+pub struct Import {
+    /// The definition (OpenAPI 2.0, 3.0 or 3.1; YAML or JSON)
+    pub definition: PathBuf,
+    /// Name [default: the definition's title, made fit]
+    #[arg(long)]
+    pub name: Option<String>,
+    /// Version [default: the definition's]
+    #[arg(long = "version", id = "api_version", value_name = "VERSION")]
+    pub version: Option<String>,
+    /// Path that the API is served under [default: / and the name]
+    #[arg(long)]
+    pub context: Option<String>,
+    /// URL of the backend [default: the definition's servers]
+    #[arg(long, value_name = "URL")]
+    pub backend: Option<String>,
+    /// Plan that applications may subscribe under; may be given several times
+    #[arg(long = "plan", value_name = "NAME")]
+    pub plans: Vec<String>,
+    /// Publish it at once
+    #[arg(long)]
+    pub publish: bool,
+    /// Serve it at the bare context too
+    #[arg(long)]
+    pub default_version: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// One object.
+#[derive(Debug, Args)]
+pub struct One {
+    /// Its name; an API also as NAME:VERSION
+    pub name: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// One object to delete.
+#[derive(Debug, Args)]
+pub struct Gone {
+    /// Its name; an API also as NAME:VERSION
+    pub name: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `tollway api state`
+#[derive(Debug, Args)]
+pub struct State {
+    /// NAME:VERSION
+    pub name: String,
+    /// created, prototyped, published, blocked, deprecated or retired
+    pub state: String,
+    /// With deprecated: the day (YYYY-MM-DD) on which the API will go away
+    #[arg(long, value_name = "DATE")]
+    pub sunset: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// Kinds that are written as documents (`apply`) and only looked at here.
+#[derive(Debug, Subcommand)]
+pub enum Documents {
+    /// List them
+    List(Common),
+    /// Show one
+    Get(One),
+    /// Delete one
+    Delete(Gone),
+}
+
+/// `tollway app`
+#[derive(Debug, Subcommand)]
+pub enum App {
+    /// Register an application
+    Create(AppCreate),
+    /// List applications
+    List(Common),
+    /// Show an application
+    Get(One),
+    /// Delete an application with its subscriptions and credentials
+    Delete(Gone),
+}
+
+/// `tollway app create`
+#[derive(Debug, Args)]
+pub struct AppCreate {
+    /// Its name
+    pub name: String,
+    /// What it is
+    #[arg(long)]
+    pub description: Option<String>,
+    /// Lifetime of its tokens
+    #[arg(long, value_name = "DURATION")]
+    pub token_lifetime: Option<String>,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway subscription`
+#[derive(Debug, Subcommand)]
+pub enum Subscription {
+    /// Subscribe an application to an API
+    Create(SubscriptionCreate),
+    /// List subscriptions
+    List(Common),
+    /// Show a subscription
+    Get(One),
+    /// End a subscription
+    Delete(Gone),
+}
+
+/// `tollway subscription create`
+#[derive(Debug, Args)]
+pub struct SubscriptionCreate {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    /// The API, NAME:VERSION
+    #[arg(long)]
+    pub api: String,
+    /// The plan
+    #[arg(long)]
+    pub plan: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway credentials`
+#[derive(Debug, Subcommand)]
+pub enum Credentials {
+    /// Make one; its secret is shown once
+    Create(CredentialsCreate),
+    /// List them, without secrets
+    List(OfApp),
+    /// Revoke one
+    Delete(CredentialsDelete),
+}
+
+/// `tollway apikey`
+#[derive(Debug, Subcommand)]
+pub enum ApiKeys {
+    /// Make one; it is shown once
+    Create(ApiKeyCreate),
+    /// List them, without the keys
+    List(OfApp),
+    /// Revoke one
+    Delete(CredentialsDelete),
+}
+
+/// Something of an application.
+#[derive(Debug, Args)]
+pub struct OfApp {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway apikey create`
+#[derive(Debug, Args)]
+pub struct ApiKeyCreate {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    /// Stop to work after this time, such as 90m or 720h
+    #[arg(long, value_name = "DURATION")]
+    pub expires_in: Option<Span>,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway credentials create`
+#[derive(Debug, Args)]
+pub struct CredentialsCreate {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `delete` of a credential.
+#[derive(Debug, Args)]
+pub struct CredentialsDelete {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    /// The credential's id, from `list`
+    pub id: String,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `tollway token`
+#[derive(Debug, Args)]
+pub struct Token {
+    /// The application
+    #[arg(long)]
+    pub app: String,
+    /// Ask for these scopes only; may be given several times [default: all that its subscriptions grant]
+    #[arg(long = "scope", value_name = "SCOPE")]
+    pub scopes: Vec<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway user`
+#[derive(Debug, Subcommand)]
+pub enum User {
+    /// Add a user
+    Create(UserCreate),
+    /// List users
+    List(Common),
+    /// Delete a user
+    Delete(Gone),
+}
+
+/// `tollway user create`
+#[derive(Debug, Args)]
+pub struct UserCreate {
+    /// The name to log in with
+    pub name: String,
+    /// admin, publisher or subscriber; may be given several times
+    #[arg(long = "role", value_name = "ROLE", required = true)]
+    pub roles: Vec<String>,
+    /// File with the password; `-` reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub password_file: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway apply`
+#[derive(Debug, Args)]
+pub struct Apply {
+    /// File or folder (with those below it) of documents; may be given several times
+    #[arg(short, long = "file", value_name = "PATH", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Say what would be done, and do nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Delete what the files do not describe
+    #[arg(long)]
+    pub prune: bool,
+    #[command(flatten)]
+    pub wait: Wait,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway diff`
+#[derive(Debug, Args)]
+pub struct Diff {
+    /// File or folder (with those below it) of documents; may be given several times
+    #[arg(short, long = "file", value_name = "PATH", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Count what the files do not describe as to be deleted
+    #[arg(long)]
+    pub prune: bool,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// `tollway export`
+#[derive(Debug, Args)]
+pub struct Export {
+    /// The folder; made if it is not there, and it must be empty otherwise
+    #[arg(short, long = "directory", value_name = "DIR")]
+    pub directory: PathBuf,
+    #[command(flatten)]
+    pub target: Target,
+}
+
+/// `tollway validate`
+#[derive(Debug, Args)]
+pub struct Validate {
+    /// Files or folders of documents, or OpenAPI definitions
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+}
+
+/// `tollway explain-kind`
+#[derive(Debug, Args)]
+pub struct ExplainKind {
+    /// Api, Backend, Plan, Application, Subscription or Gateway
+    pub kind: String,
+}

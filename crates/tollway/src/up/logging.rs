@@ -1,0 +1,15 @@
+//! The log of the process: lines on standard error, filtered by `TOLLWAY_LOG` (as `info`, `warn`, `gateway=debug`).
+
+use std::io::IsTerminal;
+
+use tracing_subscriber::EnvFilter;
+
+/// Starts logging; a second start in one process changes nothing.
+pub(crate) fn start() {
+    let filter = EnvFilter::try_from_env("TOLLWAY_LOG").unwrap_or_else(|_| EnvFilter::new("info"));
+    let _ = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .try_init();
+}

@@ -1,0 +1,555 @@
+//! `tollway up`: all roles in one process.
+//!
+//! Here the roles are introduced to each other: identity and control share the store and `credentials`, the gateway
+//! gets the control plane's [`sync::ControlPlane`] and nothing else. The control side runs on threads of its own.
+//! Start at [`start`].
+
+mod data_dir;
+mod error;
+mod logging;
+mod metrics;
+mod node;
+mod options;
+mod signals;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use base::{Clock, Secret, SystemClock};
+use control::{Control, ControlConfig};
+use credentials::{KeyFile, PasswordLimits, Passwords, SecretHashes, Tokens, TokensConfig};
+use gateway::directory::NodeDirectory;
+use gateway::feed::{Feed, FeedState};
+use gateway::{Gateway, Snapshots};
+use identity::{IdentityConfig, IdentityMetrics, IdentityState};
+use limits::Quotas;
+use prometheus_client::registry::Registry;
+use store::Store;
+use store_sql::{OpenOptions, SqlStore};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+pub use error::UpError;
+pub use options::{Options, Span};
+
+use data_dir::DataDir;
+use node::NodeState;
+
+/// Counters of quotas that are kept at once, unless configured.
+const QUOTA_COUNTERS_MAX: usize = 1_000_000;
+/// How often idle counters and expired revocations are cleaned away.
+const HOUSEKEEPING: Duration = Duration::from_secs(60);
+
+/// A running platform.
+pub struct Running {
+    control: SocketAddr,
+    identity: Option<SocketAddr>,
+    node: SocketAddr,
+    http: SocketAddr,
+    https: SocketAddr,
+    admin_password: Option<Secret<String>>,
+    drain_timeout: Duration,
+    gateway: Gateway,
+    stop: watch::Sender<bool>,
+    servers: Vec<JoinHandle<()>>,
+    background: Vec<JoinHandle<()>>,
+    store: Arc<SqlStore>,
+    _data_dir: DataDir,
+}
+
+impl Running {
+    /// Base URL of the control API, as this machine reaches it.
+    #[must_use]
+    pub fn control_url(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
+    /// The authorization server's own address, where it has one.
+    #[must_use]
+    pub fn identity(&self) -> Option<SocketAddr> {
+        self.identity
+    }
+
+    /// Address of probes and metrics.
+    #[must_use]
+    pub fn node(&self) -> SocketAddr {
+        self.node
+    }
+
+    /// The gateway's clear-text address.
+    #[must_use]
+    pub fn gateway_http(&self) -> SocketAddr {
+        self.http
+    }
+
+    /// The gateway's TLS address.
+    #[must_use]
+    pub fn gateway_https(&self) -> SocketAddr {
+        self.https
+    }
+
+    /// The password that the first start made for `admin`; kept nowhere else.
+    #[must_use]
+    pub fn admin_password(&self) -> Option<&Secret<String>> {
+        self.admin_password.as_ref()
+    }
+
+    /// Stops: no new connections, calls in flight finish within the drain timeout, then the control side goes.
+    /// Returns how many connections of the gateway were cut off.
+    pub async fn shutdown(self) -> usize {
+        let drained = self.gateway.drain(self.drain_timeout).await;
+        self.stop.send_replace(true);
+        for server in self.servers {
+            let abort = server.abort_handle();
+            if tokio::time::timeout(self.drain_timeout, server)
+                .await
+                .is_err()
+            {
+                abort.abort();
+            }
+        }
+        for task in self.background {
+            task.abort();
+            // Cancelled or ended: either way it no longer writes.
+            let _ = task.await;
+        }
+        self.store.close().await;
+        drained.cut
+    }
+}
+
+/// Runs the platform until SIGTERM or SIGINT.
+///
+/// # Errors
+/// [`UpError`] when it cannot start.
+pub fn run(options: Options) -> Result<(), UpError> {
+    logging::start();
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .max_blocking_threads(16)
+        .thread_name("tollway-control")
+        .enable_all()
+        .build()
+        .map_err(|error| UpError::Part {
+            part: "control threads",
+            cause: error.to_string(),
+        })?;
+    runtime.block_on(async {
+        let stop = signals::stop().map_err(|error| UpError::Part {
+            part: "signals",
+            cause: error.to_string(),
+        })?;
+        let running = start(options).await?;
+        announce(&running);
+        stop.await;
+        tracing::info!("stopping: calls in flight finish");
+        let cut = running.shutdown().await;
+        tracing::info!(cut, "stopped");
+        Ok(())
+    })
+}
+
+#[expect(
+    clippy::print_stdout,
+    reason = "the addresses and the first password are the command's output"
+)]
+fn announce(running: &Running) {
+    if let Some(password) = &running.admin_password {
+        println!("password of admin: {} (shown this once)", password.expose());
+    }
+    println!("control API  http://{}", running.control);
+    if let Some(identity) = running.identity {
+        println!("identity     http://{identity}");
+    }
+    println!(
+        "gateway      http://{}  https://{}",
+        running.http, running.https
+    );
+    println!("node         http://{}", running.node);
+}
+
+/// Starts the platform and returns when it is ready.
+///
+/// # Errors
+/// [`UpError`]: one line that names what is wrong and where.
+pub async fn start(options: Options) -> Result<Running, UpError> {
+    let options = options.with_file()?;
+    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let data_dir = DataDir::open(&options.data_dir())?;
+    let node_token = node_token(&options)?;
+
+    let control_listener = listen(options.control_listen, 9400, "control-listen").await?;
+    let node_listener = listen(options.node_listen, 9401, "node-listen").await?;
+    let identity_listener = match options.identity_listen {
+        Some(address) => Some(listen(Some(address), 0, "identity-listen").await?),
+        None => None,
+    };
+    let (control_address, node_address) = (address(&control_listener)?, address(&node_listener)?);
+    let identity_address = identity_listener.as_ref().map(address).transpose()?;
+
+    let store = Arc::new(
+        SqlStore::open(&OpenOptions::at(data_dir.path().join("tollway.db")))
+            .await
+            .map_err(part("store"))?,
+    );
+    let issuer = options
+        .public_url
+        .clone()
+        .unwrap_or_else(|| format!("http://{}", identity_address.unwrap_or(control_address)));
+    let plane = ControlSide::start(
+        &options,
+        &data_dir,
+        Arc::clone(&store),
+        Arc::clone(&clock),
+        issuer,
+    )
+    .await?;
+
+    let node = NodeSide::start(&options, &data_dir, &plane.control, &clock)?;
+    let (stop, stopped) = watch::channel(false);
+    let mut servers = vec![serve(control_listener, plane.router(), stopped.clone())];
+    if let Some(listener) = identity_listener {
+        servers.push(serve(listener, plane.identity_router(), stopped.clone()));
+    }
+    let mut registry = Registry::default();
+    node.gateway.metrics().register(&mut registry);
+    metrics::register(&mut registry, &node, &plane.identity_metrics);
+    let state = node_state(registry, &node.feed, &plane.store, node_token);
+    servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
+
+    let background = vec![housekeeping(&plane, &node.quotas, &clock), node.feeding];
+    let running = Running {
+        control: control_address,
+        identity: identity_address,
+        node: node_address,
+        http: node.http,
+        https: node.https,
+        admin_password: plane.admin_password,
+        drain_timeout: options.drain_timeout(),
+        gateway: node.gateway,
+        stop,
+        servers,
+        background,
+        store,
+        _data_dir: data_dir,
+    };
+    wait_until_ready(&node.feed).await;
+    Ok(running)
+}
+
+/// The first update comes from this process: it is there in milliseconds, or the log says why not.
+async fn wait_until_ready(feed: &FeedState) {
+    let patience = Duration::from_secs(10);
+    let ready = async {
+        while !feed.is_ready() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    };
+    if tokio::time::timeout(patience, ready).await.is_err() {
+        tracing::error!(
+            "the gateway has no configuration yet; it answers NODE_NOT_READY until it has"
+        );
+    }
+}
+
+/// Control and identity, with what they share.
+struct ControlSide {
+    control: Control,
+    store: Arc<dyn Store>,
+    clock: Arc<dyn Clock>,
+    tokens: Tokens,
+    passwords: Passwords,
+    secrets: SecretHashes,
+    identity_metrics: Arc<IdentityMetrics>,
+    admin_password: Option<Secret<String>>,
+}
+
+impl ControlSide {
+    async fn start(
+        options: &Options,
+        data_dir: &DataDir,
+        store: Arc<SqlStore>,
+        clock: Arc<dyn Clock>,
+        issuer: String,
+    ) -> Result<Self, UpError> {
+        let store: Arc<dyn Store> = store;
+        let keys = KeyFile::open_or_create(&data_dir.path().join("tollway.key"))
+            .map_err(part("key file"))?;
+        let secrets = SecretHashes::new(&keys);
+        let tokens = Tokens::open(
+            Arc::clone(&store),
+            keys,
+            Arc::clone(&clock),
+            TokensConfig::new(issuer),
+        )
+        .await
+        .map_err(part("signing keys"))?;
+        let passwords = Passwords::new(PasswordLimits::default());
+        let given = options
+            .admin_password_file
+            .as_deref()
+            .map(secret_file)
+            .transpose()?;
+        let first = credentials::bootstrap(store.as_ref(), &passwords, clock.as_ref(), given)
+            .await
+            .map_err(part("first start"))?;
+        control::bootstrap(store.as_ref(), clock.as_ref())
+            .await
+            .map_err(part("first documents"))?;
+        let defaults = ControlConfig::default();
+        let config = ControlConfig {
+            body_bytes_max: options
+                .control_body_bytes_max
+                .unwrap_or(defaults.body_bytes_max),
+            acknowledge_ms: options.acknowledge_timeout.map_or(5_000, Span::as_ms),
+            ..defaults
+        };
+        let parts = control::Parts {
+            store: Arc::clone(&store),
+            tokens: tokens.clone(),
+            hashes: secrets.clone(),
+            passwords: passwords.clone(),
+            clock: Arc::clone(&clock),
+        };
+        let control = Control::new(parts, config);
+        let identity_metrics = Arc::default();
+        let admin_password = first.admin_password;
+        Ok(Self {
+            control,
+            store,
+            clock,
+            tokens,
+            passwords,
+            secrets,
+            identity_metrics,
+            admin_password,
+        })
+    }
+
+    fn identity_state(&self) -> Arc<IdentityState> {
+        Arc::new(IdentityState {
+            store: Arc::clone(&self.store),
+            clock: Arc::clone(&self.clock),
+            tokens: self.tokens.clone(),
+            passwords: self.passwords.clone(),
+            secrets: self.secrets.clone(),
+            terms: Arc::new(self.control.clone()),
+            acknowledged: Arc::new(self.control.clone()),
+            config: IdentityConfig::default(),
+            metrics: Arc::clone(&self.identity_metrics),
+        })
+    }
+
+    /// The authorization server alone.
+    fn identity_router(&self) -> Router {
+        identity::oauth_router(self.identity_state())
+    }
+
+    /// Control API and authorization server on one listener.
+    fn router(&self) -> Router {
+        control::router(self.control.clone()).merge(identity::router(self.identity_state()))
+    }
+}
+
+/// The gateway and what feeds it.
+struct NodeSide {
+    gateway: Gateway,
+    http: SocketAddr,
+    https: SocketAddr,
+    directory: Arc<NodeDirectory>,
+    quotas: Arc<Quotas<policy::QuotaKey>>,
+    feed: Arc<FeedState>,
+    feeding: JoinHandle<()>,
+}
+
+impl NodeSide {
+    fn start(
+        options: &Options,
+        data_dir: &DataDir,
+        control: &Control,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Self, UpError> {
+        let directory = Arc::new(NodeDirectory::new());
+        let counters = options.quota_counters_max.unwrap_or(QUOTA_COUNTERS_MAX);
+        let quotas = Arc::new(Quotas::new(counters, limits::BUCKETS_DEFAULT));
+        let snapshots = Arc::new(Snapshots::from_pointee(None));
+        let runtime = Arc::new(policy::Runtime {
+            directory: Arc::clone(&directory) as _,
+            quotas: Arc::clone(&quotas),
+            clock: Arc::clone(clock),
+        });
+        let gateway = gateway::start(
+            options.gateway(data_dir.path())?,
+            runtime,
+            Arc::clone(&snapshots),
+        )
+        .map_err(part("gateway"))?;
+        let bound = |address: Option<SocketAddr>| address.expect("both listeners are configured");
+        let (http, https) = (bound(gateway.http_addr()), bound(gateway.https_addr()));
+        let node = sync::Node {
+            id: sync::NodeId(format!("node-{}", std::process::id())),
+            gateway: options
+                .gateway_name
+                .clone()
+                .unwrap_or_else(|| "default".into()),
+        };
+        let feed = Feed::new(
+            control.plane(),
+            node,
+            Arc::clone(clock),
+            Arc::clone(&directory),
+            snapshots,
+        );
+        let state = feed.state();
+        let feeding = tokio::spawn(feed.run());
+        Ok(Self {
+            gateway,
+            http,
+            https,
+            directory,
+            quotas,
+            feed: state,
+            feeding,
+        })
+    }
+}
+
+fn node_state(
+    registry: Registry,
+    feed: &Arc<FeedState>,
+    store: &Arc<dyn Store>,
+    token: Option<Secret<String>>,
+) -> NodeState {
+    let (started, ready) = (Arc::clone(feed), Arc::clone(feed));
+    NodeState {
+        started: Box::new(move || started.is_ready()),
+        not_ready: Box::new(move || {
+            if ready.is_ready() {
+                Vec::new()
+            } else {
+                vec!["the gateway has no configuration yet".into()]
+            }
+        }),
+        store: Arc::clone(store),
+        registry,
+        token,
+    }
+}
+
+fn housekeeping(
+    plane: &ControlSide,
+    quotas: &Arc<Quotas<policy::QuotaKey>>,
+    clock: &Arc<dyn Clock>,
+) -> JoinHandle<()> {
+    let (store, quotas, clock) = (
+        Arc::clone(&plane.store),
+        Arc::clone(quotas),
+        Arc::clone(clock),
+    );
+    tokio::spawn(async move {
+        let counters = async {
+            let mut turns = tokio::time::interval(HOUSEKEEPING);
+            loop {
+                turns.tick().await;
+                quotas.sweep(clock.monotonic_ms());
+            }
+        };
+        let revocations = identity::housekeeping(store.as_ref(), clock.as_ref(), HOUSEKEEPING);
+        tokio::join!(counters, revocations);
+    })
+}
+
+fn serve(
+    listener: TcpListener,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let stop = async move {
+            // An error means that the sender is gone: then there is nothing to wait for either.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        if let Err(error) = axum::serve(listener, router)
+            .with_graceful_shutdown(stop)
+            .await
+        {
+            tracing::error!(%error, "a listener ended");
+        }
+    })
+}
+
+async fn listen(
+    address: Option<SocketAddr>,
+    port: u16,
+    flag: &'static str,
+) -> Result<TcpListener, UpError> {
+    let address = address.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
+    TcpListener::bind(address)
+        .await
+        .map_err(|cause| UpError::Listen {
+            address,
+            flag,
+            cause,
+        })
+}
+
+fn address(listener: &TcpListener) -> Result<SocketAddr, UpError> {
+    listener.local_addr().map_err(part("listener"))
+}
+
+/// Probes and metrics are open on loopback only (req: S3).
+fn node_token(options: &Options) -> Result<Option<Secret<String>>, UpError> {
+    let token = options
+        .node_token_file
+        .as_deref()
+        .map(secret_file)
+        .transpose()?;
+    if token
+        .as_ref()
+        .is_some_and(|token| token.expose().is_empty())
+    {
+        return Err(UpError::Options(
+            "the file of --node-token-file is empty".into(),
+        ));
+    }
+    let loopback = options
+        .node_listen
+        .is_none_or(|address| address.ip().is_loopback());
+    if token.is_none() && !loopback {
+        return Err(UpError::Options(
+            "--node-listen is no loopback address: it needs --node-token-file".into(),
+        ));
+    }
+    Ok(token)
+}
+
+fn secret_file(path: &Path) -> Result<Secret<String>, UpError> {
+    let text = std::fs::read_to_string(path).map_err(|error| UpError::File {
+        path: PathBuf::from(path),
+        cause: error.to_string(),
+    })?;
+    Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+}
+
+/// The cause of a part's failure in one line: the error and what lies below it.
+fn part<E: std::error::Error>(part: &'static str) -> impl FnOnce(E) -> UpError {
+    move |error| {
+        let mut cause = error.to_string();
+        let mut source = error.source();
+        while let Some(inner) = source {
+            let text = inner.to_string();
+            if !cause.contains(&text) {
+                cause = format!("{cause}: {text}");
+            }
+            source = inner.source();
+        }
+        UpError::Part {
+            part,
+            cause: cause.replace('\n', " "),
+        }
+    }
+}

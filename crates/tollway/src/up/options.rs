@@ -1,0 +1,324 @@
+//! How `tollway up` is configured: one struct is the flags, the environment and the keys of the config file.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::Deserialize;
+
+use super::UpError;
+
+/// Declares the options once; flag `--data-dir`, key `data-dir` and field `data_dir` are the same thing.
+macro_rules! options {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $value_name:literal;)+) => {
+        /// Flags of `tollway up`, and, under the same names, keys of its config file (TOML). A flag wins over the file.
+        #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
+        #[serde(deny_unknown_fields, rename_all = "kebab-case")]
+        pub struct Options {
+            /// Config file (TOML); its keys are the flags without the dashes in front
+            #[arg(long, value_name = "FILE")]
+            #[serde(skip)]
+            pub config: Option<PathBuf>,
+            $($(#[doc = $doc])+
+            #[arg(long, value_name = $value_name)]
+            pub $name: Option<$type>,)+
+        }
+
+        impl Options {
+            /// These options where they are set, those of `below` elsewhere.
+            fn over(self, below: Self) -> Self {
+                Self { config: self.config, $($name: self.$name.or(below.$name),)+ }
+            }
+        }
+    };
+}
+
+options! {
+    /// Folder of the database, keys and certificates [default: ./tollway-data]
+    data_dir: PathBuf = "DIR";
+    /// File with the password of the user `admin`, read at the first start only; without it one is made and printed once
+    admin_password_file: PathBuf = "FILE";
+    /// Address of the control API [default: 127.0.0.1:9400]
+    control_listen: SocketAddr = "ADDR";
+    /// Address of the authorization server, where it is to have one of its own
+    identity_listen: SocketAddr = "ADDR";
+    /// URL under which clients reach the authorization server; the issuer of all tokens [default: http:// and its address]
+    public_url: String = "URL";
+    /// Address of the gateway, clear text [default: 0.0.0.0:8280]
+    gateway_http_listen: SocketAddr = "ADDR";
+    /// Address of the gateway, TLS [default: 0.0.0.0:8243]
+    gateway_https_listen: SocketAddr = "ADDR";
+    /// Certificate chain (PEM) of the gateway [default: a self-signed one in the data folder]
+    gateway_certificate: PathBuf = "FILE";
+    /// Private key (PEM) of the gateway's certificate
+    gateway_key: PathBuf = "FILE";
+    /// The `Gateway` document whose APIs this node serves [default: default]
+    gateway_name: String = "NAME";
+    /// Threads that serve calls [default: one a core]
+    gateway_workers: usize = "N";
+    /// Connections that the gateway holds at once [default: 50000]
+    gateway_connections_max: usize = "N";
+    /// Bytes of a request's head at the gateway [default: 65536]
+    gateway_head_bytes_max: usize = "N";
+    /// Headers of a request at the gateway [default: 100]
+    gateway_headers_max: usize = "N";
+    /// Bytes of a request's body at the gateway [default: 1073741824]
+    gateway_body_bytes_max: u64 = "N";
+    /// Streams at a time on one HTTP/2 connection to the gateway [default: 200]
+    gateway_h2_streams_max: u32 = "N";
+    /// Streams that a client may reset unserved before its HTTP/2 connection is closed [default: 50]
+    gateway_h2_resets_max: usize = "N";
+    /// Time for a request's head to arrive [default: 10s]
+    gateway_head_timeout: Span = "DURATION";
+    /// Time that a client's connection may be idle [default: 75s]
+    gateway_idle_timeout: Span = "DURATION";
+    /// Time for a connection to a backend to stand [default: 5s]
+    upstream_connect_timeout: Span = "DURATION";
+    /// Time that an unused connection to a backend is kept [default: 4s]
+    upstream_idle_timeout: Span = "DURATION";
+    /// Unused connections kept for each endpoint and worker [default: 256]
+    upstream_idle_max: usize = "N";
+    /// Streams at a time on one HTTP/2 connection to a backend [default: 100]
+    upstream_h2_streams_max: usize = "N";
+    /// Time that a backend's looked-up address is believed [default: 5s]
+    upstream_dns_ttl: Span = "DURATION";
+    /// Headers of a backend's answer [default: 100]
+    upstream_headers_max: usize = "N";
+    /// Bytes of the head of a backend's answer [default: 65536]
+    upstream_head_bytes_max: usize = "N";
+    /// Series of metrics by API and operation; what is beyond counts as `overflow` [default: 10000]
+    gateway_metric_series_max: usize = "N";
+    /// Counters of quotas that are kept at once [default: 1000000]
+    quota_counters_max: usize = "N";
+    /// File for the JSON access log, or `-` for standard output [default: no access log]
+    access_log: PathBuf = "FILE";
+    /// Share of calls that are logged, 0 to 1 [default: 1]
+    access_log_sample: f64 = "RATIO";
+    /// Lines of the access log that may wait for the disk; what is beyond is dropped and counted [default: 8192]
+    access_log_queue_max: usize = "N";
+    /// Address of probes and metrics [default: 127.0.0.1:9401]
+    node_listen: SocketAddr = "ADDR";
+    /// File with the bearer token that probes and metrics need; demanded unless the address is a loopback one
+    node_token_file: PathBuf = "FILE";
+    /// Bytes of a body at the control API [default: 8388608]
+    control_body_bytes_max: usize = "N";
+    /// Time that writes wait for the nodes' acknowledgement [default: 5s]
+    acknowledge_timeout: Span = "DURATION";
+    /// Time for calls in flight to finish after SIGTERM [default: 30s]
+    drain_timeout: Span = "DURATION";
+}
+
+/// A duration as people write it: `30s`, `500ms`, `5m`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span(pub Duration);
+
+impl Span {
+    /// Its length in milliseconds.
+    #[must_use]
+    pub fn as_ms(self) -> u64 {
+        u64::try_from(self.0.as_millis()).unwrap_or(u64::MAX)
+    }
+}
+
+impl std::str::FromStr for Span {
+    type Err = spec::UnitError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let duration: spec::Duration = text.parse()?;
+        Ok(Self(Duration::from_millis(duration.as_ms())))
+    }
+}
+
+impl<'de> Deserialize<'de> for Span {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(serde::de::Error::custom)
+    }
+}
+
+impl Options {
+    /// Adds the config file's keys below the flags.
+    ///
+    /// # Errors
+    /// [`UpError::Config`] with file, line and cause; an unknown key is one.
+    pub fn with_file(self) -> Result<Self, UpError> {
+        let Some(path) = self.config.clone() else {
+            return Ok(self);
+        };
+        let file = read(&path)?;
+        Ok(self.over(file))
+    }
+
+    /// The folder of the database, keys and certificates.
+    #[must_use]
+    pub fn data_dir(&self) -> PathBuf {
+        self.data_dir
+            .clone()
+            .unwrap_or_else(|| PathBuf::from("tollway-data"))
+    }
+
+    /// How long calls in flight may take after SIGTERM.
+    #[must_use]
+    pub fn drain_timeout(&self) -> Duration {
+        self.drain_timeout
+            .map_or(Duration::from_secs(30), |span| span.0)
+    }
+}
+
+impl Options {
+    /// The gateway's configuration; its own certificate lies in the data folder.
+    ///
+    /// # Errors
+    /// [`UpError::Options`] when certificate and key do not come together, or the sample is no share.
+    pub fn gateway(&self, data_dir: &Path) -> Result<gateway::Config, UpError> {
+        let mut config = gateway::Config::default();
+        let every = |port| (std::net::Ipv4Addr::UNSPECIFIED, port).into();
+        config.http = Some(self.gateway_http_listen.unwrap_or_else(|| every(8280)));
+        config.https = Some(self.gateway_https_listen.unwrap_or_else(|| every(8243)));
+        config.tls = match (&self.gateway_certificate, &self.gateway_key) {
+            (Some(cert), Some(key)) => gateway::TlsFiles::Files {
+                cert: cert.clone(),
+                key: key.clone(),
+            },
+            (None, None) => gateway::TlsFiles::SelfSigned {
+                dir: data_dir.to_owned(),
+            },
+            _ => {
+                return Err(UpError::Options(
+                    "--gateway-certificate and --gateway-key come together".into(),
+                ));
+            }
+        };
+        config.access_log = self.access_log()?;
+        set(&mut config.workers, self.gateway_workers);
+        set(&mut config.series_max, self.gateway_metric_series_max);
+        let limits = &mut config.limits;
+        set(&mut limits.connections_max, self.gateway_connections_max);
+        set(&mut limits.headers_max, self.gateway_headers_max);
+        set(&mut limits.head_bytes_max, self.gateway_head_bytes_max);
+        set(&mut limits.body_bytes_max, self.gateway_body_bytes_max);
+        set(
+            &mut limits.head_timeout_ms,
+            self.gateway_head_timeout.map(Span::as_ms),
+        );
+        set(
+            &mut limits.idle_timeout_ms,
+            self.gateway_idle_timeout.map(Span::as_ms),
+        );
+        set(&mut limits.h2_streams_max, self.gateway_h2_streams_max);
+        set(&mut limits.h2_resets_max, self.gateway_h2_resets_max);
+        let upstream = &mut config.upstream;
+        set(
+            &mut upstream.connect_timeout_ms,
+            self.upstream_connect_timeout.map(Span::as_ms),
+        );
+        set(
+            &mut upstream.idle_timeout_ms,
+            self.upstream_idle_timeout.map(Span::as_ms),
+        );
+        set(&mut upstream.idle_max, self.upstream_idle_max);
+        set(&mut upstream.h2_streams_max, self.upstream_h2_streams_max);
+        set(
+            &mut upstream.dns_ttl_ms,
+            self.upstream_dns_ttl.map(Span::as_ms),
+        );
+        set(&mut upstream.headers_max, self.upstream_headers_max);
+        set(&mut upstream.head_bytes_max, self.upstream_head_bytes_max);
+        Ok(config)
+    }
+
+    fn access_log(&self) -> Result<Option<gateway::AccessLogConfig>, UpError> {
+        let Some(file) = &self.access_log else {
+            return Ok(None);
+        };
+        let mut log = gateway::AccessLogConfig {
+            file: Some(file.clone()),
+            ..Default::default()
+        };
+        if file.as_os_str() == "-" {
+            log.file = None;
+        }
+        set(&mut log.sample, self.access_log_sample);
+        set(&mut log.queue_max, self.access_log_queue_max);
+        if !(0.0..=1.0).contains(&log.sample) {
+            return Err(UpError::Options(format!(
+                "--access-log-sample is {}, it goes from 0 to 1",
+                log.sample
+            )));
+        }
+        Ok(Some(log))
+    }
+}
+
+fn set<T>(default: &mut T, configured: Option<T>) {
+    if let Some(value) = configured {
+        *default = value;
+    }
+}
+
+fn read(path: &Path) -> Result<Options, UpError> {
+    let fault = |line: Option<usize>, cause: String| UpError::Config {
+        path: path.to_owned(),
+        line,
+        cause,
+    };
+    let text = std::fs::read_to_string(path).map_err(|error| fault(None, error.to_string()))?;
+    toml::from_str(&text).map_err(|error| {
+        let line = error
+            .span()
+            .map(|span| text[..span.start].matches('\n').count() + 1);
+        fault(line, error.message().trim().replace('\n', " "))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, Options) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("tollway.toml");
+        std::fs::write(&path, text).unwrap();
+        (
+            folder,
+            Options {
+                config: Some(path),
+                ..Options::default()
+            },
+        )
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let (_folder, mut options) =
+            file("data-dir = '/a'\ndrain-timeout = '5s'\ngateway-workers = 3\n");
+        options.data_dir = Some("/b".into());
+        let options = options.with_file().unwrap();
+        assert_eq!(options.data_dir(), PathBuf::from("/b"));
+        assert_eq!(options.drain_timeout(), Duration::from_secs(5));
+        assert_eq!(options.gateway_workers, Some(3));
+    }
+
+    /// req: C8
+    #[test]
+    fn an_unknown_key_is_named_with_its_line() {
+        let (_folder, options) = file("data-dir = '/a'\n\ndata-dri = '/b'\n");
+        let message = options.with_file().unwrap_err().to_string();
+        assert!(
+            message.contains("tollway.toml:3: unknown field `data-dri`"),
+            "{message}"
+        );
+        assert_eq!(message.lines().count(), 1);
+    }
+
+    #[test]
+    fn a_wrong_value_is_named_with_its_line() {
+        let (_folder, options) = file("drain-timeout = 30\n");
+        let message = options.with_file().unwrap_err().to_string();
+        assert!(message.contains("tollway.toml:1: "), "{message}");
+        let (_folder, options) = file("drain-timeout = '30'\n");
+        let message = options.with_file().unwrap_err().to_string();
+        assert!(message.contains("write `30s`"), "{message}");
+    }
+}

@@ -1,0 +1,299 @@
+//! The command line against a platform, as the README and the documentation show it.
+
+use serde_json::Value;
+
+use crate::platform::User;
+
+const PETSTORE: &str = include_str!("../../../../examples/main-job/petstore.yaml");
+
+fn import(user: &User) {
+    std::fs::write(user.path("petstore.yaml"), PETSTORE).unwrap();
+    user.ok(&[
+        "api",
+        "import",
+        "petstore.yaml",
+        "--name",
+        "pets",
+        "--version",
+        "1.0.0",
+        "--context",
+        "/pets",
+        "--backend",
+        "http://127.0.0.1:9",
+        "--plan",
+        "Gold",
+        "--publish",
+    ]);
+}
+
+fn json(text: &str) -> Value {
+    serde_json::from_str(text).unwrap()
+}
+
+#[test]
+fn the_main_job_by_commands() {
+    let user = User::start();
+    import(&user);
+    assert!(user.ok(&["api", "list"]).contains("pets"));
+    assert_eq!(
+        json(&user.ok(&["api", "get", "pets:1.0.0", "-o", "json"]))["spec"]["lifecycle"],
+        "Published"
+    );
+    user.ok(&["app", "create", "shop"]);
+    user.ok(&[
+        "subscription",
+        "create",
+        "--app",
+        "shop",
+        "--api",
+        "pets:1.0.0",
+        "--plan",
+        "Gold",
+    ]);
+    let subscriptions = json(&user.ok(&["subscription", "list", "-o", "json"]));
+    assert_eq!(subscriptions[0]["spec"]["plan"], "Gold");
+    let client = json(&user.ok(&["credentials", "create", "--app", "shop", "-o", "json"]));
+    assert!(client["clientId"].is_string() && client["clientSecret"].is_string());
+    let key = json(&user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]));
+    assert!(key["key"].is_string());
+    let listed = user.ok(&["apikey", "list", "--app", "shop"]);
+    assert!(
+        !listed.contains(key["key"].as_str().unwrap()),
+        "a list shows no key"
+    );
+    assert_eq!(
+        user.ok(&["token", "--app", "shop"])
+            .trim()
+            .split('.')
+            .count(),
+        3
+    );
+    user.ok(&[
+        "api",
+        "state",
+        "pets:1.0.0",
+        "deprecated",
+        "--sunset",
+        "2099-01-01",
+    ]);
+    let refused = user.fails(3, &["api", "state", "pets:1.0.0", "published"]);
+    assert!(refused.contains("TRANSITION_NOT_ALLOWED"), "{refused}");
+    user.ok(&["app", "delete", "shop"]);
+    user.ok(&["api", "state", "pets:1.0.0", "retired"]);
+    user.ok(&["api", "delete", "pets:1.0.0"]);
+    assert_eq!(
+        json(&user.ok(&["api", "list", "-o", "json"])),
+        Value::Array(vec![])
+    );
+}
+
+/// `apply` of an export, then `diff`, prints nothing; on an empty platform the digests are the same (req: C9, C10).
+#[test]
+fn export_apply_diff_are_one_language() {
+    let user = User::start();
+    import(&user);
+    user.ok(&["app", "create", "shop"]);
+    user.ok(&[
+        "subscription",
+        "create",
+        "--app",
+        "shop",
+        "--api",
+        "pets:1.0.0",
+        "--plan",
+        "Gold",
+    ]);
+    let secret = json(&user.ok(&["credentials", "create", "--app", "shop", "-o", "json"]));
+    user.ok(&["export", "-d", "conf"]);
+    let mut texts = String::new();
+    for entry in walk(&user.path("conf")) {
+        texts.push_str(&std::fs::read_to_string(entry).unwrap());
+    }
+    assert!(
+        texts.contains(PETSTORE),
+        "the definition is exported byte for byte"
+    );
+    assert!(!texts.contains(secret["clientSecret"].as_str().unwrap()));
+    assert_eq!(user.ok(&["diff", "-f", "conf"]), "");
+    assert_eq!(user.ok(&["apply", "-f", "conf"]), "");
+    assert_eq!(user.ok(&["diff", "-f", "conf", "--prune"]), "");
+
+    let empty = User::start();
+    let conf = user.path("conf");
+    let conf = conf.to_str().unwrap();
+    empty.fails(1, &["diff", "-f", conf]);
+    let planned = empty.ok(&["apply", "-f", conf, "--dry-run"]);
+    let done = empty.ok(&["apply", "-f", conf]);
+    assert_eq!(planned.replace("would create", "created"), done);
+    assert_eq!(empty.ok(&["diff", "-f", conf, "--prune"]), "");
+    let digests = |user: &User| -> Vec<(Value, Value)> {
+        ["api", "plan", "backend", "app", "subscription", "gateway"]
+            .iter()
+            .flat_map(|kind| {
+                json(&user.ok(&[kind, "list", "-o", "json"]))
+                    .as_array()
+                    .unwrap()
+                    .clone()
+            })
+            .map(|object| {
+                (
+                    object["metadata"]["name"].clone(),
+                    object["status"]["digest"].clone(),
+                )
+            })
+            .collect()
+    };
+    assert_eq!(digests(&empty), digests(&user));
+
+    // A change shows, and `--prune` alone deletes.
+    let plan = walk(&user.path("conf"))
+        .into_iter()
+        .find(|file| file.ends_with("plans/Gold.yaml"))
+        .expect("a file a document");
+    let text = std::fs::read_to_string(&plan).unwrap();
+    std::fs::write(&plan, text.replace("5000", "6000")).unwrap();
+    let diff = user.fails(1, &["diff", "-f", "conf"]);
+    assert!(
+        diff.contains("~ Plan Gold") && diff.contains("5000 -> 6000"),
+        "{diff}"
+    );
+    std::fs::remove_file(&plan).unwrap();
+    assert_eq!(user.ok(&["diff", "-f", "conf"]), "");
+    let pruned = user.fails(3, &["apply", "-f", "conf", "--prune"]);
+    assert!(
+        pruned.contains("Gold"),
+        "a plan in use is not pruned: {pruned}"
+    );
+}
+
+fn walk(folder: &std::path::Path) -> Vec<std::path::PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(walk(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Every problem at once, each with place, pointer and mend (req: C8, L7).
+#[test]
+fn validate_names_every_problem() {
+    let user = User::start();
+    std::fs::write(user.path("petstore.yaml"), PETSTORE).unwrap();
+    let text = "kind: Api\nmetadata: {name: pets}\nspec:\n  name: pets\n  version: 1.0.0\n  contxt: /pets\n  context: pets\n  \
+                definition: {file: petstore.yaml}\n---\nkind: Plan\nmetadata: {name: P}\nspec: {quota: {requests: 5, per: 60}}\n";
+    std::fs::write(user.path("bad.yaml"), text).unwrap();
+    let found = user.fails(1, &["validate", "bad.yaml"]);
+    let lines: Vec<_> = found.lines().collect();
+    assert!(
+        lines.iter().any(|line| line.starts_with("bad.yaml:6:")
+            && line.contains("/spec/contxt")
+            && line.contains("context")),
+        "{found}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("bad.yaml:7:") && line.contains("/spec/context")),
+        "{found}"
+    );
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.starts_with("bad.yaml:12:") && line.contains("/spec/quota/per")),
+        "{found}"
+    );
+
+    std::fs::write(user.path("good.yaml"), text.replace("  contxt: /pets\n", "").replace("context: pets", "context: /pets").replace("per: 60", "per: 60s")
+        .replace("  definition: {file: petstore.yaml}", "  definition: {file: petstore.yaml}\n  backends: {production: {endpoints: [{url: \"http://127.0.0.1:9\"}]}}")).unwrap();
+    assert_eq!(user.ok(&["validate", "good.yaml"]), "");
+
+    std::fs::write(
+        user.path("broken.openapi.yaml"),
+        "openapi: 3.0.0\ninfo: {title: x, version: 1}\npaths:\n  /a: 7\n",
+    )
+    .unwrap();
+    let found = user.fails(1, &["validate", "broken.openapi.yaml"]);
+    assert!(found.starts_with("broken.openapi.yaml:"), "{found}");
+    // What validate refuses, the platform refuses too.
+    user.fails(3, &["apply", "-f", "bad.yaml"]);
+}
+
+#[test]
+fn exit_codes_are_as_documented() {
+    let user = User::start();
+    user.fails(2, &["no-such-noun"]);
+    user.fails(2, &["api", "import", "no-such-file.yaml"]);
+    let missing = user.fails(3, &["api", "get", "ghost:1.0.0"]);
+    assert!(missing.contains("NOT_FOUND"), "{missing}");
+    let unreachable = user.fails(
+        4,
+        &[
+            "api",
+            "list",
+            "--server",
+            "http://127.0.0.1:9",
+            "--token",
+            "t",
+        ],
+    );
+    assert!(unreachable.contains("127.0.0.1:9"), "{unreachable}");
+    let stranger = user.fails(2, &["api", "list", "--server", "http://127.0.0.1:9"]);
+    assert!(
+        stranger.contains("not logged in"),
+        "a token goes to no other server: {stranger}"
+    );
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(user.ok(&["completion", shell]).contains("tollway"));
+    }
+    assert!(user.ok(&["explain-kind", "plan"]).contains("quota"));
+}
+
+/// Roles: a subscriber has applications of its own and nothing else.
+#[test]
+fn a_subscriber_sees_only_its_own() {
+    let user = User::start();
+    import(&user);
+    user.ok(&["app", "create", "shop"]);
+    std::fs::write(user.path("alice"), "wonderland is far 3").unwrap();
+    user.ok(&[
+        "user",
+        "create",
+        "alice",
+        "--role",
+        "subscriber",
+        "--password-file",
+        "alice",
+    ]);
+    user.ok(&[
+        "login",
+        "--server",
+        &user.platform.control,
+        "--user",
+        "alice",
+        "--password-file",
+        "alice",
+    ]);
+    user.fails(3, &["app", "get", "shop"]);
+    user.fails(3, &["plan", "delete", "Gold"]);
+    user.fails(3, &["user", "list"]);
+    user.ok(&["app", "create", "mine"]);
+    user.ok(&[
+        "subscription",
+        "create",
+        "--app",
+        "mine",
+        "--api",
+        "pets:1.0.0",
+        "--plan",
+        "Gold",
+    ]);
+    assert!(!user.ok(&["app", "list"]).contains("shop"));
+    user.ok(&["logout"]);
+    user.fails(2, &["app", "list"]);
+}

@@ -1,0 +1,36 @@
+//! End-to-end tests; see `e2e::Sandbox`.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod framing;
+mod lifecycle;
+mod limits;
+mod main_job;
+mod paths;
+mod persistence;
+mod revocation;
+mod streaming;
+mod swap;
+
+/// Two operations, one of them with a scope.
+const PETS: &str = r#"
+openapi: 3.0.3
+info: {title: Pets, version: 1.0.0}
+paths:
+  /pets:
+    get: {operationId: listPets, responses: {"200": {description: ok}}}
+    post:
+      operationId: addPet
+      security: [{store: ["pets:write"]}]
+      responses: {"201": {description: ok}}
+  /pets/{id}:
+    get: {operationId: getPet, responses: {"200": {description: ok}}}
+  /sse:
+    get: {operationId: events, responses: {"200": {description: ok}}}
+  /slow:
+    get: {operationId: slow, responses: {"200": {description: ok}}}
+components:
+  securitySchemes:
+    store:
+      type: oauth2
+      flows: {clientCredentials: {tokenUrl: /t, scopes: {"pets:write": Add pets}}}
+"#;

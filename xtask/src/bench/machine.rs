@@ -1,0 +1,99 @@
+//! What the numbers belong to: the day, the machine, the versions.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::Context;
+
+/// Names and values, in the order in which they are shown.
+///
+/// # Errors
+/// When a tool is missing, with the package that has it.
+pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'static str, String)>> {
+    for tool in ["setpriv", "taskset"] {
+        said(Command::new(tool).arg("--version"), tool, "util-linux")?;
+    }
+    let nginx = Command::new("nginx")
+        .arg("-v")
+        .output()
+        .or_else(|_| Command::new("/usr/sbin/nginx").arg("-v").output());
+    let nginx = nginx.context("nginx cannot be run (Debian: apt-get install nginx-light)")?;
+    let nginx = String::from_utf8_lossy(&nginx.stderr)
+        .trim()
+        .replace("nginx version: ", "");
+    let wrk = said(Command::new("wrk").arg("-v"), "wrk", "wrk")?;
+    let wrk = wrk
+        .split(" Copyright")
+        .next()
+        .unwrap_or_default()
+        .to_owned();
+    let rustc = said(Command::new("rustc").arg("-V"), "rustc", "rustup")?;
+    let commit = said(
+        Command::new("git")
+            .args(["describe", "--always", "--dirty"])
+            .current_dir(root),
+        "git",
+        "git",
+    )?;
+    let version = said(Command::new(tollway).arg("--version"), "tollway", "tollway")?;
+    let profile = tollway
+        .parent()
+        .and_then(Path::file_name)
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
+    let size = std::fs::metadata(tollway)?.len() / 1_000_000;
+    let cores = std::thread::available_parallelism()?;
+    Ok(vec![
+        (
+            "date",
+            jiff::Timestamp::now().strftime("%Y-%m-%d").to_string(),
+        ),
+        (
+            "machine",
+            format!("{}, {cores} cores, {}", cpu()?, memory()?),
+        ),
+        (
+            "kernel",
+            std::fs::read_to_string("/proc/sys/kernel/osrelease")?
+                .trim()
+                .to_owned(),
+        ),
+        (
+            "Tollway",
+            format!("{version}, commit {commit}, profile `{profile}` ({size} MB), {rustc}"),
+        ),
+        (
+            "peers",
+            format!("{nginx}; configurations in [`benches/`](../benches)"),
+        ),
+        ("load generator", wrk),
+    ])
+}
+
+fn said(command: &mut Command, tool: &str, package: &str) -> anyhow::Result<String> {
+    let output = command
+        .output()
+        .with_context(|| format!("{tool} cannot be run (Debian: apt-get install {package})"))?;
+    let text = String::from_utf8_lossy(&output.stdout);
+    Ok(text.lines().next().unwrap_or_default().trim().to_owned())
+}
+
+fn cpu() -> anyhow::Result<String> {
+    let text = std::fs::read_to_string("/proc/cpuinfo")?;
+    let name = text
+        .lines()
+        .find(|line| line.starts_with("model name"))
+        .and_then(|line| line.split_once(": "));
+    Ok(name.map_or("unknown CPU", |(_, name)| name).to_owned())
+}
+
+fn memory() -> anyhow::Result<String> {
+    let text = std::fs::read_to_string("/proc/meminfo")?;
+    let line = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemTotal:"))
+        .context("no MemTotal")?;
+    let kib: u64 = line.trim().trim_end_matches(" kB").parse()?;
+    Ok(format!("{} GB", kib * 1024 / 1_000_000_000))
+}
