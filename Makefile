@@ -1,5 +1,6 @@
 # Two targets do all the set-up on a machine with Rust and Debian: `make run` and `make test`.
-# They need besides Rust: a C compiler and make (Debian: build-essential), and curl.
+# They need besides Rust: a C compiler and make (Debian: build-essential), and curl; the tests need the servers that
+# ./.ci/tools installs.
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tollway/target
 
@@ -11,7 +12,8 @@ bench: PROFILE ?= dist
 run: ## Build, start the platform, walk the main job, stay up until Ctrl-C
 	@./examples/main-job/run
 
-test: ## All tests
+test: ## All tests, after installing the servers that they start
+	@./.ci/tools
 	cargo test --workspace --locked
 
 lint: ## Formatting and lints, warnings are errors
