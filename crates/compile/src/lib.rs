@@ -15,7 +15,9 @@ use spec::Document;
 
 pub use backend::build_backend;
 pub use build::{Built, build, mounts};
-pub use reduce::{Names, Reduced, World, broken, reduce, reduce_backend, reduce_plan};
+pub use reduce::{
+    Names, Reduced, World, broken, reduce, reduce_backend, reduce_gateway, reduce_plan,
+};
 
 /// Problems of one kind after which an API is not looked at any further.
 pub const PROBLEMS_MAX: usize = 100;

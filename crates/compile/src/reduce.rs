@@ -6,11 +6,14 @@ use base::{Diagnostic, Diagnostics, Digest, Org};
 use openapi::Definition;
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, BackendRef, BackendSpec, Document, Lifecycle, OperationSpec, PlanSpec, PolicyEntry,
-    Security, Spec,
+    ApiSpec, BackendRef, BackendSpec, Document, Lifecycle, ListenerProtocol, OperationSpec,
+    PlanSpec, PolicyEntry, Security, Spec,
 };
 use sync::model::Deprecation;
-use sync::{ApiModel, BackendModel, Gate, OperationModel, PlanModel, PolicyUse, Protocol, Quota};
+use sync::{
+    ApiModel, BackendModel, Gate, ListenerModel, OperationModel, PlanModel, PolicyUse, Protocol,
+    Quota,
+};
 
 use crate::PROBLEMS_MAX;
 
@@ -443,6 +446,22 @@ fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
     };
     model.digest = digest(&model);
     model
+}
+
+/// The ports that a `Gateway` document asks its nodes to open; none for other kinds.
+#[must_use]
+pub fn reduce_gateway(document: &Document) -> Vec<ListenerModel> {
+    let Spec::Gateway(gateway) = &document.spec else {
+        return Vec::new();
+    };
+    let listeners = gateway.listeners.iter();
+    listeners
+        .map(|listener| ListenerModel {
+            port: listener.port,
+            tls: listener.protocol == ListenerProtocol::Https,
+            secret: listener.tls.as_ref().map(|tls| tls.secret_ref.clone()),
+        })
+        .collect()
 }
 
 /// Reduces a plan; of another document `None`.

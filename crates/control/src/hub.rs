@@ -12,8 +12,12 @@ use std::time::Duration;
 
 use base::{ApplicationId, Org};
 use credentials::NotAcknowledged;
+use spec::Kind;
 use store::StoreError;
-use sync::{Ack, Change, ControlPlane, Node, ResourceKey, SyncError, Update};
+use sync::{
+    Ack, Change, ControlPlane, ListenerFault, ListenerModel, Node, NodeId, ResourceKey, SyncError,
+    Update,
+};
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
@@ -117,6 +121,11 @@ impl Hub {
         }))
     }
 
+    /// What each live node of a gateway group says of the ports that it is to open.
+    pub(crate) fn listening(&self, gateway: &str) -> Vec<(NodeId, Vec<ListenerFault>)> {
+        self.nodes.listening(gateway, self.now_ms())
+    }
+
     /// The APIs that an application is subscribed to.
     pub(crate) async fn apis_of(
         &self,
@@ -182,6 +191,7 @@ impl Hub {
             backends: state.backends.changes(since),
             plans: state.plans.changes(since),
             issuers: state.issuers.changes(since),
+            listeners: listeners(&state.catalogue(&Org::default_org()), &node.gateway),
             entries: state
                 .entries
                 .part(since)
@@ -218,6 +228,12 @@ impl ControlPlane for Hub {
         self.nodes.acknowledge(ack, self.now_ms());
         Ok(())
     }
+}
+
+/// Ports belong to whoever runs the platform: to the documents of its first organisation.
+fn listeners(catalogue: &Catalogue, gateway: &str) -> Vec<ListenerModel> {
+    let held = catalogue.get(Kind::Gateway, gateway);
+    held.map_or_else(Vec::new, |held| compile::reduce_gateway(&held.document))
 }
 
 fn unavailable(error: &StoreError) -> SyncError {

@@ -14,6 +14,8 @@ pub struct Config {
     pub https: Option<SocketAddr>,
     /// Certificate and key of the HTTPS listener.
     pub tls: TlsFiles,
+    /// The folder of secrets that `Gateway` documents refer to, a folder each.
+    pub secrets_dir: PathBuf,
     /// Threads that serve, each with connections of its own; 0 = one for each core of the machine.
     pub workers: usize,
     /// What clients may do.
@@ -34,6 +36,7 @@ impl Default for Config {
             tls: TlsFiles::SelfSigned {
                 dir: PathBuf::from("."),
             },
+            secrets_dir: PathBuf::from("secrets"),
             workers: 0,
             limits: Limits::default(),
             upstream: UpstreamConfig::default(),

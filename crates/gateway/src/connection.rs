@@ -6,12 +6,14 @@ use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker, ready};
 
 use hyper::server::conn::{http1, http2};
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use policies::identity_headers::Peer;
+use rustls::ServerConfig;
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -221,15 +223,16 @@ impl Drop for Enrolled {
 
 /// Serves a connection in a task of its own.
 pub(crate) fn begin(worker: &Rc<Worker>, accepted: Accepted) {
-    let connection = worker
-        .connections
-        .add(accepted.peer, accepted.tls, worker.read_clock());
+    let connection =
+        worker
+            .connections
+            .add(accepted.peer, accepted.tls.is_some(), worker.read_clock());
     let enrolled = Enrolled {
         worker: Rc::clone(worker),
         connection,
     };
     tokio::task::spawn_local(async move {
-        if let Err(error) = serve(&enrolled, accepted.stream).await {
+        if let Err(error) = serve(&enrolled, accepted.stream, accepted.tls).await {
             tracing::debug!(%error, "connection ended");
         }
     });
@@ -247,12 +250,16 @@ enum ServeError {
     Http(hyper::Error),
 }
 
-async fn serve(enrolled: &Enrolled, stream: std::net::TcpStream) -> Result<(), ServeError> {
+async fn serve(
+    enrolled: &Enrolled,
+    stream: std::net::TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+) -> Result<(), ServeError> {
     let Enrolled { worker, connection } = enrolled;
     let tcp = TcpStream::from_std(stream).map_err(ServeError::Socket)?;
     tcp.set_nodelay(true).map_err(ServeError::Socket)?;
     let deadline_ms = worker.now_ms.get() + worker.config.limits.head_timeout_ms;
-    let opening = Box::pin(open(worker, connection, tcp));
+    let opening = Box::pin(open(worker, tls, tcp));
     let opened = timers::until(&worker.timers, &*worker.clock, deadline_ms, opening);
     let Some(opened) = opened.await else {
         worker.numbers().limit(Limit::HeadTimeout);
@@ -278,12 +285,12 @@ async fn serve(enrolled: &Enrolled, stream: std::net::TcpStream) -> Result<(), S
 /// The stream that HTTP runs on, and whether that is HTTP/2.
 async fn open(
     worker: &Worker,
-    connection: &Connection,
+    tls: Option<Arc<ServerConfig>>,
     tcp: TcpStream,
 ) -> Result<(Stream, bool), ServeError> {
-    match &worker.shared.server_tls {
-        Some(config) if connection.client.tls => {
-            let acceptor = tokio_rustls::TlsAcceptor::from(std::sync::Arc::clone(config));
+    match tls {
+        Some(config) => {
+            let acceptor = tokio_rustls::TlsAcceptor::from(config);
             let tls = acceptor.accept(tcp).await.map_err(|error| {
                 worker.numbers().handshakes_failed.add(1);
                 ServeError::Tls(error)
@@ -291,7 +298,7 @@ async fn open(
             let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
             Ok((Stream::ServerTls(Box::new(tls)), is_h2))
         }
-        _ => {
+        None => {
             let is_h2 = begins_with_preface(&tcp)
                 .await
                 .map_err(ServeError::Socket)?;

@@ -14,6 +14,7 @@ use sync::{Ack, BackendModel, BrokenApi, Change, ControlPlane, Node, ResourceKey
 
 use crate::Snapshots;
 use crate::directory::NodeDirectory;
+use crate::ports::Ports;
 
 /// How long the feed waits after the control plane failed, and how often old revocations are swept.
 const RETRY: Duration = Duration::from_millis(500);
@@ -64,6 +65,7 @@ pub struct Feed {
     state: Arc<FeedState>,
     apis: BTreeMap<ResourceKey, BuiltApi>,
     backends: HashMap<BackendKey, Arc<Backend>>,
+    ports: Option<Ports>,
 }
 
 struct BuiltApi {
@@ -92,7 +94,15 @@ impl Feed {
             state,
             apis: BTreeMap::new(),
             backends: HashMap::new(),
+            ports: None,
         }
+    }
+
+    /// Brings the ports of this gateway along too.
+    #[must_use]
+    pub fn with_ports(mut self, ports: Ports) -> Self {
+        self.ports = Some(ports);
+        self
     }
 
     /// What others may watch.
@@ -129,9 +139,14 @@ impl Feed {
 
     /// One round: returns the revision that the node is at.
     async fn step(&mut self, since: Option<u64>) -> Result<u64, sync::SyncError> {
-        let update = self.plane.pull(&self.node, since).await?;
+        let mut update = self.plane.pull(&self.node, since).await?;
         let revision = update.revision;
+        let wanted = std::mem::take(&mut update.listeners);
         self.apply(update);
+        let listeners = match &self.ports {
+            Some(ports) => ports.set(wanted).await,
+            None => Vec::new(),
+        };
         let broken = self.broken();
         self.state
             .broken
@@ -143,6 +158,7 @@ impl Feed {
                 node: self.node.clone(),
                 revision,
                 broken,
+                listeners,
             })
             .await?;
         Ok(revision)

@@ -1,6 +1,6 @@
 //! Starting and stopping the data plane.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -11,6 +11,7 @@ use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::listener::{self, Listener};
 use crate::metrics::{Metrics, Numbers};
+use crate::ports::Ports;
 use crate::server_tls::{self, CertificateError};
 use crate::worker::{self, Shared, Snapshots, Stage};
 
@@ -45,6 +46,7 @@ pub enum StartError {
 pub struct Gateway {
     http: Option<SocketAddr>,
     https: Option<SocketAddr>,
+    ports: Ports,
     metrics: Metrics,
     stage: watch::Sender<Stage>,
     accepting: Option<oneshot::Receiver<()>>,
@@ -70,8 +72,8 @@ pub fn start(
     snapshots: Arc<Snapshots>,
 ) -> Result<Gateway, StartError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let (http, http_listener) = listen(config.http, false)?;
-    let (https, https_listener) = listen(config.https, true)?;
+    let http = config.http.map(listen).transpose()?;
+    let https = config.https.map(listen).transpose()?;
     let server_tls = match https {
         Some(_) => Some(server_tls::load(&config.tls, Arc::clone(&crypto))?),
         None => None,
@@ -113,12 +115,26 @@ pub fn start(
         senders.push(sender);
         workers.push(ended);
     }
-    let listeners = http_listener.into_iter().chain(https_listener).collect();
-    let accepting =
+    let own = [(http, None), (https, shared.server_tls.clone())];
+    let addresses = own
+        .each_ref()
+        .map(|(bound, _)| bound.as_ref().map(|(address, _)| *address));
+    let listeners = own
+        .into_iter()
+        .filter_map(|(bound, tls)| {
+            Some(Listener {
+                socket: bound?.1,
+                tls,
+            })
+        })
+        .collect();
+    let (ports, accepting) =
         listener::spawn(listeners, shared, senders, stages).map_err(StartError::Thread)?;
+    let [http, https] = addresses;
     Ok(Gateway {
         http,
         https,
+        ports,
         metrics,
         stage,
         accepting: Some(accepting),
@@ -126,17 +142,10 @@ pub fn start(
     })
 }
 
-fn listen(
-    address: Option<SocketAddr>,
-    tls: bool,
-) -> Result<(Option<SocketAddr>, Option<Listener>), StartError> {
-    let Some(address) = address else {
-        return Ok((None, None));
-    };
+fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
     let failed = |source| StartError::Listen { address, source };
     let socket = listener::bind(address).map_err(failed)?;
-    let bound = socket.local_addr().map_err(failed)?;
-    Ok((Some(bound), Some(Listener { socket, tls })))
+    Ok((socket.local_addr().map_err(failed)?, socket))
 }
 
 impl Gateway {
@@ -150,6 +159,12 @@ impl Gateway {
     #[must_use]
     pub fn https_addr(&self) -> Option<SocketAddr> {
         self.https
+    }
+
+    /// The ports beside these.
+    #[must_use]
+    pub fn ports(&self) -> Ports {
+        self.ports.clone()
     }
 
     /// What the data plane counts.

@@ -10,11 +10,13 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use policy::Reject;
+use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::answer;
+use crate::ports::{OpenPorts, Ports};
 use crate::worker::{Accepted, Shared, Stage};
 
 /// Connections that may wait to be accepted, in the kernel.
@@ -29,7 +31,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// A bound socket.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    pub(crate) tls: bool,
+    /// `None` for clear text.
+    pub(crate) tls: Option<Arc<ServerConfig>>,
 }
 
 /// Binds an address.
@@ -53,8 +56,13 @@ pub(crate) fn spawn(
     shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
     stage: watch::Receiver<Stage>,
-) -> io::Result<oneshot::Receiver<()>> {
+) -> io::Result<(Ports, oneshot::Receiver<()>)> {
     let (ended, end) = oneshot::channel();
+    let (ports, wanted) = mpsc::unbounded_channel();
+    let own = listeners
+        .iter()
+        .map(|listener| Ok((listener.socket.local_addr()?, listener.tls.is_some())))
+        .collect::<io::Result<_>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
@@ -68,25 +76,39 @@ pub(crate) fn spawn(
             });
             runtime.block_on(async move {
                 let mut tasks = tokio::task::JoinSet::new();
+                // The process's own ports stay open as long as it serves.
+                let mut stops = Vec::new();
                 for listener in listeners {
-                    tasks.spawn(Arc::clone(&acceptor).accept(listener, stage.clone()));
+                    let (stop, stopped) = oneshot::channel();
+                    stops.push(stop);
+                    let acceptor = Arc::clone(&acceptor);
+                    tasks.spawn(acceptor.accept(listener, stage.clone(), stopped));
                 }
+                let open = OpenPorts::new(acceptor, stage, own);
+                tasks.spawn(open.run(wanted));
                 while tasks.join_next().await.is_some() {}
             });
             // Nobody may be interested.
             let _ = ended.send(());
         })?;
-    Ok(end)
+    Ok((Ports(ports), end))
 }
 
-struct Acceptor {
-    shared: Arc<Shared>,
+/// Hands connections to workers.
+pub(crate) struct Acceptor {
+    pub(crate) shared: Arc<Shared>,
     workers: Vec<mpsc::UnboundedSender<Accepted>>,
     refusals: Arc<Semaphore>,
 }
 
 impl Acceptor {
-    async fn accept(self: Arc<Self>, listener: Listener, mut stage: watch::Receiver<Stage>) {
+    /// Accepts until serving ends or `stopped` says so (also by its sender's going away).
+    pub(crate) async fn accept(
+        self: Arc<Self>,
+        listener: Listener,
+        mut stage: watch::Receiver<Stage>,
+        mut stopped: oneshot::Receiver<()>,
+    ) {
         let tls = listener.tls;
         let socket = match tokio::net::TcpListener::from_std(listener.socket) {
             Ok(socket) => socket,
@@ -99,9 +121,10 @@ impl Acceptor {
             let accepted = tokio::select! {
                 accepted = socket.accept() => accepted,
                 () = end_of_serving(&mut stage) => break,
+                _ = &mut stopped => break,
             };
             match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-                Ok((stream, peer)) => self.hand_over(stream, peer, tls),
+                Ok((stream, peer)) => self.hand_over(stream, peer, tls.clone()),
                 // The client has gone again.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -113,12 +136,12 @@ impl Acceptor {
         // What the kernel has accepted for us would be reset when the socket is closed.
         if let Ok(socket) = socket.into_std() {
             while let Ok((stream, peer)) = socket.accept() {
-                self.hand_over(stream, peer, tls);
+                self.hand_over(stream, peer, tls.clone());
             }
         }
     }
 
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, tls: bool) {
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
         // Accepted at the last moment, it may still be blocking.
         if stream.set_nonblocking(true).is_err() {
             return;
@@ -131,7 +154,7 @@ impl Acceptor {
             fewest = fewest.min((live, index));
         }
         if all >= self.shared.config.limits.connections_max {
-            self.refuse(stream, tls);
+            self.refuse(stream, tls.is_some());
             return;
         }
         let index = fewest.1;
@@ -160,7 +183,8 @@ impl Acceptor {
     }
 }
 
-async fn end_of_serving(stage: &mut watch::Receiver<Stage>) {
+/// Returns when no new connections shall be taken.
+pub(crate) async fn end_of_serving(stage: &mut watch::Receiver<Stage>) {
     // An error means that the gateway is gone: that is an end too.
     let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
 }

@@ -63,7 +63,8 @@ impl Shared {
 pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
-    pub(crate) tls: bool,
+    /// `None` for clear text.
+    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
 }
 
 /// What the workers are to do.

@@ -142,6 +142,13 @@ pub struct GatewaySpec {
     /// The environment that it serves, for people.
     #[serde(default = "GatewaySpec::default_environment")]
     pub environment: String,
+    /// Ports that its nodes open beside those of their own start options; one listener a port.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schemars(length(max = 20))]
+    pub listeners: Vec<Listener>,
+    /// How its nodes are laid out.
+    #[serde(default)]
+    pub pattern: Pattern,
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
@@ -149,6 +156,62 @@ pub struct GatewaySpec {
     #[serde(flatten)]
     #[schemars(skip)]
     pub extensions: Extensions,
+}
+
+/// One port.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Listener {
+    /// The port, at the address of the node's `--gateway-http-listen`.
+    #[schemars(range(min = 1, max = 65535))]
+    pub port: u16,
+    /// What is spoken there.
+    pub protocol: ListenerProtocol,
+    /// The certificate; absent = that of the node. With HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub tls: Option<ListenerTls>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// What a listener speaks; HTTP/1.1 and HTTP/2 either way.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+pub enum ListenerProtocol {
+    /// Clear text.
+    Http,
+    /// TLS.
+    Https,
+}
+
+/// Where a listener's certificate is.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerTls {
+    /// The folder under the node's `--secrets-dir` that holds `tls.crt` and `tls.key` (PEM), as Kubernetes mounts a
+    /// secret of type `kubernetes.io/tls`.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub secret_ref: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// How the nodes of a gateway are laid out. The platform itself runs all of them as `shared`; the others tell whoever
+/// places nodes how to do it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum Pattern {
+    /// Nodes serve many APIs.
+    #[default]
+    Shared,
+    /// One API has nodes of its own.
+    PrivateJet,
+    /// A node stands beside each instance of the backend.
+    Sidecar,
 }
 
 impl GatewaySpec {
@@ -161,6 +224,8 @@ impl Default for GatewaySpec {
     fn default() -> Self {
         Self {
             environment: Self::default_environment(),
+            listeners: Vec::new(),
+            pattern: Pattern::default(),
             description: None,
             extensions: Extensions::new(),
         }

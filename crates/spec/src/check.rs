@@ -18,7 +18,8 @@ pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
         Kind::Api => api(&value["spec"], &mut found),
         Kind::Backend => backend(&value["spec"], "/spec", &mut found),
         Kind::Plan => plan(&value["spec"], &mut found),
-        Kind::Gateway | Kind::Application | Kind::Subscription => {}
+        Kind::Gateway => gateway(&value["spec"], &mut found),
+        Kind::Application | Kind::Subscription => {}
     }
     found
 }
@@ -139,5 +140,19 @@ fn plan(spec: &Value, found: &mut Diagnostics) {
         let message = format!("the burst window {burst} is not shorter than the quota's {quota}");
         let problem = Diagnostic::error("burst-window", "/spec/burst/per", message);
         found.push(problem.mend("shorten it, or keep the quota alone"));
+    }
+}
+
+fn gateway(spec: &Value, found: &mut Diagnostics) {
+    let port = |entry: &'_ Value| entry["port"].as_u64();
+    unique(&spec["listeners"], "/spec/listeners", "port", found, port);
+    let listeners = spec["listeners"].as_array().into_iter().flatten();
+    for (index, listener) in listeners.enumerate() {
+        if listener["protocol"] == "HTTP" && listener["tls"].is_object() {
+            let pointer = format!("/spec/listeners/{index}/tls");
+            let problem =
+                Diagnostic::error("tls-unused", pointer, "`tls` has no meaning with HTTP");
+            found.push(problem.mend("remove it, or set `protocol: HTTPS`"));
+        }
     }
 }

@@ -31,7 +31,8 @@ pub const API_VERSION: &str = "tollway.dev/v1alpha1";
 pub type Extensions = serde_json::Map<String, serde_json::Value>;
 
 pub use access::{
-    ApiReference, ApplicationSpec, GatewaySpec, PlanSpec, Quota, SubscriptionSpec, Tokens,
+    ApiReference, ApplicationSpec, GatewaySpec, Listener, ListenerProtocol, ListenerTls, Pattern,
+    PlanSpec, Quota, SubscriptionSpec, Tokens,
 };
 pub use api::{
     ApiKeySecurity, ApiSpec, BackendRef, Backends, Cors, Definition, Deployment, JwtSecurity,

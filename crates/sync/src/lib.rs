@@ -16,8 +16,8 @@ use serde::{Deserialize, Serialize};
 
 pub use entry::{Entry, EntryKey};
 pub use model::{
-    ApiModel, BackendModel, Gate, IssuerModel, OperationModel, PlanModel, PolicyUse, Protocol,
-    Quota,
+    ApiModel, BackendModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse,
+    Protocol, Quota,
 };
 
 /// The name of one node, unique among those alive.
@@ -71,6 +71,8 @@ pub struct Update {
     pub plans: Vec<Change<std::sync::Arc<PlanModel>>>,
     /// Token issuers; the one of the platform itself is named `resident`.
     pub issuers: Vec<Change<std::sync::Arc<IssuerModel>>>,
+    /// Ports that the node is to open beside its own; always complete.
+    pub listeners: Vec<ListenerModel>,
     /// Applications, subscriptions, credentials and revocations.
     pub entries: Vec<(EntryKey, Option<Entry>)>,
 }
@@ -85,6 +87,18 @@ pub struct Ack {
     pub revision: u64,
     /// APIs that the node refuses to serve, and why: they answer `API_BROKEN`, the others serve.
     pub broken: Vec<BrokenApi>,
+    /// Ports that the node could not open. It tries again from time to time.
+    pub listeners: Vec<ListenerFault>,
+}
+
+/// A port that a node cannot open.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerFault {
+    /// The port.
+    pub port: u16,
+    /// Why, for people.
+    pub cause: String,
 }
 
 /// An API that does not compile on a node.

@@ -181,3 +181,16 @@ pub struct IssuerModel {
     /// The public keys, as a JWK set (RFC 7517).
     pub jwks: Value,
 }
+
+/// A port that a node opens because its `Gateway` document says so.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ListenerModel {
+    /// The port.
+    pub port: u16,
+    /// Whether TLS is spoken there.
+    pub tls: bool,
+    /// The certificate's folder under the node's folder of secrets; `None` = the node's own certificate.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub secret: Option<String>,
+}

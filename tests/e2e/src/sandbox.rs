@@ -148,6 +148,12 @@ impl Sandbox {
         ))
     }
 
+    /// The platform's data folder.
+    #[must_use]
+    pub fn data_dir(&self) -> std::path::PathBuf {
+        self.folder.path().join("data")
+    }
+
     /// Base URL of the gateway, clear text.
     #[must_use]
     pub fn gateway(&self) -> String {

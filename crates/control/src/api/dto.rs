@@ -75,7 +75,7 @@ pub struct Status {
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Condition {
-    /// `Accepted`, `Compiled` or `Deployed`.
+    /// `Accepted`, `Compiled`, `Deployed` (an API), `Listening` (a gateway).
     #[serde(rename = "type")]
     pub kind: String,
     /// Whether it is so.

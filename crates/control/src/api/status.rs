@@ -3,6 +3,7 @@
 use base::Org;
 use serde_json::Value;
 use store::{Record, RecordKind};
+use sync::ListenerFault;
 
 use super::{Condition, GatewayStatus, Object, Status};
 use crate::Control;
@@ -23,6 +24,9 @@ pub(super) async fn object(control: &Control, record: Record) -> ApiResult<Objec
     };
     if record.kind == RecordKind::Api {
         add_api(control, &record.org, &record.name, &mut status).await?;
+    }
+    if record.kind == RecordKind::Gateway {
+        status.conditions.push(listening(&record, control));
     }
     let mut members = match record.document {
         Value::Object(members) => members,
@@ -53,6 +57,36 @@ async fn add_api(control: &Control, org: &Org, name: &str, status: &mut Status) 
         .map(|(gateway, nodes)| gateway_status(gateway, &nodes))
         .collect();
     Ok(())
+}
+
+/// Whether the nodes have opened the ports that the document names.
+fn listening(record: &Record, control: &Control) -> Condition {
+    let wanted = record.document["spec"]["listeners"].as_array();
+    if wanted.is_none_or(Vec::is_empty) {
+        let message = "no ports beside those of the nodes themselves".to_owned();
+        return condition("Listening", true, "OwnPorts", message);
+    }
+    if record.org != Org::default_org() {
+        let message = "ports are opened for the organisation `default` alone".to_owned();
+        return condition("Listening", false, "OtherOrganisation", message);
+    }
+    let nodes = control.hub().listening(&record.name);
+    if nodes.is_empty() {
+        return condition("Listening", false, "Pending", "no node is alive".to_owned());
+    }
+    let faults: Vec<String> = nodes
+        .iter()
+        .flat_map(|(node, faults)| {
+            let line =
+                |fault: &ListenerFault| format!("{}, port {}: {}", node.0, fault.port, fault.cause);
+            faults.iter().map(line)
+        })
+        .collect();
+    if faults.is_empty() {
+        condition("Listening", true, "Open", String::new())
+    } else {
+        condition("Listening", false, "NotOpen", faults.join("\n"))
+    }
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: String) -> Condition {

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Mutex;
 
 use base::Diagnostics;
-use sync::{Ack, Node, NodeId, ResourceKey};
+use sync::{Ack, ListenerFault, Node, NodeId, ResourceKey};
 use tokio::sync::watch;
 
 /// The nodes that spoke to this control plane.
@@ -25,6 +25,7 @@ struct State {
     seen_ms: u64,
     revision: Option<u64>,
     broken: HashMap<ResourceKey, Diagnostics>,
+    listeners: Vec<ListenerFault>,
 }
 
 /// What one live node says of a resource.
@@ -55,6 +56,7 @@ impl Nodes {
             seen_ms: now_ms,
             revision: None,
             broken: HashMap::new(),
+            listeners: Vec::new(),
         });
         state.gateway.clone_from(&node.gateway);
         state.seen_ms = now_ms;
@@ -70,6 +72,7 @@ impl Nodes {
                 .into_iter()
                 .map(|broken| (broken.key, broken.diagnostics))
                 .collect();
+            state.listeners = ack.listeners;
         }
         self.version.send_modify(|version| *version += 1);
     }
@@ -114,6 +117,24 @@ impl Nodes {
         serving
     }
 
+    /// The ports that each live node of a gateway group could not open.
+    pub(super) fn listening(
+        &self,
+        gateway: &str,
+        now_ms: u64,
+    ) -> Vec<(NodeId, Vec<ListenerFault>)> {
+        let known = self.lock();
+        let mut found: Vec<_> = known
+            .iter()
+            .filter(|(_, state)| {
+                state.gateway == gateway && now_ms.saturating_sub(state.seen_ms) < self.lease_ms
+            })
+            .map(|(id, state)| (id.clone(), state.listeners.clone()))
+            .collect();
+        found.sort_by(|a, b| a.0.cmp(&b.0));
+        found
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, State>> {
         self.known
             .lock()
@@ -139,6 +160,7 @@ mod tests {
             node: node(id),
             revision,
             broken: Vec::new(),
+            listeners: Vec::new(),
         }
     }
 

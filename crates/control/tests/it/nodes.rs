@@ -138,6 +138,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
             node: silent.clone(),
             revision: update.revision,
             broken: Vec::new(),
+            listeners: Vec::new(),
         })
         .await
         .unwrap();
@@ -157,6 +158,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
             node: silent,
             revision: update.revision,
             broken,
+            listeners: Vec::new(),
         })
         .await
         .unwrap();

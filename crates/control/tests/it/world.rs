@@ -237,6 +237,7 @@ impl World {
                     node: node.clone(),
                     revision,
                     broken: Vec::new(),
+                    listeners: Vec::new(),
                 };
                 plane.acknowledge(ack).await.unwrap();
                 since = Some(revision);

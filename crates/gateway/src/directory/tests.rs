@@ -9,6 +9,7 @@ fn update(reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -> Update {
         backends: vec![],
         plans: vec![],
         issuers: vec![],
+        listeners: Vec::new(),
         entries,
     }
 }

@@ -82,6 +82,7 @@ fn update(revision: u64, reset: bool, apis: Vec<(&str, Option<Arc<ApiModel>>)>) 
         backends: vec![],
         plans: vec![],
         issuers: vec![],
+        listeners: Vec::new(),
         entries: vec![],
     }
 }

@@ -403,7 +403,8 @@ impl NodeSide {
             Arc::clone(clock),
             Arc::clone(&directory),
             snapshots,
-        );
+        )
+        .with_ports(gateway.ports());
         let state = feed.state();
         let feeding = tokio::spawn(feed.run());
         Ok(Self {

@@ -52,6 +52,8 @@ options! {
     gateway_certificate: PathBuf = "FILE";
     /// Private key (PEM) of the gateway's certificate
     gateway_key: PathBuf = "FILE";
+    /// Folder of the certificates that `Gateway` documents refer to: NAME/tls.crt and NAME/tls.key [default: secrets in the data folder]
+    secrets_dir: PathBuf = "DIR";
     /// The `Gateway` document whose APIs this node serves [default: default]
     gateway_name: String = "NAME";
     /// Threads that serve calls [default: one a core]
@@ -174,6 +176,8 @@ impl Options {
     pub fn gateway(&self, data_dir: &Path) -> Result<gateway::Config, UpError> {
         let mut config = gateway::Config::default();
         let every = |port| (std::net::Ipv4Addr::UNSPECIFIED, port).into();
+        let secrets = || data_dir.join("secrets");
+        config.secrets_dir = self.secrets_dir.clone().unwrap_or_else(secrets);
         config.http = Some(self.gateway_http_listen.unwrap_or_else(|| every(8280)));
         config.https = Some(self.gateway_https_listen.unwrap_or_else(|| every(8243)));
         config.tls = match (&self.gateway_certificate, &self.gateway_key) {

@@ -7,6 +7,7 @@ mod limits;
 mod main_job;
 mod paths;
 mod persistence;
+mod ports;
 mod revocation;
 mod streaming;
 mod swap;

@@ -1,0 +1,159 @@
+//! The ports of a `Gateway` document: open when the change is answered, closed when it is taken back.
+
+use std::net::{Ipv4Addr, TcpListener};
+
+use e2e::{Backend, Sandbox};
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use crate::PETS;
+
+/// A port that was free a moment ago.
+fn free_port() -> u16 {
+    let socket = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    socket.local_addr().unwrap().port()
+}
+
+async fn set(sandbox: &Sandbox, listeners: Value) -> Value {
+    let document = json!({"kind": "Gateway", "metadata": {"name": "default"}, "spec": {"listeners": listeners}});
+    let path = "/gateways/default";
+    sandbox
+        .call(Method::PUT, path, Some(document))
+        .await
+        .unwrap();
+    let gateway = sandbox.call(Method::GET, path, None).await.unwrap();
+    let conditions = gateway["status"]["conditions"].as_array().unwrap();
+    let listening = conditions.iter().find(|found| found["type"] == "Listening");
+    listening.unwrap().clone()
+}
+
+#[tokio::test]
+async fn ports_open_and_close_with_the_document() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let secret = sandbox.data_dir().join("secrets/shop");
+    std::fs::create_dir_all(&secret).unwrap();
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    std::fs::write(secret.join("tls.crt"), made.cert.pem()).unwrap();
+    std::fs::write(secret.join("tls.key"), made.signing_key.serialize_pem()).unwrap();
+    let (clear, own, shop) = (free_port(), free_port(), free_port());
+
+    let listening = set(
+        &sandbox,
+        json!([
+            {"port": clear, "protocol": "HTTP"},
+            {"port": own, "protocol": "HTTPS"},
+            {"port": shop, "protocol": "HTTPS", "tls": {"secretRef": "shop"}},
+        ]),
+    )
+    .await;
+    assert_eq!(listening["status"], true, "{listening}");
+    let get = |url: String| {
+        sandbox
+            .http
+            .get(format!("{url}/pets/1.0.0/pets"))
+            .header("x-api-key", &api.key)
+            .send()
+    };
+    let bases = [
+        format!("http://127.0.0.1:{clear}"),
+        format!("https://127.0.0.1:{own}"),
+        format!("https://127.0.0.1:{shop}"),
+    ];
+    for base in &bases {
+        let answer = get(base.clone()).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{base}");
+    }
+
+    // The port changes its protocol, the others go.
+    let listening = set(&sandbox, json!([{"port": clear, "protocol": "HTTPS"}])).await;
+    assert_eq!(listening["status"], true, "{listening}");
+    let answer = get(format!("https://127.0.0.1:{clear}")).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let fresh = reqwest::Client::builder()
+        .tls_danger_accept_invalid_certs(true)
+        .build()
+        .unwrap();
+    for base in &bases[1..] {
+        assert!(
+            fresh.get(base).send().await.unwrap_err().is_connect(),
+            "{base}"
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_port_that_cannot_be_opened_is_named_and_the_others_serve() {
+    let sandbox = Sandbox::start().await.unwrap();
+    let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let taken_port = taken.local_addr().unwrap().port();
+    let (good, bare) = (free_port(), free_port());
+    let own = sandbox.running.gateway_http().port();
+    let listening = set(
+        &sandbox,
+        json!([
+            {"port": taken_port, "protocol": "HTTP"},
+            {"port": bare, "protocol": "HTTPS", "tls": {"secretRef": "missing"}},
+            {"port": own, "protocol": "HTTPS"},
+            {"port": good, "protocol": "HTTP"},
+        ]),
+    )
+    .await;
+    assert_eq!(listening["status"], false);
+    let message = listening["message"].as_str().unwrap();
+    for (port, cause) in [
+        (taken_port, "in use"),
+        (bare, "missing/tls.crt"),
+        (own, "own options"),
+    ] {
+        let line = message
+            .lines()
+            .find(|line| line.contains(&format!("port {port}:")));
+        assert!(
+            line.is_some_and(|line| line.contains(cause)),
+            "{port}: {message}"
+        );
+    }
+    let answer = sandbox
+        .http
+        .get(format!("http://127.0.0.1:{good}/nothing"))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn faulty_listeners_are_refused() {
+    let sandbox = Sandbox::start().await.unwrap();
+    for (listeners, rule) in [
+        (
+            json!([{"port": 9000, "protocol": "HTTP"}, {"port": 9000, "protocol": "HTTPS"}]),
+            "duplicate",
+        ),
+        (
+            json!([{"port": 9000, "protocol": "HTTP", "tls": {"secretRef": "a"}}]),
+            "tls-unused",
+        ),
+        (
+            json!([{"port": 9000, "protocol": "HTTPS", "tls": {"secretRef": "../a"}}]),
+            "name",
+        ),
+        (json!([{"port": 0, "protocol": "HTTP"}]), "port"),
+    ] {
+        let document = json!({"kind": "Gateway", "metadata": {"name": "default"}, "spec": {"listeners": listeners}});
+        let answer = sandbox
+            .control(Method::PUT, "/gateways/default")
+            .json(&document)
+            .send()
+            .await
+            .unwrap();
+        assert!(answer.status().is_client_error(), "{listeners}");
+        let text = answer.text().await.unwrap();
+        assert!(text.contains(rule), "{listeners}: {text}");
+    }
+}
