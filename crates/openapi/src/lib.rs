@@ -7,27 +7,39 @@
 //! Invariant: the work is bounded by [`tree::Limits`] alone. `$ref` lets a short text name a large part many times, so
 //! everything that is copied out of the tree is paid from a budget of four times `bytes_max`.
 //!
-//! Knows nothing of documents, routing order, gateways or files: a `$ref` into another file is an error where it must
-//! be followed (path items, parameters), a warning for security schemes, and left alone elsewhere.
+//! A definition of several files ([`Files`]) travels as one text ([`Files::pack`]) and is brought together into one tree
+//! ([`bundle()`]) before anything else looks at it. A `$ref` to a file that nobody sent is an error where it must be
+//! followed (path items, parameters), a warning for security schemes, and left alone elsewhere.
+//!
+//! Knows nothing of documents, routing order, gateways, folders or the network.
 //! Start reading at [`read`], then [`Definition`].
 
+mod bundle;
+mod files;
 mod model;
 mod operations;
 mod reader;
+mod reference;
 mod security;
 mod servers;
+mod shape;
 mod template;
 #[cfg(test)]
 mod tests;
 
+use std::collections::HashSet;
+
 use base::{Diagnostic, Diagnostics};
 use tree::{Limits, Node, Value};
 
+pub use crate::bundle::{Bundled, bundle};
+pub use crate::files::{FILES_MAX, Files, FilesError, Gathering, check_name};
 pub use crate::model::{
     Definition, Dialect, Location, Method, Operation, Parameter, SchemeKind, SchemeUse, Scope,
     Security, SecurityScheme, UnknownMethod,
 };
 use crate::reader::{Reader, Trail};
+pub use crate::reference::external_refs;
 pub use crate::template::{Part, Segment, Template, TemplateError};
 
 /// A definition that was read, with what its author should know.
@@ -39,17 +51,24 @@ pub struct Read {
     pub warnings: Diagnostics,
 }
 
-/// Reads a definition. Without `paths` it has no operations.
+/// Reads a definition, of one file or packed ([`Files::pack`]). Without `paths` it has no operations.
 ///
 /// # Errors
 /// Every problem found (at most `limits.problems_max`), warnings included, each with pointer, line, column and,
 /// where there is one, the mend.
 pub fn read(text: &str, limits: &Limits) -> Result<Read, Diagnostics> {
-    let root = tree::parse(text, limits)?;
-    let mut reader = Reader::new(&root, limits);
+    let (bundled, problems) = bundle::assemble(text, limits)?;
+    let mut reader = Reader::new(bundled.tree(), limits);
+    let told: HashSet<String> = problems.iter().map(|one| one.pointer.clone()).collect();
+    for problem in problems {
+        reader.record(problem);
+    }
     let definition = read_definition(&mut reader);
     let mut found = reader.into_found();
-    root.locate(&mut found);
+    // Why a reference leads nowhere was said better by who looked for the file.
+    let again = |one: &Diagnostic| one.rule == "external-reference" && told.contains(&one.pointer);
+    found.0.retain(|one| !again(one));
+    bundled.locate(&mut found);
     match definition {
         Some(definition) if !found.has_errors() => Ok(Read {
             definition,

@@ -1,5 +1,6 @@
 //! The tree itself.
 
+use std::collections::BTreeSet;
 use std::ops::Deref;
 
 use base::Diagnostics;
@@ -116,6 +117,20 @@ impl Object {
     #[must_use]
     pub fn into_entries(self) -> Vec<Entry> {
         self.entries
+    }
+}
+
+/// A mapping made by a program. Of entries with the same key the first stays.
+impl FromIterator<Entry> for Object {
+    fn from_iter<I: IntoIterator<Item = Entry>>(entries: I) -> Self {
+        let (object, duplicates) = Self::new(entries.into_iter().collect());
+        if duplicates.is_empty() {
+            return object;
+        }
+        let later: BTreeSet<usize> = duplicates.into_iter().map(|(_, later)| later).collect();
+        let entries = object.entries.into_iter().enumerate();
+        let first = entries.filter(|(index, _)| !later.contains(index));
+        Self::new(first.map(|(_, entry)| entry).collect()).0
     }
 }
 
