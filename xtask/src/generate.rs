@@ -27,7 +27,7 @@ pub(crate) fn files() -> Vec<File> {
         },
         File {
             path: "docs/reference/openapi.json",
-            text: control::openapi(),
+            text: control::openapi(identity::openapi()),
         },
     ]
 }

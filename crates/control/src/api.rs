@@ -32,9 +32,9 @@ pub use params::*;
 use crate::Control;
 use crate::http::{ApiError, ApiResult, caller, trace};
 
-/// The control API, under [`paths::PREFIX`].
-pub fn router(control: Control) -> Router {
-    let (inside, document) = described();
+/// The control API, under [`paths::PREFIX`]. `beside` describes what the same listener serves besides.
+pub fn router(control: Control, beside: OpenApi) -> Router {
+    let (inside, document) = described(beside);
     let document: axum::body::Bytes = text(&document).into();
     let inside = inside
         .route(
@@ -66,14 +66,18 @@ fn guarded(router: Router) -> Router {
 
 /// The OpenAPI document of the control API, as `GET /api/v1/openapi.json` answers it.
 #[must_use]
-pub fn openapi() -> String {
-    text(&described().1)
+pub fn openapi(beside: OpenApi) -> String {
+    text(&described(beside).1)
 }
 
 fn text(document: &OpenApi) -> String {
     let mut value = serde_json::to_value(document).unwrap_or_default();
     let items = value["paths"].as_object_mut().into_iter().flatten();
     for operation in items.flat_map(|(_, item)| item.as_object_mut().into_iter().flatten()) {
+        // OAuth has errors of its own.
+        if operation.1["responses"].get("default").is_some() {
+            continue;
+        }
         operation.1["responses"]["default"] = serde_json::json!({
             "description": "What went wrong",
             "content": {base::problem::MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}},
@@ -86,13 +90,13 @@ fn text(document: &OpenApi) -> String {
 }
 
 /// The endpoints with their description.
-fn described() -> (Router<Control>, OpenApi) {
+fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
     let info = InfoBuilder::new()
         .title("Tollway control API")
         .version("v1")
         .description(Some(
-            "Documents, their life cycle, credentials. Every call needs a bearer token of `POST /api/v1/login`. \
-             Errors are RFC 9457 problems with a stable `code`.",
+            "Documents, their life cycle, credentials. Calls need a bearer token of `POST /api/v1/login`, \
+             unless they say otherwise. Errors are RFC 9457 problems with a stable `code`.",
         ))
         .build();
     let base = OpenApiBuilder::new().info(info).build();
@@ -103,6 +107,12 @@ fn described() -> (Router<Control>, OpenApi) {
         .merge(bundle::router())
         .merge(users::router())
         .split_for_parts();
+    let paths = std::mem::take(&mut document.paths.paths);
+    document.paths.paths = paths
+        .into_iter()
+        .map(|(path, item)| (format!("{}{path}", paths::PREFIX), item))
+        .collect();
+    document.merge(beside);
     let components = document.components.get_or_insert_default();
     components
         .schemas
@@ -203,7 +213,7 @@ mod tests {
     #[test]
     fn every_reference_of_the_document_leads_somewhere() {
         let document: serde_json::Value =
-            serde_json::from_str(&openapi()).expect("a JSON document");
+            serde_json::from_str(&openapi(OpenApi::default())).expect("a JSON document");
         let text = document.to_string();
         let references: Vec<&str> = text
             .split(r#""$ref":"#)

@@ -8,13 +8,21 @@ use credentials::TokenError;
 use serde_json::{Value, json};
 
 use crate::IdentityState;
+use crate::described::{OAuthErrorBody, TokenReferenceForm};
 use crate::form::OAuthRequest;
 use crate::oauth::OAuthError;
 
-/// Tells a client about a token of its own. Anything else (somebody else's, another organisation's, a control token, over,
+/// Ask about a token of the client's own
+///
+/// Anything else (somebody else's, another organisation's, a control token, over,
 /// revoked, garbage) is `{"active": false}` and nothing more.
 ///
 /// Source: RFC 7662 §2; §4 for what is not told.
+#[utoipa::path(post, path = "/oauth2/introspect", operation_id = "oauth2_introspect", tag = "oauth2",
+    security(("client" = []), ()),
+    request_body(content = TokenReferenceForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "`active`, and the token's claims when it is", body = Value),
+        (status = "default", description = "What went wrong (RFC 6749 §5.2)", body = OAuthErrorBody)))]
 pub(crate) async fn introspect(
     State(state): State<Arc<IdentityState>>,
     request: OAuthRequest,

@@ -16,6 +16,7 @@
 //! Start reading at [`router`].
 
 mod client;
+mod described;
 mod form;
 mod introspect;
 mod login;
@@ -34,13 +35,13 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::middleware::map_response;
 use axum::response::Response;
-use axum::routing::{get, post};
 use base::Clock;
 use credentials::{Acknowledged, Passwords, SecretHashes, TermsSource, Tokens};
 use http::HeaderValue;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use store::Store;
 
+pub use described::openapi;
 pub use housekeeping::housekeeping;
 pub use metrics::{Counter, IdentityMetrics};
 
@@ -91,31 +92,17 @@ pub fn router(state: Arc<IdentityState>) -> Router {
 
 /// Login and logout of the control API's users.
 pub fn login_router(state: Arc<IdentityState>) -> Router {
-    let routes = Router::new()
-        .route("/api/v1/login", post(login::login))
-        .route("/api/v1/logout", post(login::logout));
-    secret(routes, state)
+    secret(described::login().split_for_parts().0, state)
 }
 
 /// The authorization server alone, for a listener of its own.
 pub fn oauth_router(state: Arc<IdentityState>) -> Router {
-    let routes = Router::new()
-        .route("/oauth2/token", post(token::token))
-        .route("/oauth2/introspect", post(introspect::introspect))
-        .route("/oauth2/revoke", post(revoke::revoke));
-    let public = Router::new()
-        .route("/oauth2/jwks", get(metadata::jwks))
-        .route(
-            "/.well-known/oauth-authorization-server",
-            get(metadata::discovery),
-        )
-        .route(
-            "/.well-known/openid-configuration",
-            get(metadata::discovery),
-        )
+    let public = described::public()
+        .split_for_parts()
+        .0
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(Arc::clone(&state));
-    secret(routes, state).merge(public)
+    secret(described::oauth().split_for_parts().0, state).merge(public)
 }
 
 /// What all routes share that read or answer secrets: small bodies, and nothing is stored on the way.

@@ -12,39 +12,54 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use store::{Batch, Role, StoreError, User, Write};
+use utoipa::ToSchema;
 
 use crate::IdentityState;
 use crate::problem::ProblemAnswer;
 
 /// Who wants in. No `Debug`: it holds a password.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct LoginRequest {
+pub(crate) struct LoginRequest {
+    /// The user's name.
     username: String,
+    /// The user's password.
     password: String,
 }
 
 /// A bearer token for the control API.
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct LoginAnswer {
+    /// The token.
     access_token: String,
+    /// `Bearer`
     token_type: &'static str,
+    /// Its lifetime in seconds.
     expires_in: u64,
-    user: UserAnswer,
+    /// Who it is for.
+    user: LoginUser,
 }
 
-#[derive(Serialize)]
-struct UserAnswer {
+/// Who logged in.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct LoginUser {
+    /// The user's name.
     name: String,
+    /// The user's organisation.
+    #[schema(value_type = String)]
     org: Org,
+    /// `admin`, `publisher`, `subscriber`
+    #[schema(value_type = Vec<String>)]
     roles: Vec<Role>,
 }
 
-/// Gives a user a bearer token for the control API.
+/// Get a bearer token for the control API
 ///
 /// A wrong password and an unknown user have the same answer and cost the same hash; beyond the configured number of hashes
 /// the answer is `TOO_MANY_REQUESTS`.
+#[utoipa::path(post, path = "/api/v1/login", operation_id = "login", tag = "session", security(()),
+    request_body = LoginRequest, responses((status = 200, description = "The token; `no-store`", body = LoginAnswer)))]
 pub(crate) async fn login(
     State(state): State<Arc<IdentityState>>,
     headers: HeaderMap,
@@ -85,7 +100,7 @@ pub(crate) async fn login(
         access_token: minted.token.expose().clone(),
         token_type: "Bearer",
         expires_in: minted.expires_in,
-        user: UserAnswer {
+        user: LoginUser {
             name: user.name,
             org: user.org,
             roles: user.roles,
@@ -93,8 +108,12 @@ pub(crate) async fn login(
     }))
 }
 
-/// Revokes the token that the call carries. The control API looks revocations up at each call, so there is nobody to wait
+/// Revoke the token that the call carries
+///
+/// The control API looks revocations up at each call, so there is nobody to wait
 /// for.
+#[utoipa::path(post, path = "/api/v1/logout", operation_id = "logout", tag = "session",
+    responses((status = 204, description = "The token is refused from now on")))]
 pub(crate) async fn logout(
     State(state): State<Arc<IdentityState>>,
     headers: HeaderMap,

@@ -8,16 +8,24 @@ use http::StatusCode;
 use store::{Batch, Write};
 
 use crate::IdentityState;
+use crate::described::{OAuthErrorBody, TokenReferenceForm};
 use crate::form::OAuthRequest;
 use crate::oauth::OAuthError;
 
-/// Revokes a token of the client's own. When the answer is 200, the revocation is durable and every node refuses the token.
+/// Revoke a token of the client's own
+///
+/// When the answer is 200, the revocation is durable and every node refuses the token.
 ///
 /// What is no valid token here (garbage, over, a control token, another organisation's) is 200 too: there is nothing to
 /// revoke. A token of another client is refused. When the nodes do not acknowledge in time the answer is 503: the
 /// revocation is stored, asking again waits again.
 ///
 /// Source: RFC 7009 §2.
+#[utoipa::path(post, path = "/oauth2/revoke", operation_id = "oauth2_revoke", tag = "oauth2",
+    security(("client" = []), ()),
+    request_body(content = TokenReferenceForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "Every node refuses the token"),
+        (status = "default", description = "What went wrong (RFC 6749 §5.2)", body = OAuthErrorBody)))]
 pub(crate) async fn revoke(
     State(state): State<Arc<IdentityState>>,
     request: OAuthRequest,

@@ -6,29 +6,38 @@ use axum::Json;
 use axum::extract::State;
 use credentials::{AccessGrant, grant};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::IdentityState;
+use crate::described::{OAuthErrorBody, TokenForm};
 use crate::form::OAuthRequest;
 use crate::oauth::OAuthError;
 
 /// A token (RFC 6749 §5.1).
-#[derive(Serialize)]
+#[derive(Serialize, ToSchema)]
 pub(crate) struct TokenAnswer {
+    /// The token.
     access_token: String,
+    /// `Bearer`
     token_type: &'static str,
+    /// Its lifetime in seconds.
     expires_in: u64,
     /// Always stated: it may be more than was asked for.
     #[serde(skip_serializing_if = "String::is_empty")]
     scope: String,
 }
 
-/// Issues an access token to a client for itself.
+/// Get an access token for a client itself
 ///
 /// The application's subscriptions grant the scopes of the APIs: a scope outside is refused with `invalid_scope`, and who
 /// asks for none gets all.
 ///
 /// Source: RFC 6749 §4.4 (grant), §3.3 (scope), §5 (answers); RFC 9068 (the token). The resource owner password and
 /// implicit grants do not exist (RFC 9700 §2.1.2, §2.4).
+#[utoipa::path(post, path = "/oauth2/token", operation_id = "oauth2_token", tag = "oauth2", security(("client" = []), ()),
+    request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
+    responses((status = 200, description = "The token; `no-store`", body = TokenAnswer),
+        (status = "default", description = "What went wrong (RFC 6749 §5.2)", body = OAuthErrorBody)))]
 pub(crate) async fn token(
     State(state): State<Arc<IdentityState>>,
     request: OAuthRequest,

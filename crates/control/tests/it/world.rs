@@ -15,6 +15,7 @@ use store::{Batch, Expect, Role, Store, User, Write};
 use store_sql::{OpenOptions, SqlStore};
 use sync::{Ack, ApiModel, Entry, EntryKey, Node, NodeId, Update};
 use tower::ServiceExt as _;
+use utoipa::openapi::OpenApi;
 
 /// 2026-01-01
 const START_MS: u64 = 1_767_225_600_000;
@@ -117,7 +118,7 @@ impl World {
         };
         let control = Control::new(parts.clone(), config);
         let mut world = Self {
-            router: control::router(control.clone()),
+            router: control::router(control.clone(), OpenApi::default()),
             control,
             parts,
             store,

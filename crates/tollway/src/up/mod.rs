@@ -351,7 +351,8 @@ impl ControlSide {
 
     /// Control API and authorization server on one listener.
     fn router(&self) -> Router {
-        control::router(self.control.clone()).merge(identity::router(self.identity_state()))
+        control::router(self.control.clone(), identity::openapi())
+            .merge(identity::router(self.identity_state()))
     }
 }
 
