@@ -60,6 +60,7 @@ pub async fn bootstrap(store: &dyn Store, clock: &dyn Clock) -> Result<bool, Sto
         org,
         actor: crate::SYSTEM.to_owned(),
         at_unix_ms: clock.unix_ms(),
+        request: None,
         writes,
     };
     match store.commit(batch).await {

@@ -165,6 +165,7 @@ impl Control {
                 org: caller.org.clone(),
                 actor: caller.user.clone(),
                 at_unix_ms: self.clock().unix_ms(),
+                request: Some(caller.request.clone()),
                 writes,
             })
             .await?;

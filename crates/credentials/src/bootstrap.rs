@@ -85,6 +85,7 @@ pub async fn bootstrap(
         org,
         actor: "system".to_owned(),
         at_unix_ms: now,
+        request: None,
         writes: vec![Write::UserPut(user, Expect::Absent)],
     };
     match store.commit(batch).await {

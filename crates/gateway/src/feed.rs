@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use base::{Clock, Diagnostics};
+use base::{Clock, Diagnostics, Digest};
 use snapshot::{Api, Backend, BackendKey, Snapshot};
 use sync::{Ack, BackendModel, BrokenApi, Change, ControlPlane, Node, ResourceKey, Update};
 
@@ -69,6 +69,8 @@ pub struct Feed {
 }
 
 struct BuiltApi {
+    /// What it adds to the digest over all.
+    mark: Digest,
     api: Arc<Api>,
     backends: Vec<Arc<Backend>>,
     diagnostics: Diagnostics,
@@ -157,6 +159,7 @@ impl Feed {
             .acknowledge(Ack {
                 node: self.node.clone(),
                 revision,
+                digest: self.digest(),
                 broken,
                 listeners,
             })
@@ -189,6 +192,7 @@ impl Feed {
             if !unchanged {
                 let built = compile::build(&model);
                 let built = BuiltApi {
+                    mark: sync::served_mark(&change.key, &built.api.digest),
                     api: built.api,
                     backends: built.backends,
                     diagnostics: built.diagnostics,
@@ -247,6 +251,11 @@ impl Feed {
             );
         }
         self.snapshots.store(Arc::new(Some(snapshot)));
+    }
+
+    /// The digest over all that is in force here.
+    fn digest(&self) -> Digest {
+        sync::served_digest(self.apis.values().map(|built| built.mark))
     }
 
     fn broken(&self) -> Vec<BrokenApi> {

@@ -14,6 +14,7 @@ pub async fn forget_expired(store: &dyn Store, clock: &dyn Clock) -> store::Resu
         org: Org::default_org(),
         actor: "system".to_owned(),
         at_unix_ms: clock.unix_ms(),
+        request: None,
         writes: vec![Write::RevocationExpire(clock.unix_s())],
     };
     store.commit(batch).await.map(|_| ())

@@ -136,6 +136,7 @@ pub(crate) async fn logout(
             org: caller.org,
             actor: caller.user,
             at_unix_ms: state.clock.unix_ms(),
+            request: Some(crate::problem::trace_id(&headers)),
             writes: vec![Write::RevocationPut(revocation(
                 &caller.jti,
                 caller.expires_unix_s,

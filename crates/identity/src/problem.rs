@@ -56,7 +56,7 @@ pub(crate) async fn method_not_allowed(headers: HeaderMap) -> ProblemAnswer {
 }
 
 /// The caller's trace id (W3C Trace Context), or a new one.
-fn trace_id(headers: &HeaderMap) -> String {
+pub(crate) fn trace_id(headers: &HeaderMap) -> String {
     let given = headers
         .get("traceparent")
         .and_then(|value| value.to_str().ok())

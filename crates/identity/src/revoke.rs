@@ -48,6 +48,7 @@ pub(crate) async fn revoke(
         org: client.credential.org,
         actor: client.client_id,
         at_unix_ms: state.clock.unix_ms(),
+        request: Some(crate::problem::trace_id(&request.headers)),
         writes: vec![Write::RevocationPut(revocation(&jti, claims.exp))],
     };
     // On a task of its own: a client that hangs up must not leave a revocation that no node was told of.

@@ -21,6 +21,7 @@ fn batch(name: &str, number: usize) -> Batch {
         org: Org::default_org(),
         actor: "ada".to_owned(),
         at_unix_ms: 0,
+        request: None,
         writes: vec![Write::RecordPut {
             kind: RecordKind::Api,
             name: name.to_owned(),

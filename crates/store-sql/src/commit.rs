@@ -8,20 +8,21 @@ use sea_orm::{
     IntoActiveModel, QueryFilter, QueryOrder, SqlErr, SqliteTransactionMode, TransactionOptions,
     TransactionTrait,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
 use store::record::Links;
 use store::{
-    Batch, ChangeKey, Credential, CredentialKind, Expect, Record, RecordKind, Result, Revocation,
-    SigningKeyRecord, StoreError, User, Write,
+    Batch, ChangeKey, Credential, CredentialKind, Expect, HistoryKind, Record, RecordKind, Result,
+    Revocation, SigningKeyRecord, StoreError, User, Write,
 };
 
+use crate::audit::{self, Sides};
 use crate::entity::{
-    application, blob, credential, history, resource, revocation, signing_key, subscription, user,
+    application, blob, credential, resource, revocation, signing_key, subscription, user,
 };
 use crate::read::record_get;
 use crate::rows::{
-    database, from_subscription, named, signed, to_application, to_credential, to_resource,
-    to_signing_key, to_subscription, to_user, unsigned,
+    database, from_credential, from_subscription, from_user, named, signed, to_application,
+    to_credential, to_resource, to_signing_key, to_subscription, to_user, unsigned,
 };
 use crate::{SqlStore, feed};
 
@@ -55,6 +56,7 @@ async fn write_all(db: &DatabaseTransaction, store: &SqlStore, batch: Batch) -> 
         db,
         org: batch.org,
         actor: batch.actor,
+        request: batch.request,
         at_unix_ms: batch.at_unix_ms,
         revision,
         changed: false,
@@ -91,16 +93,17 @@ struct Put {
 }
 
 /// A batch under way.
-struct Writer<'a> {
-    db: &'a DatabaseTransaction,
-    org: Org,
-    actor: String,
-    at_unix_ms: u64,
-    revision: u64,
+pub(crate) struct Writer<'a> {
+    pub(crate) db: &'a DatabaseTransaction,
+    pub(crate) org: Org,
+    pub(crate) actor: String,
+    pub(crate) request: Option<String>,
+    pub(crate) at_unix_ms: u64,
+    pub(crate) revision: u64,
     /// Whether anything changed that deserves a revision.
-    changed: bool,
+    pub(crate) changed: bool,
     changes: Vec<ChangeKey>,
-    history_rows: i64,
+    pub(crate) history_rows: i64,
 }
 
 impl Writer<'_> {
@@ -132,6 +135,12 @@ impl Writer<'_> {
             Write::RecordDelete { kind, name, expect } => {
                 self.record_delete(kind, &name, expect).await
             }
+            Write::ApiRevisionPut {
+                api,
+                digest,
+                document,
+                blob,
+            } => self.api_revision_put(api, digest, &document, blob).await,
             Write::CredentialPut(credential) => self.credential_put(credential).await,
             Write::CredentialDelete { application, id } => {
                 self.credential_delete(application, id).await
@@ -188,9 +197,18 @@ impl Writer<'_> {
             updated_unix_ms: self.at_unix_ms,
         };
         self.record_write(&record, present.is_none()).await?;
-        let before = present.map(|old| old.document);
-        self.record_changed(&record, before, Some(&record.document))
-            .await
+        let (before, before_blob) =
+            present.map_or((None, None), |old| (Some(old.document), old.blob));
+        self.record_changed(
+            &record,
+            Sides {
+                before,
+                after: Some(record.document.clone()),
+                before_blob,
+                after_blob: record.blob,
+            },
+        )
+        .await
     }
 
     async fn record_write(&self, record: &Record, new: bool) -> Result<()> {
@@ -226,35 +244,15 @@ impl Writer<'_> {
     }
 
     /// Notes a change of a document in the feed and in its history.
-    async fn record_changed(
-        &mut self,
-        record: &Record,
-        before: Option<Value>,
-        after: Option<&Value>,
-    ) -> Result<()> {
+    async fn record_changed(&mut self, record: &Record, sides: Sides) -> Result<()> {
         self.change(ChangeKey::Record {
             org: record.org.clone(),
             kind: record.kind,
             name: record.name.clone(),
             id: record.id,
         });
-        let row = history::Model {
-            revision: signed(self.revision),
-            ordinal: self.history_rows,
-            org: record.org.as_str().to_owned(),
-            kind: record.kind.as_str().to_owned(),
-            name: record.name.clone(),
-            at_unix_ms: signed(self.at_unix_ms),
-            actor: self.actor.clone(),
-            before: before.map(|document| document.to_string()),
-            after: after.map(Value::to_string),
-        };
-        self.history_rows += 1;
-        history::Entity::insert(row.into_active_model())
-            .exec_without_returning(self.db)
+        self.log(HistoryKind::Record(record.kind), &record.name, sides)
             .await
-            .map_err(database)?;
-        Ok(())
     }
 
     async fn record_delete(&mut self, kind: RecordKind, name: &str, expect: Expect) -> Result<()> {
@@ -263,7 +261,8 @@ impl Writer<'_> {
         check(expect, present.as_ref().map(|old| old.revision), &what)?;
         let record = present.ok_or(StoreError::Missing(what))?;
         if kind == RecordKind::Application {
-            self.dependants_delete(ApplicationId(record.id)).await?;
+            self.dependants_delete(ApplicationId(record.id), name)
+                .await?;
         }
         let key = (self.org.as_str().to_owned(), name.to_owned());
         match kind {
@@ -276,12 +275,20 @@ impl Writer<'_> {
             }
         }
         .map_err(database)?;
-        let before = record.document.clone();
-        self.record_changed(&record, Some(before), None).await
+        self.record_gone(&record).await
+    }
+
+    async fn record_gone(&mut self, record: &Record) -> Result<()> {
+        let sides = Sides {
+            before: Some(record.document.clone()),
+            before_blob: record.blob,
+            ..Sides::default()
+        };
+        self.record_changed(record, sides).await
     }
 
     /// Deletes the subscriptions and credentials of an application, each with its own change.
-    async fn dependants_delete(&mut self, application: ApplicationId) -> Result<()> {
+    async fn dependants_delete(&mut self, application: ApplicationId, name: &str) -> Result<()> {
         let subscriptions = subscription::Entity::find()
             .filter(subscription::Column::ApplicationId.eq(application.0))
             .order_by_asc(subscription::Column::Name)
@@ -289,9 +296,7 @@ impl Writer<'_> {
             .await
             .map_err(database)?;
         for model in subscriptions {
-            let record = from_subscription(model)?;
-            let before = record.document.clone();
-            self.record_changed(&record, Some(before), None).await?;
+            self.record_gone(&from_subscription(model)?).await?;
         }
         subscription::Entity::delete_many()
             .filter(subscription::Column::ApplicationId.eq(application.0))
@@ -305,7 +310,7 @@ impl Writer<'_> {
             .await
             .map_err(database)?;
         for model in credentials {
-            self.change(ChangeKey::Credential(CredentialId(model.id)));
+            self.credential_gone(&from_credential(model)?, name).await?;
         }
         credential::Entity::delete_many()
             .filter(credential::Column::ApplicationId.eq(application.0))
@@ -316,14 +321,15 @@ impl Writer<'_> {
     }
 
     /// The application must be one of this organisation: ids of another one are as good as unknown.
-    async fn application_must_exist(&self, id: ApplicationId) -> Result<()> {
+    /// Returns its name.
+    async fn application_must_exist(&self, id: ApplicationId) -> Result<String> {
         application::Entity::find()
             .filter(application::Column::Id.eq(id.0))
             .filter(application::Column::Org.eq(self.org.as_str()))
             .one(self.db)
             .await
             .map_err(database)?
-            .map(|_| ())
+            .map(|application| application.name)
             .ok_or_else(|| StoreError::Missing(format!("application {id}")))
     }
 
@@ -345,13 +351,27 @@ impl Writer<'_> {
             CredentialKind::ApiKey { .. } => format!("API key {id}"),
         };
         self.org_must_match(&credential.org, &what)?;
-        self.application_must_exist(credential.application).await?;
+        let application = self.application_must_exist(credential.application).await?;
+        let after = audit::credential(&credential, &application);
         credential::Entity::insert(to_credential(credential).into_active_model())
             .exec_without_returning(self.db)
             .await
             .map_err(|error| taken(error, &what))?;
         self.change(ChangeKey::Credential(id));
-        Ok(())
+        self.log(
+            HistoryKind::Credential,
+            &id.to_string(),
+            Sides::after(after),
+        )
+        .await
+    }
+
+    async fn credential_gone(&mut self, credential: &Credential, application: &str) -> Result<()> {
+        self.change(ChangeKey::Credential(credential.id));
+        let before = audit::credential(credential, application);
+        let name = credential.id.to_string();
+        self.log(HistoryKind::Credential, &name, Sides::before(before))
+            .await
     }
 
     async fn credential_delete(
@@ -359,18 +379,21 @@ impl Writer<'_> {
         application: ApplicationId,
         id: CredentialId,
     ) -> Result<()> {
-        let deleted = credential::Entity::delete_many()
-            .filter(credential::Column::Id.eq(id.0))
+        let missing = || StoreError::Missing(format!("credential {id}"));
+        let present = credential::Entity::find_by_id(id.0)
             .filter(credential::Column::ApplicationId.eq(application.0))
             .filter(credential::Column::Org.eq(self.org.as_str()))
+            .one(self.db)
+            .await
+            .map_err(database)?
+            .ok_or_else(missing)?;
+        let name = self.application_must_exist(application).await?;
+        credential::Entity::delete_by_id(id.0)
             .exec(self.db)
             .await
             .map_err(database)?;
-        if deleted.rows_affected == 0 {
-            return Err(StoreError::Missing(format!("credential {id}")));
-        }
-        self.change(ChangeKey::Credential(id));
-        Ok(())
+        self.credential_gone(&from_credential(present)?, &name)
+            .await
     }
 
     /// A token that is revoked already stays as it is, unless the new row would keep it longer.
@@ -395,6 +418,9 @@ impl Writer<'_> {
                 insert.await.map_err(database)?;
             }
         }
+        let after = json!({"expiresUnixS": revocation.expires_unix_s});
+        self.log(HistoryKind::Token, &revocation.jti, Sides::after(after))
+            .await?;
         self.change(ChangeKey::Revocation(revocation.jti));
         Ok(())
     }
@@ -414,10 +440,12 @@ impl Writer<'_> {
         let present = user::Entity::find_by_id((user.org.as_str().to_owned(), user.name.clone()))
             .one(self.db)
             .await
-            .map_err(database)?
-            .map(|old| unsigned(old.revision, &what))
-            .transpose()?;
-        check(expect, present, &what)?;
+            .map_err(database)?;
+        let revision = present.as_ref().map(|old| unsigned(old.revision, &what));
+        check(expect, revision.transpose()?, &what)?;
+        let present = present.map(from_user).transpose()?;
+        let sides = audit::user_put(present.as_ref(), &user);
+        let name = user.name.clone();
         let row = to_user(user, self.revision)?.into_active_model();
         if present.is_some() {
             let update = user::Entity::update(row.reset_all()).exec(self.db);
@@ -427,30 +455,36 @@ impl Writer<'_> {
             insert.await.map_err(|error| taken(error, &what))?;
         }
         self.changed = true;
-        Ok(())
+        self.log(HistoryKind::User, &name, sides).await
     }
 
     async fn user_delete(&mut self, name: &str) -> Result<()> {
         let key = (self.org.as_str().to_owned(), name.to_owned());
-        let deleted = user::Entity::delete_by_id(key)
+        let present = user::Entity::find_by_id(key.clone())
+            .one(self.db)
+            .await
+            .map_err(database)?
+            .ok_or_else(|| StoreError::Missing(format!("user {name}")))?;
+        user::Entity::delete_by_id(key)
             .exec(self.db)
             .await
             .map_err(database)?;
-        if deleted.rows_affected == 0 {
-            return Err(StoreError::Missing(format!("user {name}")));
-        }
         self.changed = true;
-        Ok(())
+        let before = audit::user(&from_user(present)?);
+        self.log(HistoryKind::User, name, Sides::before(before))
+            .await
     }
 
     async fn signing_key_put(&mut self, key: SigningKeyRecord) -> Result<()> {
         let what = format!("signing key {}", key.kid);
+        let (kid, after) = (key.kid.clone(), audit::signing_key(&key));
         signing_key::Entity::insert(to_signing_key(key).into_active_model())
             .exec_without_returning(self.db)
             .await
             .map_err(|error| taken(error, &what))?;
         self.change(ChangeKey::SigningKeys);
-        Ok(())
+        self.log(HistoryKind::SigningKey, &kid, Sides::after(after))
+            .await
     }
 }
 

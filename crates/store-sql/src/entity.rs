@@ -92,7 +92,7 @@ entity!(
 );
 
 entity!(
-    /// Every change of every document.
+    /// Every change of everything that people change.
     history, "history", {
         #[sea_orm(primary_key, auto_increment = false)]
         revision: i64,
@@ -105,6 +105,41 @@ entity!(
         actor: String,
         before: Option<String>,
         after: Option<String>,
+        request: Option<String>,
+        before_blob: Option<Vec<u8>>,
+        after_blob: Option<Vec<u8>>,
+    }
+);
+
+entity!(
+    /// Revisions of APIs; `api` is the document's name.
+    api_revision, "api_revisions", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        org: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        api: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        number: i64,
+        digest: Vec<u8>,
+        document: String,
+        blob: Option<Vec<u8>>,
+        at_unix_ms: i64,
+        actor: String,
+        revision: i64,
+    }
+);
+
+entity!(
+    /// Nodes of all control processes; `broken` is JSON.
+    node, "nodes", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: String,
+        gateway: String,
+        control: String,
+        lease_until_unix_ms: i64,
+        revision: Option<i64>,
+        digest: Option<Vec<u8>>,
+        broken: String,
     }
 );
 

@@ -23,9 +23,12 @@ mod migration;
 mod open;
 mod rows;
 
+mod audit;
 mod commit;
 mod feed;
+mod nodes;
 mod read;
+mod revisions;
 
 use std::sync::atomic::AtomicU64;
 

@@ -1,6 +1,7 @@
 //! The schema's history. A released migration is never edited: a change is a new one at the end of the list.
 
 mod m0001_foundation;
+mod m0002_revisions;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -9,6 +10,9 @@ pub(crate) struct Migrator;
 
 impl MigratorTrait for Migrator {
     fn migrations() -> Vec<Box<dyn MigrationTrait>> {
-        vec![Box::new(m0001_foundation::Migration)]
+        vec![
+            Box::new(m0001_foundation::Migration),
+            Box::new(m0002_revisions::Migration),
+        ]
     }
 }

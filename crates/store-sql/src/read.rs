@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use base::{ApplicationId, CredentialId, Digest, Org};
 use sea_orm::sea_query::Query;
 use sea_orm::{
-    ColumnTrait, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect, QueryTrait,
+    ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
+    QueryTrait,
 };
 use store::{
-    Credential, CredentialStore, Filter, HistoryEntry, Page, Record, RecordKind, ResourceStore,
-    Result, Revocation, SigningKeyRecord, User,
+    Credential, CredentialStore, Filter, HistoryEntry, HistoryFilter, Page, Record, RecordKind,
+    ResourceStore, Result, Revocation, SigningKeyRecord, User,
 };
 
 use crate::SqlStore;
@@ -146,6 +147,58 @@ async fn resource_list(
         .collect()
 }
 
+async fn history_list(
+    db: &impl ConnectionTrait,
+    org: &Org,
+    filter: &HistoryFilter,
+) -> Result<Vec<HistoryEntry>> {
+    use history::Column;
+    let kinds = Some(&filter.kinds).filter(|kinds| !kinds.is_empty());
+    history::Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .apply_if(kinds, |query, kinds| {
+            query.filter(Column::Kind.is_in(kinds.iter().map(|kind| kind.as_str())))
+        })
+        .apply_if(filter.name.as_deref(), |query, name| {
+            query.filter(Column::Name.eq(name))
+        })
+        .apply_if(filter.actor.as_deref(), |query, actor| {
+            query.filter(Column::Actor.eq(actor))
+        })
+        .apply_if(filter.since_unix_ms, |query, since| {
+            query.filter(Column::AtUnixMs.gte(signed(since)))
+        })
+        .apply_if(filter.until_unix_ms, |query, until| {
+            query.filter(Column::AtUnixMs.lt(signed(until)))
+        })
+        .apply_if(filter.revision, |query, revision| {
+            query.filter(Column::Revision.eq(signed(revision)))
+        })
+        .apply_if(filter.later_than, |query, revision| {
+            query.filter(Column::Revision.gt(signed(revision)))
+        })
+        .apply_if(filter.before, |query, (revision, ordinal)| {
+            let revision = signed(revision);
+            let same = Condition::all()
+                .add(Column::Revision.eq(revision))
+                .add(Column::Ordinal.lt(signed(ordinal)));
+            query.filter(
+                Condition::any()
+                    .add(Column::Revision.lt(revision))
+                    .add(same),
+            )
+        })
+        .order_by_desc(Column::Revision)
+        .order_by_desc(Column::Ordinal)
+        .limit(row_limit(filter.limit))
+        .all(db)
+        .await
+        .map_err(database)?
+        .into_iter()
+        .map(from_history)
+        .collect()
+}
+
 #[async_trait]
 impl ResourceStore for SqlStore {
     async fn record_get(&self, org: &Org, kind: RecordKind, name: &str) -> Result<Option<Record>> {
@@ -169,24 +222,8 @@ impl ResourceStore for SqlStore {
         }
     }
 
-    async fn history_list(
-        &self,
-        org: &Org,
-        kind: RecordKind,
-        name: &str,
-    ) -> Result<Vec<HistoryEntry>> {
-        history::Entity::find()
-            .filter(history::Column::Org.eq(org.as_str()))
-            .filter(history::Column::Kind.eq(kind.as_str()))
-            .filter(history::Column::Name.eq(name))
-            .order_by_asc(history::Column::Revision)
-            .order_by_asc(history::Column::Ordinal)
-            .all(&self.readers)
-            .await
-            .map_err(database)?
-            .into_iter()
-            .map(from_history)
-            .collect()
+    async fn history_list(&self, org: &Org, filter: &HistoryFilter) -> Result<Vec<HistoryEntry>> {
+        history_list(&self.readers, org, filter).await
     }
 
     async fn org_list(&self) -> Result<Vec<Org>> {

@@ -5,8 +5,8 @@ use sea_orm::DbErr;
 use serde_json::Value;
 use store::record::Links;
 use store::{
-    Change, ChangeKey, Credential, CredentialKind, HistoryEntry, Record, RecordKind, Result,
-    Revocation, SigningKeyRecord, StoreError, User,
+    Change, ChangeKey, Credential, CredentialKind, HistoryEntry, HistoryKind, Record, RecordKind,
+    Result, Revocation, SigningKeyRecord, StoreError, User,
 };
 use uuid::Uuid;
 
@@ -38,12 +38,12 @@ fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
-fn digest(bytes: &[u8], what: &str) -> Result<Digest> {
+pub(crate) fn digest(bytes: &[u8], what: &str) -> Result<Digest> {
     let bytes = bytes.try_into().map_err(|_| corrupt(what))?;
     Ok(Digest::from_bytes(bytes))
 }
 
-fn json(text: &str, what: &str) -> Result<Value> {
+pub(crate) fn json(text: &str, what: &str) -> Result<Value> {
     serde_json::from_str(text).map_err(|_| corrupt(what))
 }
 
@@ -99,7 +99,7 @@ pub(crate) fn from_subscription(model: subscription::Model) -> Result<Record> {
     record!(model, RecordKind::Subscription, links)
 }
 
-fn bytes(digest: Digest) -> Vec<u8> {
+pub(crate) fn bytes(digest: Digest) -> Vec<u8> {
     digest.as_bytes().to_vec()
 }
 
@@ -153,12 +153,19 @@ pub(crate) fn to_subscription(record: &Record, application: Uuid) -> subscriptio
 pub(crate) fn from_history(model: history::Model) -> Result<HistoryEntry> {
     let what = format!("the history of {} {}", model.kind, model.name);
     let document = |text: Option<String>| text.map(|text| json(&text, &what)).transpose();
+    let blob = |bytes: Option<Vec<u8>>| bytes.map(|bytes| digest(&bytes, &what)).transpose();
     Ok(HistoryEntry {
         revision: unsigned(model.revision, &what)?,
+        ordinal: unsigned(model.ordinal, &what)?,
         at_unix_ms: unsigned(model.at_unix_ms, &what)?,
         actor: model.actor,
+        request: model.request,
+        kind: HistoryKind::parse(&model.kind).ok_or_else(|| corrupt(&what))?,
         before: document(model.before)?,
         after: document(model.after)?,
+        before_blob: blob(model.before_blob)?,
+        after_blob: blob(model.after_blob)?,
+        name: model.name,
     })
 }
 

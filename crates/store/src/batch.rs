@@ -14,6 +14,8 @@ pub struct Batch {
     pub actor: String,
     /// When, in milliseconds since 1970.
     pub at_unix_ms: u64,
+    /// The call that it is done by: its trace id. Goes to the history; `None` where nobody called.
+    pub request: Option<String>,
     /// The writes, done in this order.
     pub writes: Vec<Write>,
 }
@@ -68,6 +70,18 @@ pub enum Write {
         name: String,
         /// What the writer believes; the object must be there in any case.
         expect: Expect,
+    },
+    /// Makes an API's next revision, unless the newest one has this digest. The API itself is written by a
+    /// [`Write::RecordPut`] of the same batch.
+    ApiRevisionPut {
+        /// The API's document name.
+        api: String,
+        /// The digest of the content: of the document and its definition.
+        digest: Digest,
+        /// The content of the document.
+        document: Value,
+        /// The definition's blob.
+        blob: Option<Digest>,
     },
     /// Creates a credential.
     CredentialPut(Credential),

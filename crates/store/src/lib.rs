@@ -8,7 +8,10 @@
 //! with the suite in `suite` (feature `suite`).
 
 pub mod batch;
+pub mod history;
+pub mod node;
 pub mod record;
+pub mod revision;
 #[cfg(feature = "suite")]
 pub mod suite;
 
@@ -18,10 +21,13 @@ use async_trait::async_trait;
 use base::{ApplicationId, CredentialId, Digest, Org};
 
 pub use batch::{Batch, Expect, Write};
+pub use history::{HistoryEntry, HistoryFilter, HistoryKind};
+pub use node::{NodeRecord, NodeStore};
 pub use record::{
-    Change, ChangeKey, Changes, Credential, CredentialKind, HistoryEntry, Record, RecordKind,
-    Revocation, Role, SigningKeyRecord, User,
+    Change, ChangeKey, Changes, Credential, CredentialKind, Record, RecordKind, Revocation, Role,
+    SigningKeyRecord, User,
 };
+pub use revision::{ApiRevision, RevisionStore};
 
 /// Why the store did not do what it was asked. After an error nothing was written.
 #[derive(Debug, thiserror::Error)]
@@ -83,7 +89,7 @@ pub struct Filter {
 
 /// The database.
 #[async_trait]
-pub trait Store: ResourceStore + CredentialStore {
+pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore {
     /// Writes a batch, all or nothing, and returns its revision. It is durable when this returns.
     ///
     /// A batch that changes nothing (equal documents, tokens revoked before) returns the present revision. Blobs and
@@ -113,13 +119,8 @@ pub trait ResourceStore: Send + Sync {
         page: &Page,
     ) -> Result<Vec<Record>>;
 
-    /// Every change of one document, oldest first; also after it was deleted.
-    async fn history_list(
-        &self,
-        org: &Org,
-        kind: RecordKind,
-        name: &str,
-    ) -> Result<Vec<HistoryEntry>>;
+    /// What was changed in an organisation, newest first; also of what was deleted.
+    async fn history_list(&self, org: &Org, filter: &HistoryFilter) -> Result<Vec<HistoryEntry>>;
 
     /// The organisations that have any document.
     async fn org_list(&self) -> Result<Vec<Org>>;

@@ -92,21 +92,6 @@ pub struct Links {
     pub plan: Option<String>,
 }
 
-/// One change of a document, as its history keeps it.
-#[derive(Clone, PartialEq, Debug)]
-pub struct HistoryEntry {
-    /// The revision of the change.
-    pub revision: u64,
-    /// Milliseconds since 1970.
-    pub at_unix_ms: u64,
-    /// Who did it: a user's name, or `system`.
-    pub actor: String,
-    /// The document before; `None` when it was created.
-    pub before: Option<Value>,
-    /// The document after; `None` when it was deleted.
-    pub after: Option<Value>,
-}
-
 /// A role of a user.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]

@@ -13,8 +13,11 @@
 
 mod credentials;
 mod feed;
+mod history;
+mod nodes;
 mod organisations;
 mod records;
+mod revisions;
 
 use base::{ApplicationId, CredentialId, Digest, Org};
 use serde_json::{Value, json};
@@ -22,16 +25,19 @@ use uuid::Uuid;
 
 use crate::record::Links;
 use crate::{
-    Batch, ChangeKey, Credential, CredentialKind, Expect, Filter, Page, Record, RecordKind, Store,
-    StoreError, User, Write,
+    Batch, ChangeKey, Credential, CredentialKind, Expect, Filter, HistoryEntry, HistoryFilter,
+    Page, Record, RecordKind, Store, StoreError, User, Write,
 };
 
 use credentials::signing_key;
 
 pub use credentials::*;
 pub use feed::*;
+pub use history::*;
+pub use nodes::*;
 pub use organisations::*;
 pub use records::*;
+pub use revisions::*;
 
 /// Makes one `#[tokio::test]` of each behaviour.
 ///
@@ -69,6 +75,13 @@ macro_rules! store_suite {
             client_ids_and_key_hashes_are_unique
             revocations_last_until_they_expire
             signing_keys_are_kept
+            api_revisions_are_made_of_new_contents
+            api_revisions_outlive_their_api
+            api_revisions_fail_with_their_batch
+            history_tells_of_what_is_no_document
+            history_knows_definitions_and_calls
+            history_is_filtered
+            nodes_are_kept_until_they_expire
         );
     };
     (@tests $make:expr; $($name:ident)+) => {$(
@@ -92,6 +105,7 @@ fn batch_in(org: &Org, writes: Vec<Write>) -> Batch {
         org: org.clone(),
         actor: "ada".to_owned(),
         at_unix_ms: AT_UNIX_MS,
+        request: None,
         writes,
     }
 }
@@ -214,6 +228,14 @@ async fn list(
 async fn names(store: &dyn Store, kind: RecordKind, filter: &Filter, page: &Page) -> Vec<String> {
     let records = list(store, &org(), kind, filter, page).await;
     records.into_iter().map(|record| record.name).collect()
+}
+
+/// Every change of one document, oldest first.
+async fn history(store: &dyn Store, org: &Org, kind: RecordKind, name: &str) -> Vec<HistoryEntry> {
+    let filter = HistoryFilter::of(kind, name);
+    let mut found = store.history_list(org, &filter).await.unwrap();
+    found.reverse();
+    found
 }
 
 /// The keys of all changes after `since`.

@@ -9,9 +9,10 @@
 
 pub mod entry;
 pub mod model;
+mod served;
 
 use async_trait::async_trait;
-use base::{Diagnostics, Org};
+use base::{Diagnostics, Digest, Org};
 use serde::{Deserialize, Serialize};
 
 pub use entry::{Entry, EntryKey};
@@ -19,6 +20,7 @@ pub use model::{
     ApiModel, BackendModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse,
     Protocol, Quota,
 };
+pub use served::{served_digest, served_mark};
 
 /// The name of one node, unique among those alive.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -85,6 +87,8 @@ pub struct Ack {
     pub node: Node,
     /// Every change up to this revision is in force on the node.
     pub revision: u64,
+    /// Over all APIs that the node has, broken ones too: [`served_digest`] of what it really holds.
+    pub digest: Digest,
     /// APIs that the node refuses to serve, and why: they answer `API_BROKEN`, the others serve.
     pub broken: Vec<BrokenApi>,
     /// Ports that the node could not open. It tries again from time to time.

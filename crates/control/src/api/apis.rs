@@ -5,7 +5,7 @@ use axum::response::{IntoResponse, Response};
 use base::{Diagnostics, code};
 use http::{HeaderValue, StatusCode, header};
 use spec::{ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Kind, Spec};
-use store::{HistoryEntry, RecordKind, Role};
+use store::{HistoryEntry, HistoryFilter, RecordKind, Role};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -204,9 +204,9 @@ async fn lifecycle(control: &Control, caller: &Caller, name: &str) -> ApiResult<
         .as_api()
         .ok_or_else(|| ApiError::not_found(format!("{} `{name}`", Kind::Api)))?;
     let store = control.store();
-    let history = store
-        .history_list(&caller.org, RecordKind::Api, name)
-        .await?;
+    let filter = HistoryFilter::of(RecordKind::Api, name);
+    let mut history = store.history_list(&caller.org, &filter).await?;
+    history.reverse();
     let allowed = api.lifecycle.transitions().iter();
     Ok(Lifecycle {
         state: api.lifecycle.to_string(),

@@ -8,6 +8,7 @@ use http::request::Parts;
 use http::{HeaderMap, HeaderValue, header};
 use store::{RecordKind, Role};
 
+use super::trace::TraceId;
 use super::{Action, ApiError, ApiResult};
 use crate::Control;
 
@@ -17,6 +18,8 @@ pub(crate) struct Caller {
     pub(crate) org: Org,
     pub(crate) user: String,
     pub(crate) roles: Vec<Role>,
+    /// The trace id of the call.
+    pub(crate) request: String,
 }
 
 impl Caller {
@@ -76,10 +79,12 @@ pub(crate) async fn authenticate(
             }
             unauthenticated(&error.to_string(), r#"Bearer error="invalid_token""#)
         })?;
+    let TraceId(trace_id) = request.extensions().get().cloned().unwrap_or_default();
     request.extensions_mut().insert(Caller {
         org: caller.org,
         user: caller.user,
         roles: caller.roles,
+        request: trace_id,
     });
     Ok(next.run(request).await)
 }

@@ -5,11 +5,18 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use base::problem::MEDIA_TYPE;
 use base::{Problem, code};
-use http::{HeaderValue, header};
+use http::{HeaderName, HeaderValue, header};
 use tracing::Instrument as _;
 
-/// Gives the call a trace id, and every problem among the answers that id and its body.
-pub(crate) async fn trace(request: Request, next: Next) -> Response {
+/// The trace id of a call, for whoever handles it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct TraceId(pub(crate) String);
+
+/// The header of every answer that says the trace id: the audit names calls by it.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// Gives the call a trace id, every answer that id, and every problem among them its body.
+pub(crate) async fn trace(mut request: Request, next: Next) -> Response {
     let trace_id = request
         .headers()
         .get("traceparent")
@@ -21,7 +28,11 @@ pub(crate) async fn trace(request: Request, next: Next) -> Response {
         method = %request.method(),
         path = request.uri().path()
     );
+    request.extensions_mut().insert(TraceId(trace_id.clone()));
     let mut response = next.run(request).instrument(span).await;
+    if let Ok(value) = HeaderValue::try_from(&trace_id) {
+        response.headers_mut().insert(REQUEST_ID, value);
+    }
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
         render(&mut response, &problem.trace(trace_id));
     }

@@ -159,6 +159,7 @@ mod tests {
         Ack {
             node: node(id),
             revision,
+            digest: base::Digest::from_bytes([0; 32]),
             broken: Vec::new(),
             listeners: Vec::new(),
         }

@@ -7,8 +7,8 @@ use base::{ApplicationId, CredentialId, Diagnostic, Diagnostics, Org, Subscripti
 use credentials::gateway_audience;
 use spec::{Document, Kind, Lifecycle};
 use store::{
-    ChangeKey, Credential, CredentialKind, Filter, Page, Record, RecordKind, Result, Revocation,
-    StoreError,
+    ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
+    Revocation, StoreError,
 };
 use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, PlanModel, ResourceKey};
 
@@ -478,13 +478,10 @@ async fn deprecated_since(parts: &Parts, org: &Org, document: &Document) -> Resu
     if document.as_api().map(|api| api.lifecycle) != Some(Lifecycle::Deprecated) {
         return Ok(0);
     }
-    let history = parts
-        .store
-        .history_list(org, RecordKind::Api, document.name())
-        .await?;
+    let filter = HistoryFilter::of(RecordKind::Api, document.name());
+    let history = parts.store.history_list(org, &filter).await?;
     let since = history
         .iter()
-        .rev()
         .find(|entry| {
             entry.after.as_ref().is_some_and(is_deprecated)
                 && !entry.before.as_ref().is_some_and(is_deprecated)

@@ -130,6 +130,8 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
     let plane = world.control.plane();
     let silent = node("n2", "default");
     let update = plane.pull(&silent, None).await.unwrap();
+    let mut view = View::default();
+    view.apply(update.clone());
     let api = world.get("paul", "/apis/pets-1.0.0").await.expect(200);
     assert_eq!(deployed(&api), (false, "NotAcknowledged".to_owned()));
     assert_eq!(api["status"]["gateways"][0]["missing"], json!(["n2"]));
@@ -137,6 +139,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
         .acknowledge(Ack {
             node: silent.clone(),
             revision: update.revision,
+            digest: view.digest(),
             broken: Vec::new(),
             listeners: Vec::new(),
         })
@@ -157,6 +160,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
         .acknowledge(Ack {
             node: silent,
             revision: update.revision,
+            digest: view.digest(),
             broken,
             listeners: Vec::new(),
         })
@@ -243,6 +247,7 @@ async fn a_revision_that_another_role_wrote_reaches_the_nodes() {
         org: Org::default_org(),
         actor: "identity".to_owned(),
         at_unix_ms: 0,
+        request: None,
         writes: vec![store::Write::RevocationPut(revocation)],
     };
     let revision = world.store.commit(batch).await.unwrap();

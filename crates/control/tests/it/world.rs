@@ -154,6 +154,7 @@ impl World {
             org: Org::default_org(),
             actor: "test".to_owned(),
             at_unix_ms: START_MS,
+            request: None,
             writes: vec![Write::UserPut(user, Expect::Absent)],
         };
         self.store.commit(batch).await.unwrap();
@@ -233,10 +234,15 @@ impl World {
             loop {
                 let update = plane.pull(&node, since).await.unwrap();
                 let revision = update.revision;
-                shared.lock().unwrap().apply(update);
+                let digest = {
+                    let mut view = shared.lock().unwrap();
+                    view.apply(update);
+                    view.digest()
+                };
                 let ack = Ack {
                     node: node.clone(),
                     revision,
+                    digest,
                     broken: Vec::new(),
                     listeners: Vec::new(),
                 };
@@ -311,6 +317,17 @@ impl View {
                 None => self.entries.remove(&key),
             };
         }
+    }
+
+    /// The digest over all APIs that the node has.
+    pub(crate) fn digest(&self) -> base::Digest {
+        sync::served_digest(self.apis.iter().map(|(name, model)| {
+            let key = sync::ResourceKey {
+                org: model.org.clone(),
+                name: name.clone(),
+            };
+            sync::served_mark(&key, &model.digest)
+        }))
     }
 
     /// How many entries are of this sort.

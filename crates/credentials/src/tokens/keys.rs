@@ -64,6 +64,7 @@ impl KeyRing {
             org: Org::default_org(),
             actor: "system".to_owned(),
             at_unix_ms: now_unix_ms,
+            request: None,
             writes: vec![Write::SigningKeyPut(record)],
         };
         store.commit(batch).await.map_err(TokensError::Store)?;

@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use async_trait::async_trait;
 use base::{ApplicationId, CredentialId, Digest, Org};
+use serde_json::Value;
 use store::{
-    Batch, Changes, Credential, CredentialKind, CredentialStore, Expect, Filter, HistoryEntry,
-    Page, Record, RecordKind, ResourceStore, Result, Revocation, SigningKeyRecord, Store,
-    StoreError, User, Write,
+    ApiRevision, Batch, Changes, Credential, CredentialKind, CredentialStore, Expect, Filter,
+    HistoryEntry, HistoryFilter, NodeRecord, NodeStore, Page, Record, RecordKind, ResourceStore,
+    Result, RevisionStore, Revocation, SigningKeyRecord, Store, StoreError, User, Write,
 };
 
 #[derive(Default)]
@@ -90,7 +91,7 @@ impl ResourceStore for Memory {
         unreachable!("this crate knows nothing of documents")
     }
 
-    async fn history_list(&self, _: &Org, _: RecordKind, _: &str) -> Result<Vec<HistoryEntry>> {
+    async fn history_list(&self, _: &Org, _: &HistoryFilter) -> Result<Vec<HistoryEntry>> {
         unreachable!("this crate knows nothing of documents")
     }
 
@@ -100,6 +101,43 @@ impl ResourceStore for Memory {
 
     async fn blob_get(&self, _: &Digest) -> Result<Option<Arc<[u8]>>> {
         unreachable!("this crate knows nothing of documents")
+    }
+}
+
+#[async_trait]
+impl RevisionStore for Memory {
+    async fn api_revision_get(
+        &self,
+        _: &Org,
+        _: &str,
+        _: u64,
+    ) -> Result<Option<(ApiRevision, Value)>> {
+        unreachable!("this crate knows nothing of APIs")
+    }
+
+    async fn api_revision_list(
+        &self,
+        _: &Org,
+        _: &str,
+        _: Option<u64>,
+        _: u64,
+    ) -> Result<Vec<ApiRevision>> {
+        unreachable!("this crate knows nothing of APIs")
+    }
+}
+
+#[async_trait]
+impl NodeStore for Memory {
+    async fn node_put(&self, _: &[NodeRecord]) -> Result<()> {
+        unreachable!("this crate knows nothing of nodes")
+    }
+
+    async fn node_list(&self) -> Result<Vec<NodeRecord>> {
+        unreachable!("this crate knows nothing of nodes")
+    }
+
+    async fn node_expire(&self, _: u64) -> Result<()> {
+        unreachable!("this crate knows nothing of nodes")
     }
 }
 

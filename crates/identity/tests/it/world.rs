@@ -178,6 +178,7 @@ pub(crate) async fn client(
         org,
         actor: "admin".to_owned(),
         at_unix_ms: START_S * 1000,
+        request: None,
         writes: vec![
             Write::RecordPut {
                 kind: RecordKind::Application,

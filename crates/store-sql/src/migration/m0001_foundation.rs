@@ -52,19 +52,19 @@ impl MigrationTrait for Migration {
     }
 }
 
-fn text(name: &'static str) -> ColumnDef {
+pub(super) fn text(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).text().not_null().take()
 }
 
-fn text_null(name: &'static str) -> ColumnDef {
+pub(super) fn text_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).text().null().take()
 }
 
-fn number(name: &'static str) -> ColumnDef {
+pub(super) fn number(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().not_null().take()
 }
 
-fn number_null(name: &'static str) -> ColumnDef {
+pub(super) fn number_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().null().take()
 }
 
@@ -72,16 +72,20 @@ fn uuid(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).uuid().not_null().take()
 }
 
-fn bytes(name: &'static str) -> ColumnDef {
+pub(super) fn bytes(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).blob().not_null().take()
 }
 
-fn bytes_null(name: &'static str) -> ColumnDef {
+pub(super) fn bytes_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).blob().null().take()
 }
 
 /// A table with these columns, whose primary key is the first `key` of them.
-fn table(name: &'static str, key: usize, columns: Vec<ColumnDef>) -> TableCreateStatement {
+pub(super) fn table(
+    name: &'static str,
+    key: usize,
+    columns: Vec<ColumnDef>,
+) -> TableCreateStatement {
     let mut primary = Index::create();
     for column in columns.iter().take(key) {
         primary.col(column.get_column_name());
@@ -228,7 +232,7 @@ fn signing_keys() -> TableCreateStatement {
     table("signing_keys", 1, columns)
 }
 
-fn index(
+pub(super) fn index(
     name: &'static str,
     table: &'static str,
     columns: &[&'static str],

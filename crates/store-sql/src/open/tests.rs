@@ -83,11 +83,17 @@ impl MigrationTrait for DropAndFail {
     }
 }
 
+/// The newest migration of today's program.
+fn newest() -> String {
+    names::<Migrator>().pop().unwrap()
+}
+
 fn api(name: &str) -> Batch {
     Batch {
         org: Org::default_org(),
         actor: "ada".to_owned(),
         at_unix_ms: 1,
+        request: None,
         writes: vec![Write::RecordPut {
             kind: RecordKind::Api,
             name: name.to_owned(),
@@ -145,7 +151,7 @@ async fn a_migration_backs_up_what_was_there() {
     assert_eq!(copies.len(), 1);
     let name = copies[0].file_name().unwrap().to_str().unwrap();
     let seconds = name
-        .strip_prefix("tollway.db.backup-m0001_foundation-")
+        .strip_prefix(&format!("tollway.db.backup-{}-", newest()))
         .unwrap();
     assert!(seconds.parse::<u64>().unwrap() > 1_700_000_000);
     #[cfg(unix)]
@@ -172,12 +178,7 @@ async fn a_newer_schema_is_refused() {
     let error = open::<Migrator>(&options).await.unwrap_err();
     let text = error.to_string();
     assert!(matches!(error, OpenError::Newer { .. }), "{text}");
-    for part in [
-        "tollway.db",
-        "m9999_add_column",
-        "m0001_foundation",
-        "newer",
-    ] {
+    for part in ["tollway.db", "m9999_add_column", &newest(), "newer"] {
         assert!(text.contains(part), "{text}");
     }
     let after = std::fs::read_dir(folder.path()).unwrap().count();
@@ -210,11 +211,64 @@ async fn a_backup_that_cannot_be_made_stops_the_migration() {
     // A folder that stands where the copy would go, for this second and the next ones.
     let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap();
     for second in now.as_secs()..now.as_secs() + 20 {
-        let name = format!("tollway.db.backup-m0001_foundation-{second}");
+        let name = format!("tollway.db.backup-{}-{second}", newest());
         std::fs::create_dir(folder.path().join(name)).unwrap();
     }
     let error = open::<Tomorrow>(&options).await.unwrap_err();
     assert!(matches!(error, OpenError::Backup { .. }), "{error}");
     assert!(has_api(&store, "pets").await);
     assert!(open::<Migrator>(&options).await.is_ok(), "not migrated");
+}
+
+/// The program of the first schema.
+struct First;
+
+impl MigratorTrait for First {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        Migrator::migrations().into_iter().take(1).collect()
+    }
+}
+
+/// An API of the first schema gets its revision 1, with the digest that `spec::content_digest` gives such a document
+/// (its tests have the same constant).
+#[tokio::test]
+async fn apis_of_the_first_schema_get_their_first_revision() {
+    let folder = TempDir::new().unwrap();
+    let options = OpenOptions::at(folder.path().join("tollway.db"));
+    let store = open::<First>(&options).await.unwrap();
+    let definition = Digest::of(b"openapi: 3.0.3");
+    let document = r#"{"kind":"Api","spec":{"version":"1.0.0","name":"pets","lifecycle":"Deprecated","sunset":"2027-06-30","deployments":[{"gateway":"edge"}]}}"#;
+    let row = crate::entity::resource::Model {
+        org: "default".to_owned(),
+        kind: "Api".to_owned(),
+        name: "pets-1.0.0".to_owned(),
+        id: uuid::Uuid::now_v7(),
+        document: document.to_owned(),
+        digest: vec![7; 32],
+        blob: Some(definition.as_bytes().to_vec()),
+        revision: 17,
+        created_unix_ms: 1,
+        updated_unix_ms: 5,
+    };
+    crate::entity::resource::Entity::insert(sea_orm::IntoActiveModel::into_active_model(row))
+        .exec_without_returning(&store.writer)
+        .await
+        .unwrap();
+    store.close().await;
+
+    let store = open::<Migrator>(&options).await.unwrap();
+    let org = Org::default_org();
+    let found = store::RevisionStore::api_revision_get(&store, &org, "pets-1.0.0", 1).await;
+    let (revision, content) = found.unwrap().unwrap();
+    assert_eq!((revision.revision, revision.at_unix_ms), (17, 5));
+    assert_eq!(
+        (revision.actor.as_str(), revision.blob),
+        ("system", Some(definition))
+    );
+    let expected = serde_json::json!({"kind": "Api", "spec": {"version": "1.0.0", "name": "pets"}});
+    assert_eq!(content, expected);
+    assert_eq!(
+        revision.digest.to_string(),
+        "8e8783b2548051a33a9853699a09654ac5d5340e78ccc1814e4a2eb25ca7e3fd"
+    );
 }

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::Org;
-use store::{ChangeKey, Page, RecordKind, ResourceStore, Store};
+use store::{ChangeKey, HistoryFilter, Page, RecordKind, ResourceStore, Store};
 use store_sql::SqlStore;
 use tempfile::TempDir;
 
@@ -135,6 +135,9 @@ async fn check(store: &SqlStore, acknowledged: &[(u64, String)]) {
     }
     assert_eq!(records.len() as u64, 2 * newest + 1);
     assert_eq!(records.get("hot"), Some(&newest));
-    let history = store.history_list(&org, kind, "hot").await.unwrap();
+    let history = store
+        .history_list(&org, &HistoryFilter::of(kind, "hot"))
+        .await
+        .unwrap();
     assert_eq!(history.len() as u64, newest);
 }

@@ -31,6 +31,7 @@ fn batch(writes: Vec<Write>) -> Batch {
         org: Org::default_org(),
         actor: "ada".to_owned(),
         at_unix_ms: 1_790_000_000_000,
+        request: None,
         writes,
     }
 }

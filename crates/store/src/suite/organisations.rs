@@ -55,10 +55,10 @@ pub async fn organisations_are_apart(store: &dyn Store) {
         assert_eq!(get(store, &org(), kind, name).await, None);
         let theirs = get(store, &other, kind, name).await.unwrap();
         assert_eq!(theirs.document, document(name, "theirs"));
-        let history = store.history_list(&other, kind, name).await.unwrap();
-        assert_eq!(history.len(), 1);
-        let history = store.history_list(&org(), kind, name).await.unwrap();
-        assert_eq!(history.len(), 2);
+        let found = history(store, &other, kind, name).await;
+        assert_eq!(found.len(), 1);
+        let found = history(store, &org(), kind, name).await;
+        assert_eq!(found.len(), 2);
     }
     assert_eq!(store.user_get(&org(), "same").await.unwrap(), None);
     let theirs = store.user_get(&other, "same").await.unwrap().unwrap();

@@ -11,7 +11,7 @@ pub async fn empty_store_answers(store: &dyn Store) {
         assert_eq!(get(store, &org(), kind, "x").await, None);
         let none = names(store, kind, &Filter::default(), &Page::ALL).await;
         assert!(none.is_empty());
-        assert_eq!(store.history_list(&org(), kind, "x").await.unwrap(), []);
+        assert_eq!(history(store, &org(), kind, "x").await, []);
     }
     assert_eq!(store.user_list(&org()).await.unwrap(), []);
     assert_eq!(store.credential_list(None).await.unwrap(), []);
@@ -116,8 +116,8 @@ pub async fn equal_put_changes_nothing(store: &dyn Store) {
     assert_eq!(store.revision().await.unwrap(), 1);
     assert_eq!(get(store, &org(), kind, "pets").await.unwrap(), first);
     assert_eq!(changes(store, 0).await.len(), 1);
-    let history = store.history_list(&org(), kind, "pets").await.unwrap();
-    assert_eq!(history.len(), 1);
+    let found = history(store, &org(), kind, "pets").await;
+    assert_eq!(found.len(), 1);
 
     // Beside a real change the equal one still keeps its revision.
     let other = put(kind, "cats", "1", Expect::Any);
@@ -238,7 +238,7 @@ pub async fn batch_is_all_or_nothing(store: &dyn Store) {
     assert!(store.user_get(&org(), "ada").await.unwrap().is_some());
     assert_eq!(store.signing_key_list().await.unwrap(), []);
     let kind = RecordKind::Api;
-    assert_eq!(store.history_list(&org(), kind, "pets").await.unwrap(), []);
+    assert_eq!(history(store, &org(), kind, "pets").await, []);
 
     let next = put(RecordKind::Api, "pets", "1", Expect::Absent);
     assert_eq!(store.commit(batch(vec![next])).await.unwrap(), before + 1);
@@ -259,9 +259,9 @@ pub async fn batch_is_done_in_order(store: &dyn Store) {
     let stored = get(store, &org(), kind, "pets").await.unwrap();
     assert_eq!(stored.document, document("pets", "3"));
     assert_eq!(changes(store, 0).await.len(), 4);
-    let history = store.history_list(&org(), kind, "pets").await.unwrap();
-    assert!(history.iter().all(|entry| entry.revision == revision));
-    let after: Vec<_> = history.into_iter().map(|entry| entry.after).collect();
+    let found = history(store, &org(), kind, "pets").await;
+    assert!(found.iter().all(|entry| entry.revision == revision));
+    let after: Vec<_> = found.into_iter().map(|entry| entry.after).collect();
     let text = |text| Some(document("pets", text));
     assert_eq!(after, [text("1"), text("2"), None, text("3")]);
 }
@@ -352,7 +352,7 @@ pub async fn history_tells_everything(store: &dyn Store) {
     }
     assert_eq!(ids[0], ids[1]);
     assert_ne!(ids[1], ids[2]);
-    let history = store.history_list(&org(), kind, "pets").await.unwrap();
+    let found = history(store, &org(), kind, "pets").await;
     let text = |text| Some(document("pets", text));
     let expected = [
         (1, "ada", None, text("1")),
@@ -360,8 +360,8 @@ pub async fn history_tells_everything(store: &dyn Store) {
         (3, "system", text("2"), None),
         (4, "ada", None, text("1")),
     ];
-    assert_eq!(history.len(), expected.len());
-    for (entry, (at, actor, before, after)) in history.into_iter().zip(expected) {
+    assert_eq!(found.len(), expected.len());
+    for (entry, (at, actor, before, after)) in found.into_iter().zip(expected) {
         assert_eq!((entry.revision, entry.at_unix_ms), (at, at));
         assert_eq!(entry.actor, actor);
         assert_eq!((entry.before, entry.after), (before, after));
@@ -409,8 +409,8 @@ pub async fn application_takes_its_dependants_along(store: &dyn Store) {
     assert_eq!(left, ["c"]);
     assert_eq!(store.credential_list(None).await.unwrap(), [stays]);
     assert_eq!(store.client_get("gone").await.unwrap(), None);
-    let history = store.history_list(&org(), kind, "a").await.unwrap();
-    let last = history.last().unwrap();
+    let found = history(store, &org(), kind, "a").await;
+    let last = found.last().unwrap();
     assert_eq!((last.revision, &last.after), (revision, &None));
     assert_eq!(last.before, Some(document("a", "")));
 }
