@@ -80,6 +80,34 @@ fn a_known_password_is_refused() {
     assert!(line.contains("refused"), "{line}");
 }
 
+/// The command without root's right to read and write whatever it likes; as anybody else the command itself.
+fn without_override(command: &Command) -> Command {
+    let probe = tempfile::tempdir().unwrap();
+    let closed = probe.path().join("closed");
+    std::fs::write(&closed, "").unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+    let may_read_all = std::fs::read(&closed).is_ok();
+    let mut bound = Command::new(if may_read_all { "setpriv" } else { "env" });
+    if may_read_all {
+        bound.arg("--bounding-set=-dac_override,-dac_read_search");
+    }
+    bound.arg(command.get_program()).args(command.get_args());
+    bound
+}
+
+#[test]
+fn a_folder_without_permission_is_named() {
+    for mode in [0o000, 0o500] {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        std::fs::create_dir(&data).unwrap();
+        std::fs::set_permissions(&data, PermissionsExt::from_mode(mode)).unwrap();
+        let line = refused(without_override(&up(&data)));
+        assert!(line.contains(&data.display().to_string()), "{line}");
+        assert!(line.contains("Permission denied"), "{line}");
+    }
+}
+
 #[test]
 fn a_port_in_use_is_named() {
     let folder = tempfile::tempdir().unwrap();
