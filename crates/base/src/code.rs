@@ -59,6 +59,8 @@ codes! {
             "The API is in state Blocked: its owner has stopped it for the time being.";
         API_RETIRED 410 Client "API retired":
             "The API is in state Retired and will not come back. Use another version.";
+        TRANSPORT_NOT_ALLOWED 403 Client "Transport not allowed":
+            "The API is not served over this transport: its document allows https only, or http only. Call it over the other one.";
         API_BROKEN 503 Gateway "API broken":
             "The API's document does not compile on this node; it fails closed until it is mended. The control API's status names the cause.";
         NODE_NOT_READY 503 Gateway "Not ready":
@@ -87,6 +89,10 @@ codes! {
             "The application has no subscription to this API.";
         SUBSCRIPTION_BLOCKED 403 Client "Subscription blocked":
             "The application's subscription to this API is blocked or its plan no longer exists.";
+    }
+    "Environments" {
+        ENVIRONMENT_NOT_SERVED 403 Client "Environment not served":
+            "The operation has no backend for the environment of the credential: a sandbox credential where there is no sandbox backend, or a production credential where there is a sandbox backend only. Use a credential of the other environment, or add the backend.";
     }
     "Limits" {
         QUOTA_EXCEEDED 429 Client "Quota exceeded":

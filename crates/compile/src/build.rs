@@ -93,7 +93,7 @@ fn own_backends(model: &ApiModel, found: &mut Diagnostics) -> Vec<Arc<Backend>> 
             Err(faults) => found.extend(faults.into_iter().map(|mut fault| {
                 // A backend of the API's own stands within its document.
                 let inner = fault.pointer.trim_start_matches("/spec");
-                fault.pointer = format!("/spec/backends/production{inner}");
+                fault.pointer = format!("{}{inner}", place(&backend.name));
                 fault
             })),
         }
@@ -101,9 +101,22 @@ fn own_backends(model: &ApiModel, found: &mut Diagnostics) -> Vec<Arc<Backend>> 
     backends
 }
 
+/// Where a backend of the API's own stands in its document, as far as its name tells.
+fn place(name: &str) -> &'static str {
+    match name.split('#').skip(1).collect::<Vec<_>>()[..] {
+        ["production"] => "/spec/backends/production",
+        ["sandbox"] => "/spec/backends/sandbox",
+        _ => "/spec/operations",
+    }
+}
+
 fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Router {
     let mut router = Router::default();
     let api: Arc<str> = model.name.as_str().into();
+    let backend_key = |name: &str| BackendKey {
+        org: model.org.clone(),
+        name: name.into(),
+    };
     for operation in &model.operations {
         if found.0.len() >= PROBLEMS_MAX && found.has_errors() {
             break;
@@ -112,10 +125,8 @@ fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Rou
             api: Arc::clone(&api),
             label: label(operation).into(),
             chain: shared.chain(operation, found),
-            backend: BackendKey {
-                org: model.org.clone(),
-                name: operation.backend.as_str().into(),
-            },
+            backend: operation.backend.as_deref().map(backend_key),
+            sandbox: operation.sandbox.as_deref().map(backend_key),
         };
         let Ok(method) = Method::from_bytes(operation.method.as_bytes()) else {
             let message = format!("`{}` is no HTTP method", operation.method);

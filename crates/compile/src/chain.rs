@@ -50,6 +50,11 @@ impl<'m> Shared<'m> {
             api: model.name.clone(),
         };
         let mut always = Vec::new();
+        if let Some(config) = &model.transports {
+            // Before everything: what came over the wrong transport is looked at no further.
+            let used = implied("transports", config.clone(), "/spec/transports");
+            always.extend(shared(&used, &env, found));
+        }
         if let sync::Gate::Serve {
             deprecation: Some(signals),
         } = &model.gate

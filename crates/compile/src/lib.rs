@@ -8,6 +8,7 @@
 mod backend;
 mod build;
 mod chain;
+mod own;
 mod reduce;
 
 use base::{Diagnostics, Org};

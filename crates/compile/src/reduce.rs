@@ -6,8 +6,8 @@ use base::{Diagnostic, Diagnostics, Digest, Org};
 use openapi::Definition;
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, BackendRef, BackendSpec, Document, Lifecycle, ListenerProtocol, OperationSpec,
-    PlanSpec, PolicyEntry, Security, Spec,
+    ApiSpec, BackendSpec, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec,
+    PolicyEntry, Security, Spec,
 };
 use sync::model::Deprecation;
 use sync::{
@@ -16,6 +16,7 @@ use sync::{
 };
 
 use crate::PROBLEMS_MAX;
+use crate::own::Backends;
 
 /// Overrides of unknown operations for which a similar one is looked for.
 const SUGGESTIONS_MAX: usize = 10;
@@ -126,9 +127,11 @@ pub(crate) fn attempt(
 
 /// Adds what comes from the definition.
 fn fill(model: &mut ApiModel, api: &ApiSpec, definition: &Definition, found: &mut Diagnostics) {
-    model.backends = own_backends(&model.org, &model.name, api, definition, found);
+    let mut backends = Backends::of(&model.org, &model.name, api, definition);
     model.cors = cors(api, Some(definition));
-    let operations = operations(api, &model.name, definition, found);
+    let operations = operations(api, &mut backends, definition, found);
+    backends.check(&operations, found);
+    model.backends = backends.into_models();
     if api.lifecycle != Lifecycle::Retired {
         model.operations = operations;
     }
@@ -164,6 +167,7 @@ fn empty(org: &Org, name: &str, api: &ApiSpec, gate: Gate) -> ApiModel {
         security: security(&api.security, "/spec/security"),
         subscription_required: api.lifecycle != Lifecycle::Prototyped,
         cors: None,
+        transports: transports(api),
         policies: policies(&api.policies, "/spec/policies"),
         operations: Vec::new(),
         backends: Vec::new(),
@@ -204,21 +208,8 @@ fn references(api: &ApiSpec, world: &World, found: &mut Diagnostics) {
             found,
         );
     }
-    if let Some(BackendRef::Name(name)) = api.backends.as_ref().map(|backends| &backends.production)
-    {
-        world
-            .backends
-            .check("Backend", name, "/spec/backends/production".into(), found);
-    }
-    for (index, operation) in api.operations.iter().enumerate() {
-        if let Some(name) = &operation.backend {
-            world.backends.check(
-                "Backend",
-                name,
-                format!("/spec/operations/{index}/backend"),
-                found,
-            );
-        }
+    for (name, pointer) in api.backend_names() {
+        world.backends.check("Backend", name, pointer, found);
     }
 }
 
@@ -239,7 +230,7 @@ fn security(entries: &[Security], pointer: &str) -> Vec<PolicyUse> {
         let (policy, config) = match entry {
             Security::Jwt(jwt) => (
                 "jwt",
-                json!({"issuers": jwt.issuers, "audience": jwt.audience}),
+                json!({"issuers": jwt.issuers, "audience": jwt.audience, "header": jwt.header}),
             ),
             Security::ApiKey(key) => ("apiKey", json!({"header": key.header, "query": key.query})),
         };
@@ -271,6 +262,15 @@ fn policies(entries: &[PolicyEntry], pointer: &str) -> Vec<PolicyUse> {
     entries.iter().enumerate().map(used).collect()
 }
 
+/// The configuration of `transports`, where not every call is let in.
+fn transports(api: &ApiSpec) -> Option<Value> {
+    let all = [spec::Transport::Http, spec::Transport::Https];
+    let every = all
+        .iter()
+        .all(|transport| api.transports.contains(transport));
+    (!every).then(|| json!({"allow": api.transports}))
+}
+
 /// The configuration of `cors`; methods that the document leaves out are those of the definition.
 fn cors(api: &ApiSpec, definition: Option<&Definition>) -> Option<Value> {
     let mut config = serde_json::to_value(api.cors.as_ref()?).expect("specs have string keys only");
@@ -288,56 +288,12 @@ fn cors(api: &ApiSpec, definition: Option<&Definition>) -> Option<Value> {
     Some(config)
 }
 
-/// The name of the backend that exists for one API alone; `#` stands in no document's name.
-fn own_backend_name(document: &str) -> String {
-    format!("{document}#production")
-}
-
-fn own_backends(
-    org: &Org,
-    document: &str,
-    api: &ApiSpec,
-    definition: &Definition,
-    found: &mut Diagnostics,
-) -> Vec<BackendModel> {
-    let name = own_backend_name(document);
-    match api.backends.as_ref().map(|backends| &backends.production) {
-        Some(BackendRef::Name(_)) => Vec::new(),
-        Some(BackendRef::Inline(backend)) => vec![backend_model(org, &name, backend)],
-        None => {
-            let mut servers = definition.servers.iter();
-            if let Some(url) = servers.find(|url| spec::names::is_backend_url(url)) {
-                return vec![backend_model(org, &name, &BackendSpec::at(url))];
-            }
-            if !definition.operations.is_empty() {
-                found.push(no_backend(api));
-            }
-            Vec::new()
-        }
-    }
-}
-
-/// An API that is not served yet may still be without a backend.
-fn no_backend(api: &ApiSpec) -> Diagnostic {
-    let message = "there is no backend: the definition names no absolute server";
-    let fault = if api.lifecycle.serves() {
-        Diagnostic::error("no-backend", "/spec/backends", message)
-    } else {
-        Diagnostic::warning("no-backend", "/spec/backends", message)
-    };
-    fault.mend("set spec.backends.production to a Backend's name or to {endpoints: [{url: …}]}")
-}
-
 fn operations(
     api: &ApiSpec,
-    document: &str,
+    backends: &mut Backends<'_>,
     definition: &Definition,
     found: &mut Diagnostics,
 ) -> Vec<OperationModel> {
-    let default_backend = match api.backends.as_ref().map(|backends| &backends.production) {
-        Some(BackendRef::Name(name)) => name.clone(),
-        _ => own_backend_name(document),
-    };
     let overrides = overrides(api, definition, found);
     let reduced = |operation: &openapi::Operation| {
         let (method, template) = (operation.method.to_string(), operation.template.as_str());
@@ -352,6 +308,7 @@ fn operations(
                 .collect(),
         };
         let at = |index: &usize| format!("/spec/operations/{index}");
+        let targets = backends.of_operation(&method, template, differs.map(|(_, spec)| *spec));
         OperationModel {
             template: template.to_owned(),
             id: operation.id.clone(),
@@ -361,9 +318,8 @@ fn operations(
                     .as_ref()
                     .map(|entries| security(entries, &format!("{}/security", at(index))))
             }),
-            backend: differs
-                .and_then(|(_, spec)| spec.backend.clone())
-                .unwrap_or_else(|| default_backend.clone()),
+            backend: targets.production,
+            sandbox: targets.sandbox,
             policies: differs
                 .map(|(index, spec)| policies(&spec.policies, &format!("{}/policies", at(index))))
                 .unwrap_or_default(),
@@ -422,7 +378,7 @@ pub fn reduce_backend(org: &Org, document: &Document) -> Option<BackendModel> {
     }
 }
 
-fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
+pub(crate) fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
     let tls = backend.tls.as_ref();
     let mut model = BackendModel {
         org: org.clone(),

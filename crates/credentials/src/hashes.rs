@@ -5,7 +5,7 @@
 
 use aws_lc_rs::constant_time::verify_slices_are_equal;
 use aws_lc_rs::hmac;
-use base::{ApplicationId, CredentialId, Digest, Org, Secret};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, Secret};
 use store::{Credential, CredentialKind, CredentialStore};
 
 use crate::key_file::KeyFile;
@@ -58,7 +58,8 @@ impl SecretHashes {
         }
     }
 
-    /// A new client of an application: `twc_…` with the secret `tws_…`. It works until `expires_unix_s`, if given.
+    /// A new client of an application: `twc_…` with the secret `tws_…`. It works until `expires_unix_s`, if given. It is
+    /// for production, unless the caller writes another environment into the row.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -81,6 +82,7 @@ impl SecretHashes {
             hash: hash(&self.client_secret, client_secret.expose()),
             created_unix_ms: now_unix_ms,
             expires_unix_s,
+            environment: Environment::default(),
         };
         Ok(NewClient {
             credential,
@@ -89,7 +91,8 @@ impl SecretHashes {
         })
     }
 
-    /// A new API key of an application: `twk_…`. It works until `expires_unix_s`, if given.
+    /// A new API key of an application: `twk_…`. It works until `expires_unix_s`, if given. It is for production, unless
+    /// the caller writes another environment into the row.
     ///
     /// # Errors
     /// [`NoRandomness`].
@@ -111,6 +114,7 @@ impl SecretHashes {
             hash: hash(&self.api_key, key.expose()),
             created_unix_ms: now_unix_ms,
             expires_unix_s,
+            environment: Environment::default(),
         };
         Ok(NewApiKey { credential, key })
     }

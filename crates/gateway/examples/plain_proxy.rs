@@ -55,7 +55,8 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
             api: "bench-1.0.0".into(),
             label: format!("GET {template}").into(),
             chain: Chain::new(Vec::new(), Access::Open),
-            backend: key.clone(),
+            backend: Some(key.clone()),
+            sandbox: None,
         };
         router.insert(template, Method::GET, Arc::new(operation))?;
     }

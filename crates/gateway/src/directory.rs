@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
-use base::{ApplicationId, CredentialId, Digest, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId};
 use papaya::HashMap;
 use policy::{ApiKeyView, ClientView, Directory, Issuer, Plan, SubscriptionView, Window};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
@@ -26,7 +26,7 @@ pub struct NodeDirectory {
     issuers: Map<Org, Arc<StdMap<String, Arc<Issuer>>>>,
     plans: Map<Org, Arc<StdMap<String, Arc<Plan>>>>,
     applications: Map<ApplicationId, Org>,
-    clients: StrangersMap<String, (ApplicationId, CredentialId)>,
+    clients: StrangersMap<String, ClientRow>,
     api_keys: StrangersMap<Digest, ApiKeyRow>,
     credentials: Map<CredentialId, CredentialPlace>,
     subscriptions: Map<ApplicationId, Arc<StdMap<String, SubscriptionRow>>>,
@@ -35,9 +35,17 @@ pub struct NodeDirectory {
 }
 
 #[derive(Clone, Copy)]
+struct ClientRow {
+    application: ApplicationId,
+    credential: CredentialId,
+    environment: Environment,
+}
+
+#[derive(Clone, Copy)]
 struct ApiKeyRow {
     application: ApplicationId,
     credential: CredentialId,
+    environment: Environment,
     expires_unix_s: Option<u64>,
 }
 
@@ -178,20 +186,26 @@ impl NodeDirectory {
             Some(Entry::Client {
                 application,
                 client_id,
+                environment,
             }) => {
-                self.clients
-                    .pin()
-                    .insert(client_id.clone(), (*application, id));
+                let row = ClientRow {
+                    application: *application,
+                    credential: id,
+                    environment: *environment,
+                };
+                self.clients.pin().insert(client_id.clone(), row);
                 CredentialPlace::Client(client_id.clone())
             }
             Some(Entry::ApiKey {
                 application,
                 hash,
                 expires_unix_s,
+                environment,
             }) => {
                 let row = ApiKeyRow {
                     application: *application,
                     credential: id,
+                    environment: *environment,
                     expires_unix_s: *expires_unix_s,
                 };
                 self.api_keys.pin().insert(*hash, row);
@@ -272,11 +286,12 @@ impl Directory for NodeDirectory {
     }
 
     fn client(&self, client_id: &str) -> Option<ClientView> {
-        let (application, credential) = *self.clients.pin().get(client_id)?;
+        let row = *self.clients.pin().get(client_id)?;
         Some(ClientView {
-            org: self.org_of(application)?,
-            application,
-            credential,
+            org: self.org_of(row.application)?,
+            application: row.application,
+            credential: row.credential,
+            environment: row.environment,
         })
     }
 
@@ -289,6 +304,7 @@ impl Directory for NodeDirectory {
             org: self.org_of(row.application)?,
             application: row.application,
             credential: row.credential,
+            environment: row.environment,
             expires_unix_s: row.expires_unix_s,
         })
     }

@@ -5,7 +5,7 @@ use std::convert::Infallible;
 use std::rc::Rc;
 use std::time::Instant;
 
-use base::{Code, code};
+use base::{Code, Environment, code};
 use bytes::Bytes;
 use http::header::{ALLOW, HOST, HeaderValue, TRAILER, UPGRADE};
 use http::request::Parts;
@@ -353,7 +353,11 @@ async fn ask(
         worker.numbers().limit(Limit::Body);
         return Answer::refuse(worker, cx, &Failure::BodyTooLarge.reject());
     }
-    let Some(backend) = scene.snapshot.backend(&operation.backend) else {
+    let environment = cx.principal.as_ref().map(|caller| caller.environment);
+    let Some(key) = operation.backend_for(environment.unwrap_or_default()) else {
+        return Answer::refuse(worker, cx, &not_served(environment.unwrap_or_default()));
+    };
+    let Some(backend) = scene.snapshot.backend(key) else {
         return Answer::refuse(worker, cx, &Failure::Unreachable.reject());
     };
     let (body, body_state) = RequestBody::new(incoming, worker);
@@ -398,6 +402,17 @@ async fn ask(
     };
     answer.backend_us = Some(backend_us);
     answer
+}
+
+/// A call is never sent to the backend of another environment than that of its credential.
+fn not_served(environment: Environment) -> Reject {
+    let detail = match environment {
+        Environment::Production => "the operation has no production backend",
+        Environment::Sandbox => {
+            "the operation has no sandbox backend, and a sandbox credential reaches no other"
+        }
+    };
+    Reject::new(code::ENVIRONMENT_NOT_SERVED, detail)
 }
 
 impl Answer {

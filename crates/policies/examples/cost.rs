@@ -49,6 +49,7 @@ impl Directory for OneApplication {
             org: self.org.clone(),
             application,
             credential,
+            environment: base::Environment::Production,
         })
     }
 
@@ -59,6 +60,7 @@ impl Directory for OneApplication {
             org: self.org.clone(),
             application,
             credential,
+            environment: base::Environment::Production,
             expires_unix_s: None,
         })
     }

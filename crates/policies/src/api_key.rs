@@ -118,6 +118,7 @@ impl Policy for Running {
             org: found.org,
             application: found.application,
             credential: found.credential,
+            environment: found.environment,
             scopes: None,
         });
         Outcome::CONTINUE

@@ -309,6 +309,7 @@ impl Running {
             org: client.org,
             application: client.application,
             credential: client.credential,
+            environment: client.environment,
             scopes,
         })
     }

@@ -29,6 +29,7 @@ pub mod subscription;
 mod testing;
 pub mod timeout;
 pub mod token_cache;
+pub mod transports;
 
 use policy::ErasedPolicyKind;
 
@@ -44,6 +45,7 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &headers::RemoveHeaders,
     &headers::RenameHeaders,
     &timeout::Timeout,
+    &transports::Transports,
 ];
 
 /// The kind of this name.

@@ -6,7 +6,9 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use base::{ApplicationId, Clock, CredentialId, Diagnostic, ManualClock, Org, SubscriptionId};
+use base::{
+    ApplicationId, Clock, CredentialId, Diagnostic, Environment, ManualClock, Org, SubscriptionId,
+};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{KeySet, SigningKey};
 use limits::Quotas;
@@ -39,6 +41,8 @@ pub(crate) struct Tables {
     pub(crate) clients: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_keys: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_key_expires_unix_s: Option<u64>,
+    /// Of all clients and keys.
+    pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
     pub(crate) revoked: Vec<String>,
 }
@@ -82,6 +86,7 @@ impl Directory for FakeDirectory {
             org: tables.org.clone(),
             application,
             credential,
+            environment: tables.environment,
         })
     }
 
@@ -92,6 +97,7 @@ impl Directory for FakeDirectory {
             org: tables.org.clone(),
             application,
             credential,
+            environment: tables.environment,
             expires_unix_s: tables.api_key_expires_unix_s,
         })
     }
@@ -160,6 +166,7 @@ impl Bench {
                 clients: HashMap::from([(CLIENT.to_owned(), (application, credential))]),
                 api_keys: HashMap::from([(API_KEY.to_owned(), (application, credential))]),
                 api_key_expires_unix_s: None,
+                environment: Environment::Production,
                 subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
                 revoked: Vec::new(),
             }),
@@ -221,6 +228,7 @@ impl Bench {
             org: Org::default_org(),
             application: self.application,
             credential: CredentialId::generate(),
+            environment: Environment::Production,
             scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
         });
         cx

@@ -144,6 +144,7 @@ mod tests {
                 org: Org::default_org(),
                 application: ApplicationId::generate(),
                 credential: CredentialId::generate(),
+                environment: base::Environment::Production,
                 scopes: None,
             },
             version: 0,

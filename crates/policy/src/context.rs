@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::{ApplicationId, Clock, CredentialId, Org};
+use base::{ApplicationId, Clock, CredentialId, Environment, Org};
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
 use smallvec::SmallVec;
@@ -84,6 +84,8 @@ pub struct Principal {
     pub application: ApplicationId,
     /// The credential that proved it.
     pub credential: CredentialId,
+    /// What the credential is for: it decides which backend is called.
+    pub environment: Environment,
     /// The scopes that its token carries; `None` for a credential without scopes (an API key), which is not
     /// limited by scopes.
     pub scopes: Option<Arc<[String]>>,

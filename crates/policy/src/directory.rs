@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{ApplicationId, CredentialId, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Environment, Org, SubscriptionId};
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -48,6 +48,8 @@ pub struct ClientView {
     pub application: ApplicationId,
     /// The credential.
     pub credential: CredentialId,
+    /// What it is for.
+    pub environment: Environment,
 }
 
 /// Whom an API key belongs to.
@@ -59,6 +61,8 @@ pub struct ApiKeyView {
     pub application: ApplicationId,
     /// The credential.
     pub credential: CredentialId,
+    /// What it is for.
+    pub environment: Environment,
     /// The second since 1970 from which it no longer works.
     pub expires_unix_s: Option<u64>,
 }

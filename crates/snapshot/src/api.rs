@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{Digest, Org};
+use base::{Digest, Environment, Org};
 use policy::Chain;
 
 use crate::router::Router;
@@ -55,8 +55,21 @@ pub struct Operation {
     pub label: Arc<str>,
     /// The policies.
     pub chain: Chain,
-    /// Where calls go.
-    pub backend: BackendKey,
+    /// Where calls of production credentials go, and those without a credential; none: they are refused.
+    pub backend: Option<BackendKey>,
+    /// Where calls of sandbox credentials go; none: they are refused.
+    pub sandbox: Option<BackendKey>,
+}
+
+impl Operation {
+    /// Where the calls of a credential go; `None` when the operation has no backend for its environment.
+    #[must_use]
+    pub fn backend_for(&self, environment: Environment) -> Option<&BackendKey> {
+        match environment {
+            Environment::Production => self.backend.as_ref(),
+            Environment::Sandbox => self.sandbox.as_ref(),
+        }
+    }
 }
 
 /// Names a backend.
@@ -64,7 +77,8 @@ pub struct Operation {
 pub struct BackendKey {
     /// Its organisation.
     pub org: Org,
-    /// Its document's name; `API#production` for one that exists for an API alone (`#` stands in no document's name).
+    /// Its document's name; `API#production`, `API#sandbox` or `API#production#METHOD template` for one that exists for
+    /// an API alone (`#` stands in no document's name).
     pub name: Arc<str>,
 }
 

@@ -10,10 +10,11 @@ fn operation(label: &str) -> Arc<Operation> {
         api: "a".into(),
         label: label.into(),
         chain: Chain::new(Vec::new(), Access::Open),
-        backend: BackendKey {
+        backend: Some(BackendKey {
             org: Org::default_org(),
             name: "b".into(),
-        },
+        }),
+        sandbox: None,
     })
 }
 

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::Extensions;
-use crate::backend::BackendSpec;
+use crate::backend::Backends;
 use crate::lifecycle::Lifecycle;
 use crate::units::{Date, Duration};
 
@@ -46,6 +46,13 @@ pub struct ApiSpec {
     /// Where calls go; absent = the servers of the definition.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub backends: Option<Backends>,
+    /// Whether it is served in clear text, over TLS, or both; as the connection to the gateway is.
+    #[serde(
+        skip_serializing_if = "ApiSpec::all_transports",
+        default = "ApiSpec::default_transports"
+    )]
+    #[schemars(length(min = 1, max = 2))]
+    pub transports: Vec<Transport>,
     /// Ways to authenticate, any of which is enough; `[]` = open to everybody.
     #[serde(default = "ApiSpec::default_security")]
     #[schemars(length(max = 10))]
@@ -90,6 +97,7 @@ impl ApiSpec {
             vhosts: Vec::new(),
             deployments: Self::default_deployments(),
             backends: None,
+            transports: Self::default_transports(),
             security: Self::default_security(),
             plans: Vec::new(),
             cors: None,
@@ -97,6 +105,33 @@ impl ApiSpec {
             operations: Vec::new(),
             extensions: Extensions::new(),
         }
+    }
+
+    /// The `Backend` documents that it names, each with the place where it does.
+    pub fn backend_names(&self) -> impl Iterator<Item = (&str, String)> {
+        let own = self.backends.iter().flat_map(Backends::names);
+        let own = own.map(|(key, name)| (name, format!("/spec/backends/{key}")));
+        let operations = self.operations.iter().enumerate();
+        own.chain(operations.flat_map(|(index, operation)| {
+            let at = format!("/spec/operations/{index}");
+            let short = operation.backend.as_deref();
+            let short = short.map(|name| (name, format!("{at}/backend")));
+            let named = operation.backends.iter().flat_map(Backends::names);
+            short
+                .into_iter()
+                .chain(named.map(move |(key, name)| (name, format!("{at}/backends/{key}"))))
+        }))
+    }
+
+    fn default_transports() -> Vec<Transport> {
+        vec![Transport::Http, Transport::Https]
+    }
+
+    /// The default is left out when a document is written: documents older than the key keep their digests.
+    fn all_transports(transports: &[Transport]) -> bool {
+        [Transport::Http, Transport::Https]
+            .iter()
+            .all(|transport| transports.contains(transport))
     }
 
     /// The gateway named `default`.
@@ -139,26 +174,14 @@ pub struct Deployment {
     pub extensions: Extensions,
 }
 
-/// Where calls go.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct Backends {
-    /// What serves calls: the name of a `Backend` document, or a backend for this API alone.
-    pub production: BackendRef,
-    /// `x-…` keys.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub extensions: Extensions,
-}
-
-/// A backend by name or in place.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(untagged)]
-pub enum BackendRef {
-    /// The name of a `Backend` document.
-    Name(#[schemars(extend("format" = "tollway-name"))] String),
-    /// A backend for this API alone.
-    Inline(Box<BackendSpec>),
+/// How a call comes to the gateway.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Transport {
+    /// In clear text.
+    Http,
+    /// Over TLS.
+    Https,
 }
 
 /// A way to authenticate: one of the two.
@@ -183,6 +206,13 @@ pub struct JwtSecurity {
     #[serde(default)]
     #[schemars(length(max = 100), inner(length(min = 1)))]
     pub audience: Vec<String>,
+    /// The header that carries `Bearer` and the token.
+    #[serde(
+        skip_serializing_if = "JwtSecurity::is_default_header",
+        default = "JwtSecurity::default_header"
+    )]
+    #[schemars(extend("format" = "tollway-header"))]
+    pub header: String,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -193,6 +223,15 @@ impl JwtSecurity {
     fn default_issuers() -> Vec<String> {
         vec!["resident".to_owned()]
     }
+
+    fn default_header() -> String {
+        "Authorization".to_owned()
+    }
+
+    /// The default is left out when a document is written: documents older than the key keep their digests.
+    fn is_default_header(header: &str) -> bool {
+        header == "Authorization"
+    }
 }
 
 impl Default for JwtSecurity {
@@ -200,6 +239,7 @@ impl Default for JwtSecurity {
         Self {
             issuers: Self::default_issuers(),
             audience: Vec::new(),
+            header: Self::default_header(),
             extensions: Extensions::new(),
         }
     }
@@ -355,10 +395,14 @@ pub struct OperationSpec {
     /// Ways to authenticate; absent = those of the API, `[]` = open to everybody.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub security: Option<Vec<Security>>,
-    /// The name of a `Backend` document; absent = that of the API.
+    /// The name of a `Backend` document, for production; absent = that of the API.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(extend("format" = "tollway-name"))]
     pub backend: Option<String>,
+    /// Backends by environment, by name or in place; what is absent is that of the API. Not together with `backend`,
+    /// which is the short form of `backends: {production: NAME}`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backends: Option<Backends>,
     /// Policies, after those of the API.
     #[serde(default)]
     #[schemars(length(max = 100))]

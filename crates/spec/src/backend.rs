@@ -104,3 +104,51 @@ pub struct Ca {
     #[schemars(skip)]
     pub extensions: Extensions,
 }
+
+/// Where calls go, by the environment of the credential that they come with.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Backends {
+    /// Of production credentials, and of calls without a credential: the name of a `Backend` document, or a backend for
+    /// this API alone; absent = the servers of the definition, at an operation the API's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub production: Option<BackendRef>,
+    /// Of sandbox credentials; absent = their calls are refused, at an operation the API's.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sandbox: Option<BackendRef>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl Backends {
+    /// The names of `Backend` documents, each under its key.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        let both = [("production", &self.production), ("sandbox", &self.sandbox)];
+        both.into_iter().filter_map(|(key, backend)| match backend {
+            Some(BackendRef::Name(name)) => Some((key, name.as_str())),
+            _ => None,
+        })
+    }
+
+    /// These and nothing else.
+    #[must_use]
+    pub fn new(production: Option<BackendRef>, sandbox: Option<BackendRef>) -> Self {
+        Self {
+            production,
+            sandbox,
+            extensions: Extensions::new(),
+        }
+    }
+}
+
+/// A backend by name or in place.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(untagged)]
+pub enum BackendRef {
+    /// The name of a `Backend` document.
+    Name(#[schemars(extend("format" = "tollway-name"))] String),
+    /// A backend for this API alone.
+    Inline(Box<BackendSpec>),
+}

@@ -55,11 +55,36 @@ fn api(spec: &Value, found: &mut Diagnostics) {
     );
     sunset(spec, found);
     cors(&spec["cors"], found);
-    backend(
-        &spec["backends"]["production"],
-        "/spec/backends/production",
-        found,
-    );
+    backends(&spec["backends"], "/spec/backends", found);
+    for (index, operation) in spec["operations"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .enumerate()
+    {
+        let pointer = format!("/spec/operations/{index}");
+        backends(
+            &operation["backends"],
+            &format!("{pointer}/backends"),
+            found,
+        );
+        if operation["backend"].is_string() && !operation["backends"].is_null() {
+            let message = "`backend` and `backends` both say where calls go";
+            let problem = Diagnostic::error("two-backends", format!("{pointer}/backend"), message);
+            found.push(problem.mend("write the name as `backends: {production: NAME}`"));
+        }
+    }
+}
+
+/// The backends that are written in place, of each environment.
+fn backends(spec: &Value, pointer: &str, found: &mut Diagnostics) {
+    for environment in ["production", "sandbox"] {
+        backend(
+            &spec[environment],
+            &format!("{pointer}/{environment}"),
+            found,
+        );
+    }
 }
 
 /// The same thing twice in a list.

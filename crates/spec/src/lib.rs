@@ -35,10 +35,10 @@ pub use access::{
     PlanSpec, Quota, SubscriptionSpec, Tokens,
 };
 pub use api::{
-    ApiKeySecurity, ApiSpec, BackendRef, Backends, Cors, Definition, Deployment, JwtSecurity,
-    OperationSpec, PolicyEntry, Security,
+    ApiKeySecurity, ApiSpec, Cors, Definition, Deployment, JwtSecurity, OperationSpec, PolicyEntry,
+    Security, Transport,
 };
-pub use backend::{BackendSpec, BackendTls, Ca, EndpointSpec, Protocol};
+pub use backend::{BackendRef, BackendSpec, BackendTls, Backends, Ca, EndpointSpec, Protocol};
 pub use diff::{FieldChange, diff};
 pub use document::{Document, Metadata, Spec, resolve_definition};
 pub use faults::schema_faults;

@@ -179,6 +179,7 @@ entity!(
         hash: Vec<u8>,
         created_unix_ms: i64,
         expires_unix_s: Option<i64>,
+        environment: String,
     }
 );
 

@@ -2,6 +2,7 @@
 
 mod m0001_foundation;
 mod m0002_revisions;
+mod m0004_sandbox;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -13,6 +14,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_foundation::Migration),
             Box::new(m0002_revisions::Migration),
+            Box::new(m0004_sandbox::Migration),
         ]
     }
 }

@@ -247,6 +247,7 @@ pub(crate) fn to_credential(credential: Credential) -> credential::Model {
         hash: bytes(credential.hash),
         created_unix_ms: signed(credential.created_unix_ms),
         expires_unix_s: credential.expires_unix_s.map(signed),
+        environment: credential.environment.as_str().to_owned(),
     }
 }
 
@@ -268,6 +269,7 @@ pub(crate) fn from_credential(model: credential::Model) -> Result<Credential> {
             .expires_unix_s
             .map(|seconds| unsigned(seconds, &what))
             .transpose()?,
+        environment: model.environment.parse().map_err(|_| corrupt(&what))?,
     })
 }
 

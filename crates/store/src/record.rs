@@ -1,6 +1,6 @@
 //! The rows, as the rest of the code sees them.
 
-use base::{ApplicationId, CredentialId, Digest, Org, UserId};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -145,6 +145,8 @@ pub struct Credential {
     pub created_unix_ms: u64,
     /// Seconds since 1970 at which it stops to work.
     pub expires_unix_s: Option<u64>,
+    /// Which backends its calls go to.
+    pub environment: Environment,
 }
 
 /// Without the hash.

@@ -187,6 +187,7 @@ fn client(application: ApplicationId, client_id: &str, created_unix_ms: u64) -> 
         hash: Digest::of(client_id.as_bytes()),
         created_unix_ms,
         expires_unix_s: None,
+        environment: base::Environment::Production,
     }
 }
 
@@ -196,6 +197,7 @@ fn api_key(application: ApplicationId, key: &str, created_unix_ms: u64) -> Crede
             prefix: "tw_ab".to_owned(),
         },
         expires_unix_s: Some(2_000_000_000),
+        environment: base::Environment::Sandbox,
         ..client(application, key, created_unix_ms)
     }
 }

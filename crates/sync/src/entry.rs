@@ -1,6 +1,6 @@
 //! What changes by the second: applications, subscriptions, credentials, revocations.
 
-use base::{ApplicationId, CredentialId, Digest, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId};
 use serde::{Deserialize, Serialize};
 
 /// Names one [`Entry`].
@@ -45,6 +45,9 @@ pub enum Entry {
         application: ApplicationId,
         /// The public id.
         client_id: String,
+        /// Which backends its calls go to.
+        #[serde(default)]
+        environment: Environment,
     },
     /// An API key of an application.
     ApiKey {
@@ -54,6 +57,9 @@ pub enum Entry {
         hash: Digest,
         /// When it stops to work, in seconds since 1970; `None` = never.
         expires_unix_s: Option<u64>,
+        /// Which backends its calls go to.
+        #[serde(default)]
+        environment: Environment,
     },
     /// A token that is refused although its signature and times are good.
     Revocation {
@@ -81,6 +87,7 @@ impl std::fmt::Debug for Entry {
             Self::Client {
                 application,
                 client_id,
+                ..
             } => write!(f, "Client({application}, {client_id})"),
             Self::ApiKey {
                 application,

@@ -30,6 +30,9 @@ pub struct ApiModel {
     pub subscription_required: bool,
     /// Configuration of the policy `cors`.
     pub cors: Option<Value>,
+    /// Configuration of the policy `transports`; none = served in clear text and over TLS.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub transports: Option<Value>,
     /// Policies of all operations, in the document's order.
     pub policies: Vec<PolicyUse>,
     /// The operations; none for a tombstone.
@@ -86,8 +89,13 @@ pub struct OperationModel {
     /// Overrides [`ApiModel::security`]; `Some(vec![])` = open.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub security: Option<Vec<PolicyUse>>,
-    /// The backend's name: first among [`ApiModel::backends`], then the organisation's.
-    pub backend: String,
+    /// The backend's name: first among [`ApiModel::backends`], then the organisation's. None: calls of production
+    /// credentials, and those without a credential, are refused.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub backend: Option<String>,
+    /// The same for sandbox credentials. None: their calls are refused.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub sandbox: Option<String>,
     /// Policies of this operation alone, after those of the API.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub policies: Vec<PolicyUse>,

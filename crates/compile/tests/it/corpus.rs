@@ -8,9 +8,7 @@ use http::Method;
 use openapi::{Operation, Part};
 use policies::normalize_path::{PathRules, canonical};
 use snapshot::{Found, Segment, Snapshot};
-use spec::{
-    ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Extensions, Lifecycle,
-};
+use spec::{ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Lifecycle};
 
 fn files() -> Option<Vec<PathBuf>> {
     let Some(corpus) = std::env::var_os("TOLLWAY_CORPUS") else {
@@ -38,10 +36,12 @@ fn document() -> Document {
         Definition::File("real.yaml".to_owned()),
     );
     api.lifecycle = Lifecycle::Published;
-    api.backends = Some(Backends {
-        production: BackendRef::Inline(Box::new(BackendSpec::at("http://backend:9000"))),
-        extensions: Extensions::new(),
-    });
+    api.backends = Some(Backends::new(
+        Some(BackendRef::Inline(Box::new(BackendSpec::at(
+            "http://backend:9000",
+        )))),
+        None,
+    ));
     Document::api(api)
 }
 

@@ -56,14 +56,22 @@ fn routes(model: &sync::ApiModel) -> Vec<Value> {
             routes.push(match snapshot.find(host, &path, &method) {
                 Found::Operation {
                     operation, rest_at, ..
-                } => json!({
-                    "call": format!("{method} {path}"),
-                    "label": operation.label.as_ref(),
-                    "backend": operation.backend.name.as_ref(),
-                    "rest": path[rest_at..],
-                    "access": format!("{:?}", operation.chain.access()),
-                    "policies": operation.chain.len(),
-                }),
+                } => {
+                    let mut route = json!({
+                        "call": format!("{method} {path}"),
+                        "label": operation.label.as_ref(),
+                        "rest": path[rest_at..],
+                        "access": format!("{:?}", operation.chain.access()),
+                        "policies": operation.chain.len(),
+                    });
+                    if let Some(key) = &operation.backend {
+                        route["backend"] = json!(key.name);
+                    }
+                    if let Some(key) = &operation.sandbox {
+                        route["sandbox"] = json!(key.name);
+                    }
+                    route
+                }
                 Found::NoOperation { api } => {
                     json!({"call": format!("{method} {path}"), "gate": format!("{:?}", api.gate)})
                 }

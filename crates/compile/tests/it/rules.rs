@@ -7,8 +7,7 @@ use policy::Access;
 use serde_json::json;
 use snapshot::{Found, Gate, Snapshot};
 use spec::{
-    ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Extensions, Lifecycle,
-    PolicyEntry, Spec,
+    ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Lifecycle, PolicyEntry, Spec,
 };
 
 const DEFINITION: &str = "openapi: 3.1.0
@@ -26,10 +25,12 @@ fn api(change: impl FnOnce(&mut ApiSpec)) -> Document {
         Definition::Inline(DEFINITION.to_owned()),
     );
     api.lifecycle = Lifecycle::Published;
-    api.backends = Some(Backends {
-        production: BackendRef::Inline(Box::new(BackendSpec::at("http://backend:9000"))),
-        extensions: Extensions::new(),
-    });
+    api.backends = Some(Backends::new(
+        Some(BackendRef::Inline(Box::new(BackendSpec::at(
+            "http://backend:9000",
+        )))),
+        None,
+    ));
     change(&mut api);
     Document::api(api)
 }
@@ -107,10 +108,10 @@ fn a_deprecation_has_its_dates() {
 fn references_are_checked_where_names_are_known() {
     let document = api(|api| {
         api.plans = vec!["Gold".to_owned(), "Glod".to_owned()];
-        api.backends = Some(Backends {
-            production: BackendRef::Name("order".to_owned()),
-            extensions: Extensions::new(),
-        });
+        api.backends = Some(Backends::new(
+            Some(BackendRef::Name("order".to_owned())),
+            None,
+        ));
         api.operations = vec![operation(
             json!({"match": "GET /pets", "backend": "nowhere"}),
         )];

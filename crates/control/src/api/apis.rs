@@ -119,9 +119,9 @@ fn document(request: ImportRequest, definition: &openapi::Definition) -> ApiResu
     if request.publish {
         spec.lifecycle = spec::Lifecycle::Published;
     }
-    spec.backends = request.backend.map(|url| Backends {
-        production: BackendRef::Inline(Box::new(BackendSpec::at(url))),
-        extensions: spec::Extensions::new(),
+    spec.backends = request.backend.map(|url| {
+        let backend = BackendRef::Inline(Box::new(BackendSpec::at(url)));
+        Backends::new(Some(backend), None)
     });
     checked(&Document::api(spec))
 }

@@ -10,8 +10,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiKeyRequest, CredentialItem, List, NO_STORE, NewApiKey, NewClient, TokenAnswer, TokenRequest,
-    Waiting,
+    ApiKeyRequest, ClientRequest, CredentialItem, Environment, List, NO_STORE, NewApiKey,
+    NewClient, TokenAnswer, TokenRequest, Waiting,
 };
 use crate::Control;
 use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Names, OptionalJson, Params};
@@ -39,7 +39,7 @@ async fn client_list(
 
 /// Create an OAuth client for an application
 #[utoipa::path(post, path = "/applications/{name}/credentials", operation_id = "credential_create", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name"), Waiting),
+    params(("name" = String, Path, description = "The application's name"), Waiting), request_body = ClientRequest,
     responses((status = 201, description = "The client; the secret is shown this once", body = NewClient),
         (status = 202, description = "As 201, but not every node serves it yet", body = NewClient)))]
 async fn client_create(
@@ -47,14 +47,16 @@ async fn client_create(
     caller: Caller,
     Name(name): Name,
     Params(waiting): Params<Waiting>,
+    OptionalJson(wish): OptionalJson<ClientRequest>,
 ) -> ApiResult<Response> {
     let writing = control.writing().await;
     let application = application(&control, &caller, &name).await?;
     room_for_one_more(&control, application).await?;
-    let new = control
+    let mut new = control
         .hashes()
         .client_create(&caller.org, application, control.clock().unix_ms(), None)
         .map_err(|error| ApiError::internal("making a client", &error))?;
+    new.credential.environment = wish.environment.into();
     let answer = NewClient {
         id: new.credential.id.to_string(),
         client_id: new.client_id,
@@ -116,7 +118,7 @@ async fn api_key_create(
     let expires_unix_s = wish
         .expires_in
         .map(|seconds| control.clock().unix_s().saturating_add(seconds));
-    let new = control
+    let mut new = control
         .hashes()
         .api_key_create(
             &caller.org,
@@ -125,6 +127,7 @@ async fn api_key_create(
             expires_unix_s,
         )
         .map_err(|error| ApiError::internal("making an API key", &error))?;
+    new.credential.environment = wish.environment.into();
     let answer = NewApiKey {
         id: new.credential.id.to_string(),
         key: new.key.expose().clone(),
@@ -156,7 +159,7 @@ async fn api_key_delete(
 /// For trying an API out: secrets are shown once, so somebody who has none at hand gets a token here.
 #[utoipa::path(post, path = "/applications/{name}/token", operation_id = "token_create", tag = "credentials",
     params(("name" = String, Path, description = "The application's name")), request_body = TokenRequest,
-    responses((status = 200, description = "A token of the application's newest client", body = TokenAnswer)))]
+    responses((status = 200, description = "A token of the application's newest client of that environment", body = TokenAnswer)))]
 async fn token_create(
     State(control): State<Control>,
     caller: Caller,
@@ -172,6 +175,7 @@ async fn token_create(
         .await?
         .into_iter()
         .rev()
+        .filter(|credential| credential.environment == wish.environment.into())
         .filter(|credential| {
             credential
                 .expires_unix_s
@@ -184,10 +188,7 @@ async fn token_create(
     let Some(client_id) = newest else {
         return Err(ApiError::new(
             code::CONFLICT,
-            format!(
-                "the application `{name}` has no client that a token could be issued to; create one: \
-                 `tollway credentials create --app {name}`"
-            ),
+            no_client(&name, wish.environment),
         ));
     };
     let terms = control.terms_of(&caller.org, application).await?;
@@ -216,6 +217,17 @@ async fn token_create(
         scope,
     };
     Ok(([NO_STORE], Json(answer)).into_response())
+}
+
+fn no_client(application: &str, environment: Environment) -> String {
+    let (what, flag) = match environment {
+        Environment::Production => ("client", ""),
+        Environment::Sandbox => ("sandbox client", " --sandbox"),
+    };
+    format!(
+        "the application `{application}` has no {what} that a token could be issued to; create one: \
+         `tollway credentials create --app {application}{flag}`"
+    )
 }
 
 fn is_client(kind: &CredentialKind) -> bool {
@@ -316,5 +328,6 @@ fn item(credential: Credential) -> CredentialItem {
         prefix,
         created_unix_ms: credential.created_unix_ms,
         expires_unix_s: credential.expires_unix_s,
+        environment: credential.environment.into(),
     }
 }

@@ -202,6 +202,44 @@ pub struct NewClient {
     pub client_secret: String,
 }
 
+/// What a credential is for: which backends its calls go to.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Environment {
+    /// The production backends.
+    #[default]
+    Production,
+    /// The sandbox backends, and no others.
+    Sandbox,
+}
+
+impl From<Environment> for base::Environment {
+    fn from(environment: Environment) -> Self {
+        match environment {
+            Environment::Production => Self::Production,
+            Environment::Sandbox => Self::Sandbox,
+        }
+    }
+}
+
+impl From<base::Environment> for Environment {
+    fn from(environment: base::Environment) -> Self {
+        match environment {
+            base::Environment::Production => Self::Production,
+            base::Environment::Sandbox => Self::Sandbox,
+        }
+    }
+}
+
+/// What a new OAuth client is for.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct ClientRequest {
+    /// By default production.
+    #[serde(default)]
+    pub environment: Environment,
+}
+
 /// Limits of a new API key.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -209,6 +247,9 @@ pub struct ApiKeyRequest {
     /// How long it works, in seconds; by default for ever.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_in: Option<u64>,
+    /// What it is for; by default production.
+    #[serde(default)]
+    pub environment: Environment,
 }
 
 /// A new API key of an application, shown this once.
@@ -241,6 +282,9 @@ pub struct CredentialItem {
     /// When it stops to work, in seconds since 1970.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_unix_s: Option<u64>,
+    /// What it is for.
+    #[serde(default)]
+    pub environment: Environment,
 }
 
 /// Which token is wanted.
@@ -250,6 +294,9 @@ pub struct TokenRequest {
     /// The scopes; by default all that the application's subscriptions grant.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scopes: Option<Vec<String>>,
+    /// Of which of the application's clients; by default of one for production.
+    #[serde(default)]
+    pub environment: Environment,
 }
 
 /// An access token for calls through the gateway.

@@ -58,7 +58,7 @@ pub fn definition(api: &str) -> String {
     format!("{}/definition", item(RecordKind::Api, api))
 }
 
-/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` (no body) → [`super::NewClient`]; `DELETE` at `/{id}`
+/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ClientRequest`] → [`super::NewClient`]; `DELETE` at `/{id}`
 #[must_use]
 pub fn credentials(application: &str) -> String {
     format!("{}/credentials", item(RecordKind::Application, application))

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics, code};
-use spec::{ApiSpec, BackendRef, Document, Kind, Lifecycle};
+use spec::{ApiSpec, Document, Kind, Lifecycle};
 use store::{Filter, RecordKind};
 use sync::Gate;
 
@@ -241,14 +241,7 @@ fn is_inline(document: &Document) -> bool {
 
 fn refers(api: &ApiSpec, kind: Kind, name: &str) -> bool {
     match kind {
-        Kind::Backend => {
-            let production = api.backends.as_ref().map(|backends| &backends.production);
-            matches!(production, Some(BackendRef::Name(other)) if other == name)
-                || api
-                    .operations
-                    .iter()
-                    .any(|operation| operation.backend.as_deref() == Some(name))
-        }
+        Kind::Backend => api.backend_names().any(|(other, _)| other == name),
         Kind::Gateway => api
             .deployments
             .iter()

@@ -380,11 +380,13 @@ impl State {
             CredentialKind::Client { client_id } => Entry::Client {
                 application: credential.application,
                 client_id: client_id.clone(),
+                environment: credential.environment,
             },
             CredentialKind::ApiKey { .. } => Entry::ApiKey {
                 application: credential.application,
                 hash: credential.hash,
                 expires_unix_s: credential.expires_unix_s,
+                environment: credential.environment,
             },
         });
         self.entries.set(&EntryKey::Credential(id), entry, revision);

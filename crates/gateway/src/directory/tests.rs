@@ -80,6 +80,7 @@ fn fixture() -> Fixture {
                 Some(Entry::Client {
                     application,
                     client_id: "c1".into(),
+                    environment: Environment::Production,
                 }),
             ),
             (
@@ -88,6 +89,7 @@ fn fixture() -> Fixture {
                     application,
                     hash,
                     expires_unix_s: Some(99),
+                    environment: Environment::Sandbox,
                 }),
             ),
             (

@@ -40,7 +40,8 @@ fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
         id: None,
         scopes: vec![],
         security: None,
-        backend: "b".into(),
+        backend: Some("b".into()),
+        sandbox: None,
         policies: vec![],
     };
     Arc::new(ApiModel {
@@ -55,6 +56,7 @@ fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
         security: vec![],
         subscription_required: true,
         cors: None,
+        transports: None,
         policies: vec![PolicyUse {
             policy: policy.into(),
             config: json!("5s"),

@@ -228,7 +228,8 @@ impl Setup {
                 api: "shop-1.0.0".into(),
                 label: format!("{method} {template}").into(),
                 chain: Chain::new((self.policies)(), Access::Open),
-                backend: key(),
+                backend: Some(key()),
+                sandbox: None,
             };
             if self.gate == Gate::Serve {
                 router

@@ -105,6 +105,7 @@ fn known(cx: &mut RequestCx) -> Verdict {
         org: Org::default_org(),
         application: ApplicationId::generate(),
         credential: CredentialId::generate(),
+        environment: base::Environment::Production,
         scopes: None,
     });
     Verdict::Continue

@@ -122,10 +122,10 @@ proptest! {
         label in text(),
     ) {
         let mut api = ApiSpec::new("a", "1", "/a", Definition::Inline(definition));
-        api.backends = Some(Backends {
-            production: BackendRef::Inline(Box::new(BackendSpec::at("http://a"))),
-            extensions: Extensions::new(),
-        });
+        api.backends = Some(Backends::new(
+            Some(BackendRef::Inline(Box::new(BackendSpec::at("http://a")))),
+            Some(BackendRef::Name("try-out".to_owned())),
+        ));
         api.policies = vec![PolicyEntry::new(policy, config)];
         api.extensions.insert("x-any".to_owned(), extension);
         let mut document = Document::api(api);

@@ -1,14 +1,15 @@
 //! `tollway app`, `subscription`, `credentials`, `apikey`, `token`
 
 use control::api::{
-    ApiKeyRequest, CredentialItem, NewApiKey, NewClient, Object, TokenAnswer, TokenRequest, paths,
+    ApiKeyRequest, ClientRequest, CredentialItem, Environment, NewApiKey, NewClient, Object,
+    TokenAnswer, TokenRequest, paths,
 };
 use serde_json::{Value, json};
 use store::RecordKind;
 
 use super::args::{
     ApiKeyCreate, ApiKeys, App, AppCreate, Common, Credentials, CredentialsCreate,
-    CredentialsDelete, OfApp, Subscription, SubscriptionCreate, Token,
+    CredentialsDelete, For, OfApp, Subscription, SubscriptionCreate, Token,
 };
 use super::failure::Failure;
 use super::{apis, client, documents, output, wait_query};
@@ -101,9 +102,10 @@ pub(crate) async fn credentials(command: Credentials) -> Result<(), Failure> {
 
 async fn credentials_create(create: &CredentialsCreate) -> Result<(), Failure> {
     let path = paths::credentials(&create.app) + &wait_query(create.wait, '?');
-    let made: NewClient = client(&create.common.target)?
-        .post(&path, &json!({}))
-        .await?;
+    let request = ClientRequest {
+        environment: create.purpose.into(),
+    };
+    let made: NewClient = client(&create.common.target)?.post(&path, &request).await?;
     eprintln!("the secret is shown this once");
     output::one(&made, create.common.output, |made| {
         format!(
@@ -111,6 +113,16 @@ async fn credentials_create(create: &CredentialsCreate) -> Result<(), Failure> {
             made.client_id, made.client_secret
         )
     })
+}
+
+impl From<For> for Environment {
+    fn from(purpose: For) -> Self {
+        if purpose.sandbox {
+            Self::Sandbox
+        } else {
+            Self::Production
+        }
+    }
 }
 
 /// Carries out `tollway apikey …`.
@@ -126,6 +138,7 @@ async fn api_key_create(create: &ApiKeyCreate) -> Result<(), Failure> {
     let path = paths::api_keys(&create.app) + &wait_query(create.wait, '?');
     let request = ApiKeyRequest {
         expires_in: create.expires_in.map(|span| span.0.as_secs()),
+        environment: create.purpose.into(),
     };
     let made: NewApiKey = client(&create.common.target)?.post(&path, &request).await?;
     eprintln!("the key is shown this once");
@@ -137,7 +150,13 @@ async fn credential_list(path: &str, of: &OfApp) -> Result<(), Failure> {
     output::list(
         &items,
         of.common.output,
-        &["ID", "CLIENT ID / PREFIX", "CREATED", "EXPIRES"],
+        &[
+            "ID",
+            "CLIENT ID / PREFIX",
+            "ENVIRONMENT",
+            "CREATED",
+            "EXPIRES",
+        ],
         |item| {
             let shown = item
                 .client_id
@@ -151,6 +170,7 @@ async fn credential_list(path: &str, of: &OfApp) -> Result<(), Failure> {
             vec![
                 item.id.clone(),
                 shown,
+                base::Environment::from(item.environment).to_string(),
                 output::time(item.created_unix_ms),
                 expires,
             ]
@@ -172,10 +192,12 @@ async fn credential_delete(path: &str, gone: &CredentialsDelete) -> Result<(), F
 /// Carries out `tollway token`.
 pub(crate) async fn token(token: Token) -> Result<(), Failure> {
     let scopes = Some(token.scopes).filter(|scopes| !scopes.is_empty());
+    let request = TokenRequest {
+        scopes,
+        environment: token.purpose.into(),
+    };
     let client = client(&token.common.target)?;
-    let answer: TokenAnswer = client
-        .post(&paths::token(&token.app), &TokenRequest { scopes })
-        .await?;
+    let answer: TokenAnswer = client.post(&paths::token(&token.app), &request).await?;
     output::one(&answer, token.common.output, |answer| {
         answer.access_token.clone()
     })

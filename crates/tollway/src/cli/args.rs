@@ -330,12 +330,22 @@ pub struct OfApp {
     pub common: Common,
 }
 
+/// Which backends the calls of a credential go to.
+#[derive(Clone, Copy, Debug, Args)]
+pub struct For {
+    /// For the sandbox backends instead of those of production
+    #[arg(long)]
+    pub sandbox: bool,
+}
+
 /// `tollway apikey create`
 #[derive(Debug, Args)]
 pub struct ApiKeyCreate {
     /// The application
     #[arg(long)]
     pub app: String,
+    #[command(flatten)]
+    pub purpose: For,
     /// Stop to work after this time, such as 90m or 720h
     #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<Span>,
@@ -351,6 +361,8 @@ pub struct CredentialsCreate {
     /// The application
     #[arg(long)]
     pub app: String,
+    #[command(flatten)]
+    pub purpose: For,
     #[command(flatten)]
     pub wait: Wait,
     #[command(flatten)]
@@ -377,6 +389,8 @@ pub struct Token {
     /// The application
     #[arg(long)]
     pub app: String,
+    #[command(flatten)]
+    pub purpose: For,
     /// Ask for these scopes only; may be given several times [default: all that its subscriptions grant]
     #[arg(long = "scope", value_name = "SCOPE")]
     pub scopes: Vec<String>,
