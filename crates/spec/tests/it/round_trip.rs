@@ -3,8 +3,7 @@
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Extensions, Kind,
-    PolicyEntry, Spec,
+    ApiSpec, BackendRef, BackendSpec, Backends, Definition, Document, Kind, PolicyEntry, Spec,
 };
 use tree::Limits;
 
