@@ -47,12 +47,6 @@ impl MigrationTrait for AddColumn {
     }
 }
 
-/// The name of today's newest migration.
-fn newest() -> String {
-    let migrations = Migrator::migrations();
-    migrations.last().unwrap().name().to_owned()
-}
-
 /// A migration that fails half way.
 struct Broken;
 
