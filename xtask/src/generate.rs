@@ -18,6 +18,10 @@ pub(crate) fn files() -> Vec<File> {
             text: errors(),
         },
         File {
+            path: "docs/reference/api-changes.md",
+            text: api_changes(),
+        },
+        File {
             path: "docs/reference/documents.md",
             text: documents(),
         },
@@ -49,6 +53,28 @@ fn errors() -> String {
                 code.name, code.status, code.origin, code.title, code.help
             );
         }
+    }
+    text
+}
+
+fn api_changes() -> String {
+    let mut text = String::from(
+        "# Changes of an API\n\nGenerated from the rules in `crates/openapi/src/diff/rules.rs`. Two definitions are compared as callers see \
+         them, over dialects, with `$ref` and `allOf` looked through; paths whose parameters are only renamed are the same path, and \
+         security schemes are told apart by what they demand, not by name. What callers send may become wider, what they get may become \
+         narrower; *breaks* says that callers that keep to the old definition may fail. Conditions (`not`, `if`, `dependentRequired`, \
+         `patternProperties` …) are compared as they are written. Callbacks, webhooks, links and extensions are not compared.\n\n\
+         | rule | change | | meaning |\n|---|---|---|---|\n",
+    );
+    for rule in openapi::diff::RULES.iter() {
+        let _ = writeln!(
+            text,
+            "| <a id=\"{0}\"></a>`{0}` | {1} | {2} | {3} |",
+            rule.id,
+            format!("{:?}", rule.change).to_lowercase(),
+            if rule.breaking { "**breaks**" } else { "" },
+            rule.docs
+        );
     }
     text
 }

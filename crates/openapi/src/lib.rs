@@ -15,11 +15,14 @@
 //! Start reading at [`read`], then [`Definition`].
 
 mod bundle;
+mod calls;
+pub mod diff;
 mod files;
 mod model;
 mod operations;
 mod reader;
 mod reference;
+mod schema;
 mod security;
 mod servers;
 mod shape;
@@ -33,6 +36,7 @@ use base::{Diagnostic, Diagnostics};
 use tree::{Limits, Node, Value};
 
 pub use crate::bundle::{Bundled, bundle};
+pub use crate::diff::diff;
 pub use crate::files::{FILES_MAX, Files, FilesError, Gathering, check_name};
 pub use crate::model::{
     Definition, Dialect, Location, Method, Operation, Parameter, SchemeKind, SchemeUse, Scope,

@@ -6,6 +6,8 @@
     reason = "a test program: counts are for people"
 )]
 
+mod diff;
+
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
