@@ -10,6 +10,7 @@ mod params;
 pub mod paths;
 mod schema;
 mod status;
+mod usage;
 mod users;
 
 use ::credentials::Acknowledged as _;
@@ -26,6 +27,7 @@ use utoipa::openapi::{InfoBuilder, OpenApi, OpenApiBuilder, SecurityRequirement}
 use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
+pub use self::usage::bodies::*;
 pub use dto::*;
 pub use params::*;
 
@@ -106,6 +108,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(credentials::router())
         .merge(bundle::router())
         .merge(users::router())
+        .merge(self::usage::router())
         .split_for_parts();
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use base::{ApplicationId, Org};
 use credentials::NotAcknowledged;
-use spec::Kind;
+use spec::{Kind, Spec};
 use store::StoreError;
 use sync::{
     Ack, Change, ControlPlane, ListenerFault, ListenerModel, Node, NodeId, ResourceKey, SyncError,
@@ -192,6 +192,7 @@ impl Hub {
             plans: state.plans.changes(since),
             issuers: state.issuers.changes(since),
             listeners: listeners(&state.catalogue(&Org::default_org()), &node.gateway),
+            environment: environment(&state.catalogue(&Org::default_org()), &node.gateway),
             entries: state
                 .entries
                 .part(since)
@@ -228,6 +229,29 @@ impl ControlPlane for Hub {
         self.nodes.acknowledge(ack, self.now_ms());
         Ok(())
     }
+
+    async fn report(&self, batch: usage::Batch) -> Result<(), SyncError> {
+        let now_unix_ms = self.parts.clock.unix_ms();
+        match self.parts.usage.usage_put(&batch, now_unix_ms).await {
+            Ok(_) => Ok(()),
+            // The next try would find the same.
+            Err(error @ StoreError::Corrupt(_)) => {
+                tracing::error!(%error, batch.node, "usage cannot be added to what is stored");
+                Err(SyncError::Refused(error.to_string()))
+            }
+            Err(error) => Err(unavailable(&error)),
+        }
+    }
+}
+
+/// The environment of a gateway group.
+fn environment(catalogue: &Catalogue, gateway: &str) -> String {
+    let held = catalogue.get(Kind::Gateway, gateway);
+    let environment = held.and_then(|held| match &held.document.spec {
+        Spec::Gateway(gateway) => Some(gateway.environment.clone()),
+        _ => None,
+    });
+    environment.unwrap_or_default()
 }
 
 /// Ports belong to whoever runs the platform: to the documents of its first organisation.
@@ -237,6 +261,6 @@ fn listeners(catalogue: &Catalogue, gateway: &str) -> Vec<ListenerModel> {
 }
 
 fn unavailable(error: &StoreError) -> SyncError {
-    tracing::error!(%error, "the store failed while a node pulled");
+    tracing::error!(%error, "the store failed while a node asked");
     SyncError::Unavailable("the store failed".to_owned())
 }

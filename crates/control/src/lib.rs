@@ -11,6 +11,7 @@ pub mod api;
 mod bootstrap;
 mod catalogue;
 mod change;
+mod housekeeping;
 mod http;
 mod hub;
 mod terms;
@@ -20,10 +21,11 @@ use std::time::Duration;
 
 use base::Clock;
 use credentials::{Acknowledged, NotAcknowledged, Passwords, SecretHashes, Tokens};
-use store::{Batch, Store, Write};
+use store::{Batch, Store, UsageStore, Write};
 
 pub use api::{openapi, router};
 pub use bootstrap::bootstrap;
+pub use housekeeping::{housekeeping, usage_compact};
 
 use crate::http::{ApiResult, Caller};
 use crate::hub::Hub;
@@ -52,6 +54,10 @@ pub struct ControlConfig {
     pub deleted_max: usize,
     /// How long an answer of the change feed may be, in changes; default 10,000.
     pub feed_max: u64,
+    /// Stored rows that one question about usage may read; default 1,000,000.
+    pub usage_rows_max: u64,
+    /// Groups that one answer about usage may have; default 10,000.
+    pub usage_groups_max: usize,
 }
 
 impl Default for ControlConfig {
@@ -66,6 +72,8 @@ impl Default for ControlConfig {
             lease_ms: 15_000,
             deleted_max: 100_000,
             feed_max: 10_000,
+            usage_rows_max: 1_000_000,
+            usage_groups_max: 10_000,
         }
     }
 }
@@ -75,6 +83,8 @@ impl Default for ControlConfig {
 pub struct Parts {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// Where usage is kept.
+    pub usage: Arc<dyn UsageStore>,
     /// The issuer of tokens.
     pub tokens: Tokens,
     /// Makes client secrets and API keys.
@@ -126,6 +136,10 @@ impl Control {
 
     pub(crate) fn store(&self) -> &dyn Store {
         self.0.parts.store.as_ref()
+    }
+
+    pub(crate) fn usage(&self) -> &dyn UsageStore {
+        self.0.parts.usage.as_ref()
     }
 
     pub(crate) fn tokens(&self) -> &Tokens {

@@ -217,3 +217,55 @@ entity!(
         created_unix_ms: i64,
     }
 );
+
+entity!(
+    /// Usage: what was counted under one key within one step (`0` minute, `1` hour, `2` day) that begins at `at`. The id
+    /// is a digest of all that a row differs in from others.
+    usage_row, "usage_rows", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Vec<u8>,
+        step: i64,
+        at_unix_ms: i64,
+        org: String,
+        environment: String,
+        api: String,
+        operation: String,
+        application: String,
+        plan: String,
+        status: i64,
+        requests: i64,
+        bytes_in: i64,
+        bytes_out: i64,
+        gateway: Vec<u8>,
+        backend: Vec<u8>,
+    }
+);
+
+entity!(
+    /// One start of one node, and what came of it. `end_kind`: 0 open, 1 clean, 2 unclean after `end_sequence`.
+    usage_boot, "usage_boots", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        node: String,
+        #[sea_orm(primary_key, auto_increment = false)]
+        epoch: String,
+        sequence: i64,
+        batches: i64,
+        requests: i64,
+        sent_requests: i64,
+        lost_batches: i64,
+        lost_requests: i64,
+        first_unix_ms: i64,
+        latest_unix_ms: i64,
+        end_kind: i64,
+        end_sequence: i64,
+    }
+);
+
+entity!(
+    /// One row, which every writer of usage moves first: so they queue.
+    usage_turn, "usage_turn", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: i32,
+        turn: i64,
+    }
+);

@@ -29,6 +29,7 @@ mod feed;
 mod nodes;
 mod read;
 mod revisions;
+mod usage;
 
 use std::sync::atomic::AtomicU64;
 

@@ -2,6 +2,7 @@
 
 mod m0001_foundation;
 mod m0002_revisions;
+mod m0003_usage;
 mod m0004_sandbox;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
@@ -14,6 +15,7 @@ impl MigratorTrait for Migrator {
         vec![
             Box::new(m0001_foundation::Migration),
             Box::new(m0002_revisions::Migration),
+            Box::new(m0003_usage::Migration),
             Box::new(m0004_sandbox::Migration),
         ]
     }

@@ -2,7 +2,7 @@
 //!
 //! Everything is written by [`Store::commit`]: a [`Batch`] is one transaction, has one revision, and appears in the
 //! change feed as a whole or not at all. Revisions come from one counter that the same transaction moves, so that a
-//! reader of the feed never skips one.
+//! reader of the feed never skips one. Usage ([`UsageStore`]) stands apart: it has no revision.
 //!
 //! Knows nothing of SQL, documents' meaning, or who asks. Start at [`Store`]; implementations prove themselves
 //! with the suite in `suite` (feature `suite`).
@@ -14,12 +14,17 @@ pub mod record;
 pub mod revision;
 #[cfg(feature = "suite")]
 pub mod suite;
+pub mod usage;
 
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use base::{ApplicationId, CredentialId, Digest, Org};
 
+pub use self::usage::{
+    Boot, Compacted, Dimension, End, GroupKey, Put, Retention, Step, UsageAnswer, UsageGroup,
+    UsageQuery, UsageStore,
+};
 pub use batch::{Batch, Expect, Write};
 pub use history::{HistoryEntry, HistoryFilter, HistoryKind};
 pub use node::{NodeRecord, NodeStore};

@@ -1,4 +1,4 @@
-//! One suite of tests for every implementation of [`crate::Store`].
+//! One suite of tests for every implementation of [`crate::Store`] and [`crate::UsageStore`].
 //!
 //! Each behaviour is one function that gets an empty store and panics where the store breaks its word. An
 //! implementation runs all of them with [`store_suite!`](crate::store_suite), which needs tokio's test macro in the
@@ -18,6 +18,7 @@ mod nodes;
 mod organisations;
 mod records;
 mod revisions;
+mod usage;
 
 use base::{ApplicationId, CredentialId, Digest, Org};
 use serde_json::{Value, json};
@@ -31,6 +32,7 @@ use crate::{
 
 use credentials::signing_key;
 
+pub use self::usage::*;
 pub use credentials::*;
 pub use feed::*;
 pub use history::*;
@@ -82,6 +84,14 @@ macro_rules! store_suite {
             history_knows_definitions_and_calls
             history_is_filtered
             nodes_are_kept_until_they_expire
+            usage_counts_a_batch_once
+            usage_is_filtered_and_grouped
+            usage_is_told_by_time
+            usage_of_organisations_is_apart
+            usage_answers_are_bounded
+            usage_becomes_coarser_and_goes
+            usage_boots_tell_what_is_missing
+            usage_boots_are_bounded
         );
     };
     (@tests $make:expr; $($name:ident)+) => {$(

@@ -2,7 +2,8 @@
 //!
 //! Two feeds go down in one [`Update`]: *models* (reduced APIs, backends, plans, issuers; by digest, never the
 //! OpenAPI text) and *entries* (applications, subscriptions, credentials, revocations). Both follow the store's
-//! revision, so a node asks "what changed since N" and can resync from any N. Up go [`Ack`]s: what a node serves.
+//! revision, so a node asks "what changed since N" and can resync from any N. Up go [`Ack`]s: what a node serves, and
+//! [`usage::Batch`]es: what was called.
 //! The same contract holds in one process and over a network; all types are serde.
 //!
 //! Knows nothing of documents, stores, policies or sockets. Start at [`ControlPlane`].
@@ -65,6 +66,8 @@ pub struct Update {
     pub revision: u64,
     /// The update is complete: what it does not name does not exist. Sent to a new node and after a gap.
     pub reset: bool,
+    /// The environment of the node's `Gateway` document; usage is counted under it.
+    pub environment: String,
     /// APIs of the node's gateway group.
     pub apis: Vec<Change<std::sync::Arc<ApiModel>>>,
     /// Backends.
@@ -121,6 +124,9 @@ pub enum SyncError {
     /// The control plane is away or its store is; the node keeps serving what it has and asks again.
     #[error("the control plane is not available: {0}")]
     Unavailable(String),
+    /// The control plane can never take what it was given; to ask again is of no use.
+    #[error("the control plane refuses: {0}")]
+    Refused(String),
 }
 
 /// What a node sees of the control plane, and all that it sees.
@@ -134,4 +140,10 @@ pub trait ControlPlane: Send + Sync {
 
     /// Reports what the node serves. Writers that wait for their change are released by it.
     async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError>;
+
+    /// Hands usage over, which is kept for good when this returns `Ok`. The same batch again changes nothing.
+    ///
+    /// A node sends its batches one after the other, in their order: of an epoch, the control plane takes none that is
+    /// older than one it has.
+    async fn report(&self, batch: usage::Batch) -> Result<(), SyncError>;
 }

@@ -18,6 +18,10 @@ pub const APPLY: &str = "/api/v1/apply";
 pub const EXPORT: &str = "/api/v1/export";
 /// `GET` → [`super::List`] of [`super::UserItem`], `POST` [`super::NewUser`]; one user at `/{name}`: `PATCH`, `DELETE`
 pub const USERS: &str = "/api/v1/users";
+/// `GET` with [`super::UsageParams`] → [`super::UsageReport`]
+pub const USAGE: &str = "/api/v1/usage";
+/// `GET` → [`super::Reconciliation`]
+pub const RECONCILIATION: &str = "/api/v1/usage/reconciliation";
 /// `GET` → [`super::Me`]
 pub const ME: &str = "/api/v1/me";
 /// `GET` → the OpenAPI document of the control API

@@ -67,6 +67,8 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("POST", "/users", ADMIN),
     ("PATCH", "/users/{name}", ADMIN),
     ("DELETE", "/users/{name}", ADMIN),
+    ("GET", "/usage", ALL),
+    ("GET", "/usage/reconciliation", ADMIN),
     ("GET", "/me", ALL),
 ];
 

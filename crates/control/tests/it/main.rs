@@ -8,5 +8,6 @@ mod documents;
 mod errors;
 mod lifecycle;
 mod nodes;
+mod usage;
 mod users;
 mod world;

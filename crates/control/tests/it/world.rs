@@ -93,7 +93,8 @@ impl World {
     pub(crate) async fn with(config: ControlConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions::at(folder.path().join("tollway.db"));
-        let store: Arc<dyn Store> = Arc::new(SqlStore::open(&options).await.unwrap());
+        let sql = Arc::new(SqlStore::open(&options).await.unwrap());
+        let store: Arc<dyn Store> = sql.clone();
         let clock = Arc::new(ManualClock::at(START_MS));
         let keys = KeyFile::from_root(&Secret::new([7; 32])).unwrap();
         let tokens = Tokens::open(
@@ -111,6 +112,7 @@ impl World {
         );
         let parts = Parts {
             store: Arc::clone(&store),
+            usage: sql,
             tokens: tokens.clone(),
             hashes: SecretHashes::new(&keys),
             passwords: Passwords::new(PasswordLimits::default()),

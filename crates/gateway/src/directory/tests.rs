@@ -10,6 +10,7 @@ fn update(reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -> Update {
         plans: vec![],
         issuers: vec![],
         listeners: Vec::new(),
+        environment: String::new(),
         entries,
     }
 }

@@ -30,6 +30,10 @@ impl ControlPlane for Plane {
         self.acks.lock().unwrap().push(ack);
         Ok(())
     }
+
+    async fn report(&self, _: usage::Batch) -> Result<(), SyncError> {
+        Ok(())
+    }
 }
 
 fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
@@ -85,6 +89,7 @@ fn update(revision: u64, reset: bool, apis: Vec<(&str, Option<Arc<ApiModel>>)>) 
         plans: vec![],
         issuers: vec![],
         listeners: Vec::new(),
+        environment: String::new(),
         entries: vec![],
     }
 }

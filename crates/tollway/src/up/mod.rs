@@ -27,7 +27,7 @@ use gateway::{Gateway, Snapshots};
 use identity::{IdentityConfig, IdentityMetrics, IdentityState};
 use limits::Quotas;
 use prometheus_client::registry::Registry;
-use store::Store;
+use store::{Store, UsageStore};
 use store_sql::{OpenOptions, SqlStore};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -276,6 +276,7 @@ impl ControlSide {
         clock: Arc<dyn Clock>,
         issuer: String,
     ) -> Result<Self, UpError> {
+        let usage: Arc<dyn UsageStore> = store.clone();
         let store: Arc<dyn Store> = store;
         let keys = KeyFile::open_or_create(&data_dir.path().join("tollway.key"))
             .map_err(part("key file"))?;
@@ -310,6 +311,7 @@ impl ControlSide {
         };
         let parts = control::Parts {
             store: Arc::clone(&store),
+            usage,
             tokens: tokens.clone(),
             hashes: secrets.clone(),
             passwords: passwords.clone(),
