@@ -47,7 +47,7 @@ const FRAGMENT: &AsciiSet = &CONTROLS
     .add(b'}');
 
 /// A whole definition as one tree.
-#[derive(Clone, Debug)]
+#[derive(Clone, PartialEq, Debug)]
 pub struct Bundled {
     tree: Node,
     /// What came from other files than the root: the pointer in the tree, and the file with the pointer there.

@@ -53,6 +53,8 @@ pub struct Read {
     pub definition: Definition,
     /// What is odd in it, but does not hinder serving it.
     pub warnings: Diagnostics,
+    /// The text as it was read: for those who look for more in it (extensions), at the pointers of the definition.
+    pub source: Bundled,
 }
 
 /// Reads a definition, of one file or packed ([`Files::pack`]). Without `paths` it has no operations.
@@ -77,6 +79,7 @@ pub fn read(text: &str, limits: &Limits) -> Result<Read, Diagnostics> {
         Some(definition) if !found.has_errors() => Ok(Read {
             definition,
             warnings: found,
+            source: bundled,
         }),
         _ => Err(found),
     }

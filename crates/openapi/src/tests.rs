@@ -209,6 +209,7 @@ fn swagger_2_is_read_in_its_own_words() {
     let Read {
         definition,
         warnings,
+        ..
     } = accept(text);
     assert!(warnings.is_empty(), "{warnings:?}");
     assert_eq!(definition.dialect, Dialect::V2);
@@ -239,6 +240,7 @@ fn version_3_2_is_read_by_the_rules_of_3_1() {
     let Read {
         definition,
         warnings,
+        ..
     } = accept(text);
     assert_eq!(definition.operations[0].method, Method::Query);
     assert_eq!(lines(&warnings), ["4:3 unserved-methods /paths/~1a"]);
@@ -400,6 +402,7 @@ paths:
     let Read {
         definition,
         warnings,
+        ..
     } = accept(text);
     assert_eq!(
         lines(&warnings),

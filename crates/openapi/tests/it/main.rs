@@ -67,6 +67,7 @@ fn real_definitions_are_imported_whole() {
             let Read {
                 definition,
                 warnings,
+                ..
             } = match openapi::read(text, &Limits::default()) {
                 Ok(read) => read,
                 Err(found) => {
