@@ -3,12 +3,14 @@
 mod apis;
 mod bundle;
 mod credentials;
+mod definitions;
 mod documents;
 mod dto;
 mod operations;
 mod params;
 pub mod paths;
 mod schema;
+mod source;
 mod status;
 mod usage;
 mod users;
@@ -105,6 +107,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(base)
         .merge(documents::router())
         .merge(apis::router())
+        .merge(definitions::router())
         .merge(credentials::router())
         .merge(bundle::router())
         .merge(users::router())

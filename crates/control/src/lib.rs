@@ -11,6 +11,7 @@ pub mod api;
 mod bootstrap;
 mod catalogue;
 mod change;
+mod definition;
 mod housekeeping;
 mod http;
 mod hub;
@@ -44,6 +45,8 @@ pub struct ControlConfig {
     pub page_max: u64,
     /// Documents of one bundle; default 10,000.
     pub bundle_documents_max: usize,
+    /// Files of one definition; default 500.
+    pub definition_files_max: usize,
     /// Live API keys and clients of one application, together; default 100.
     pub credentials_max: usize,
     /// How long a write waits for the nodes, in milliseconds; default 10 seconds.
@@ -67,6 +70,7 @@ impl Default for ControlConfig {
             page_default: 100,
             page_max: 500,
             bundle_documents_max: 10_000,
+            definition_files_max: openapi::FILES_MAX,
             credentials_max: 100,
             acknowledge_ms: 10_000,
             lease_ms: 15_000,

@@ -348,7 +348,7 @@ fn parse(text: &str, kind: Kind) -> ApiResult<Put> {
         definition: None,
         source: Source {
             located: Some(one),
-            definition: None,
+            beside: false,
         },
     })
 }
