@@ -170,9 +170,14 @@ impl Control {
         &self.0.hub
     }
 
-    /// One writer at a time looks at what is stored and changes it.
-    pub(crate) async fn writing(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.0.writing.lock().await
+    /// One writer at a time looks at what is stored and changes it, in all processes on one database.
+    pub(crate) async fn writing(&self) -> ApiResult<Writing<'_>> {
+        // Ours first: within this process nobody holds a connection only to wait.
+        let here = self.0.writing.lock().await;
+        Ok(Writing {
+            _turn: self.store().turn().await?,
+            _here: here,
+        })
     }
 
     /// Writes a batch in the caller's name and tells the nodes that there is news.
@@ -190,6 +195,13 @@ impl Control {
         self.hub().announce(revision);
         Ok(revision)
     }
+}
+
+/// A writer's turn; the next one comes when this is dropped.
+pub(crate) struct Writing<'a> {
+    // Dropped in this order.
+    _turn: store::Turn,
+    _here: tokio::sync::MutexGuard<'a, ()>,
 }
 
 /// Waits as long as [`ControlConfig::acknowledge_ms`] says.

@@ -52,7 +52,7 @@ async fn import(
         definition: Some(text),
         source: Source::default(),
     };
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let store = control.store();
     let there = store
         .record_get(&caller.org, RecordKind::Api, &name)
@@ -174,7 +174,7 @@ async fn lifecycle_set(
         .map(|day| day.parse::<spec::Date>())
         .transpose()
         .map_err(|error| ApiError::bad_request(format!("`sunset`: {error}")))?;
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let record = visible(&control, &caller, RecordKind::Api, &name).await?;
     let mut document = read(&record)?;
     if let Spec::Api(api) = &mut document.spec {

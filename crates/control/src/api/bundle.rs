@@ -38,7 +38,7 @@ async fn validate(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<Validation>> {
     caller.require(&[Role::Publisher])?;
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     let change = change(&control, &caller, bundle, false).await?;
     let (valid, diagnostics) = match prepare(&control, &caller, change).await {
         Ok(prepared) => (true, prepared.warnings.0),
@@ -57,7 +57,7 @@ async fn diff(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<DiffAnswer>> {
     caller.require(&[Role::Publisher])?;
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     let change = change(&control, &caller, bundle, params.prune).await?;
     let prepared = prepare(&control, &caller, change).await?;
     let differing = prepared
@@ -80,7 +80,7 @@ async fn apply(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<ApplyAnswer>> {
     caller.require(&[Role::Publisher])?;
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let change = change(&control, &caller, bundle, params.prune).await?;
     let prepared = prepare(&control, &caller, change).await?;
     let mut revision = None;
