@@ -124,6 +124,7 @@ fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Rou
         let built = Operation {
             api: Arc::clone(&api),
             label: label(operation).into(),
+            template: operation.template.as_str().into(),
             chain: shared.chain(operation, found),
             backend: operation.backend.as_deref().map(backend_key),
             sandbox: operation.sandbox.as_deref().map(backend_key),

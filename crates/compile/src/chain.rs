@@ -1,19 +1,22 @@
 //! The policies of operations. What all operations of an API share is compiled once.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
 use policy::{
     Access, Chain, CompileEnv, ErasedPolicyKind, Outcome, Phase, Policy, RequestCx, ResponseCx,
+    Step,
 };
 use serde_json::{Value, json};
 use sync::{ApiModel, OperationModel, PolicyUse};
 
 use crate::PROBLEMS_MAX;
 
-/// A policy and when it runs.
-type Step = (Phase, Box<dyn Policy>);
-type SharedStep = (Phase, Arc<dyn Policy>);
+/// A policy with its name and phase.
+type Compiled = (Cow<'static, str>, Phase, Box<dyn Policy>);
+/// One that several chains share.
+type SharedStep = (Cow<'static, str>, Phase, Arc<dyn Policy>);
 
 /// The policies that the operations of an API share.
 pub(crate) struct Shared<'m> {
@@ -61,6 +64,7 @@ impl<'m> Shared<'m> {
         {
             // Before CORS, which may answer by itself.
             always.push((
+                "deprecation".into(),
                 Phase::Preflight,
                 Arc::from(policies::deprecation::policy(signals)),
             ));
@@ -91,7 +95,7 @@ impl<'m> Shared<'m> {
         Self {
             model,
             always,
-            authenticate: authenticate.map(|(phase, policy)| (phase, Arc::from(policy))),
+            authenticate: authenticate.map(share),
             subscribed,
             named,
             env,
@@ -114,16 +118,13 @@ impl<'m> Shared<'m> {
         let mut steps: Vec<Step> = in_chain(&self.always).collect();
         if access == Access::Authenticated {
             match &operation.security {
-                Some(own) => steps.extend(authenticators(own, &self.env, found)),
+                Some(own) => steps.extend(authenticators(own, &self.env, found).map(step)),
                 None => steps.extend(in_chain(self.authenticate.as_slice())),
             }
             if !operation.scopes.is_empty() {
                 let config = json!({"anyOf": operation.scopes});
-                steps.extend(compile(
-                    &implied("scopes", config, "/spec/definition"),
-                    &self.env,
-                    found,
-                ));
+                let scopes = implied("scopes", config, "/spec/definition");
+                steps.extend(compile(&scopes, &self.env, found).map(step));
             }
             steps.extend(in_chain(&self.subscribed));
         }
@@ -132,31 +133,53 @@ impl<'m> Shared<'m> {
             operation
                 .policies
                 .iter()
-                .filter_map(|used| compile(used, &self.env, found)),
+                .filter_map(|used| compile(used, &self.env, found).map(step)),
         );
         Chain::new(steps, access)
     }
 }
 
 fn in_chain(steps: &[SharedStep]) -> impl Iterator<Item = Step> {
-    steps.iter().map(|(phase, policy)| {
-        let policy: Box<dyn Policy> = Box::new(InChain(Arc::clone(policy)));
-        (*phase, policy)
+    steps.iter().map(|(name, phase, policy)| {
+        Step::new(name.clone(), *phase, Box::new(InChain(Arc::clone(policy))))
     })
 }
 
+fn step((name, phase, policy): Compiled) -> Step {
+    Step::new(name, phase, policy)
+}
+
+fn share((name, phase, policy): Compiled) -> SharedStep {
+    (name, phase, Arc::from(policy))
+}
+
 /// Any of these ways to authenticate; nothing for an empty list.
-fn authenticators(uses: &[PolicyUse], env: &CompileEnv, found: &mut Diagnostics) -> Option<Step> {
+fn authenticators(
+    uses: &[PolicyUse],
+    env: &CompileEnv,
+    found: &mut Diagnostics,
+) -> Option<Compiled> {
     let mut policies = Vec::new();
+    let mut names = Vec::new();
     for used in uses {
         match compile(used, env, found) {
-            Some((Phase::Authenticate, policy)) => policies.push(policy),
+            Some((name, Phase::Authenticate, policy)) => {
+                names.push(name);
+                policies.push(policy);
+            }
             Some(_) => found.push(no_authenticator(used)),
             None => {}
         }
     }
     // With faults the list may be empty: then nobody passes, and the API is broken anyway.
-    (!uses.is_empty()).then(|| (Phase::Authenticate, policies::any_of::policy(policies)))
+    (!uses.is_empty()).then(|| {
+        let name = names.join(" or ").into();
+        (
+            name,
+            Phase::Authenticate,
+            policies::any_of::policy(policies),
+        )
+    })
 }
 
 fn no_authenticator(used: &PolicyUse) -> Diagnostic {
@@ -175,17 +198,17 @@ fn implied(policy: &str, config: Value, pointer: &str) -> PolicyUse {
 }
 
 fn shared(used: &PolicyUse, env: &CompileEnv, found: &mut Diagnostics) -> Option<SharedStep> {
-    compile(used, env, found).map(|(phase, policy)| (phase, Arc::from(policy)))
+    compile(used, env, found).map(share)
 }
 
 /// Compiles one policy; its faults get the pointer of its place in the document.
-fn compile(used: &PolicyUse, env: &CompileEnv, found: &mut Diagnostics) -> Option<Step> {
+fn compile(used: &PolicyUse, env: &CompileEnv, found: &mut Diagnostics) -> Option<Compiled> {
     let Some(kind) = policies::find(&used.policy) else {
         found.push(unknown_policy(used));
         return None;
     };
     match kind.compile(&used.config, env) {
-        Ok(policy) => Some((kind.phase(), policy)),
+        Ok(policy) => Some((kind.name().into(), kind.phase(), policy)),
         Err(faults) => {
             let unread = faults.iter().any(|fault| fault.rule == "policy-config");
             let worded = if unread {

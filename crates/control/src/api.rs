@@ -3,15 +3,15 @@
 mod apis;
 mod bundle;
 mod credentials;
-mod definitions;
 mod documents;
 mod dto;
+mod explanation;
 mod operations;
 mod params;
 pub mod paths;
 mod schema;
-mod source;
 mod status;
+mod traces;
 mod usage;
 mod users;
 
@@ -31,6 +31,7 @@ use utoipa_axum::router::OpenApiRouter;
 
 pub use self::usage::bodies::*;
 pub use dto::*;
+pub use explanation::*;
 pub use params::*;
 
 use crate::Control;
@@ -107,11 +108,11 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(base)
         .merge(documents::router())
         .merge(apis::router())
-        .merge(definitions::router())
         .merge(credentials::router())
         .merge(bundle::router())
         .merge(users::router())
         .merge(self::usage::router())
+        .merge(traces::router())
         .split_for_parts();
     let paths = std::mem::take(&mut document.paths.paths);
     document.paths.paths = paths

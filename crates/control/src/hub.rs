@@ -15,13 +15,14 @@ use credentials::NotAcknowledged;
 use spec::{Kind, Spec};
 use store::StoreError;
 use sync::{
-    Ack, Change, ControlPlane, ListenerFault, ListenerModel, Node, NodeId, ResourceKey, SyncError,
-    Update,
+    Ack, Change, ControlPlane, Decision, ListenerFault, ListenerModel, Node, NodeId, ResourceKey,
+    SyncError, Update,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
 
 use crate::catalogue::Catalogue;
+use crate::decisions::Decisions;
 use crate::{ControlConfig, Parts};
 use nodes::Nodes;
 pub(crate) use nodes::Serving;
@@ -33,6 +34,7 @@ pub(crate) struct Hub {
     parts: Parts,
     config: ControlConfig,
     nodes: Nodes,
+    decisions: Decisions,
     /// The newest revision that anybody told of.
     newest: watch::Sender<u64>,
     /// Absent until the first call.
@@ -45,9 +47,15 @@ impl Hub {
             parts,
             config: config.clone(),
             nodes: Nodes::new(config.lease_ms),
+            decisions: Decisions::new(config.decisions_max),
             newest: watch::Sender::new(0),
             state: Mutex::default(),
         }
+    }
+
+    /// What nodes told of refused and failed calls.
+    pub(crate) fn decisions(&self) -> &Decisions {
+        &self.decisions
     }
 
     /// Tells the nodes that there is a revision.
@@ -222,20 +230,16 @@ impl ControlPlane for Hub {
         // Early enough for a node to renew its lease, however quiet it is.
         let limit = Duration::from_millis((self.config.lease_ms / 3).max(1));
         let mut newest = self.newest.subscribe();
-        let told = newest.wait_for(|newest| *newest > since);
-        // Of revisions that other processes wrote nobody tells us but the store.
-        let news = async {
-            tokio::select! {
-                _ = told => {}
-                () = self.parts.store.changed(since) => {}
-            }
-        };
-        // All that can happen leads to the next pull.
-        let _ = tokio::time::timeout(limit, news).await;
+        let _ = tokio::time::timeout(limit, newest.wait_for(|newest| *newest > since)).await;
     }
 
     async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError> {
         self.nodes.acknowledge(ack, self.now_ms());
+        Ok(())
+    }
+
+    async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError> {
+        self.decisions.add(&node.id, decisions);
         Ok(())
     }
 

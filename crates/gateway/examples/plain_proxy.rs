@@ -8,40 +8,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base::{ApplicationId, Digest, Org, SystemClock};
+use base::{Digest, Org, SystemClock};
 use gateway::Config;
 use http::Method;
-use policy::{Access, ApiKeyView, Chain, ClientView, Directory, Issuer, Runtime, SubscriptionView};
+use policy::{Access, Chain, NobodyKnown, Runtime};
 use snapshot::{
     Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
 };
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
-/// Nobody is known: the API is open.
-struct NoDirectory;
-
-impl Directory for NoDirectory {
-    fn version(&self) -> u64 {
-        0
-    }
-    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
-        None
-    }
-    fn client(&self, _: &str) -> Option<ClientView> {
-        None
-    }
-    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
-        None
-    }
-    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
-        None
-    }
-    fn is_revoked(&self, _: &str) -> bool {
-        false
-    }
-}
 
 fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>> {
     let org = Org::default_org();
@@ -54,6 +30,7 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         let operation = Operation {
             api: "bench-1.0.0".into(),
             label: format!("GET {template}").into(),
+            template: template.into(),
             chain: Chain::new(Vec::new(), Access::Open),
             backend: Some(key.clone()),
             sandbox: None,
@@ -102,7 +79,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         ..Config::default()
     };
     let runtime = Runtime {
-        directory: Arc::new(NoDirectory),
+        directory: Arc::new(NobodyKnown),
         quotas: Arc::new(limits::Quotas::new(1000, 32)),
         clock: Arc::new(SystemClock::new()),
     };

@@ -26,6 +26,11 @@ pub struct Config {
     pub series_max: usize,
     /// The access log; `None` = off.
     pub access_log: Option<AccessLogConfig>,
+    /// How traces are passed on and recorded.
+    pub tracing: TracingConfig,
+    /// Decisions on refused and failed calls that each worker keeps until they are taken (every second); what is beyond
+    /// is counted and not kept. 0 = none are made.
+    pub decisions_max: usize,
 }
 
 impl Default for Config {
@@ -42,8 +47,35 @@ impl Default for Config {
             upstream: UpstreamConfig::default(),
             series_max: 10_000,
             access_log: None,
+            tracing: TracingConfig::default(),
+            decisions_max: 256,
         }
     }
+}
+
+/// How traces are passed on and recorded.
+#[derive(Clone, Debug, Default)]
+pub struct TracingConfig {
+    /// In which fields a trace comes and goes.
+    pub propagation: Propagation,
+    /// The share of calls that is recorded, from 0 to 1, where the caller has not decided.
+    pub ratio: f64,
+    /// Where recorded calls go; `None` = nothing is recorded. A call that does not fit into it is dropped and counted.
+    pub sink: Option<crate::spans::Sink>,
+}
+
+/// The fields of a trace. W3C Trace Context is always read, goes before B3, and is always sent.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum Propagation {
+    /// B3 is read, and sent in the form in which it came.
+    #[default]
+    Auto,
+    /// B3 is neither read nor changed.
+    W3c,
+    /// B3 is read, and always sent as `X-B3-*`.
+    B3,
+    /// B3 is read, and always sent as `b3`.
+    B3Single,
 }
 
 /// Where the HTTPS listener's certificate comes from.

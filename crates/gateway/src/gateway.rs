@@ -9,6 +9,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::access_log::AccessLog;
 use crate::config::Config;
+use crate::decisions::{self, Decisions};
 use crate::listener::{self, Listener};
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
@@ -48,6 +49,7 @@ pub struct Gateway {
     https: Option<SocketAddr>,
     ports: Ports,
     metrics: Metrics,
+    decisions: Option<Decisions>,
     stage: watch::Sender<Stage>,
     accepting: Option<oneshot::Receiver<()>>,
     workers: Vec<oneshot::Receiver<usize>>,
@@ -94,6 +96,7 @@ pub fn start(
     };
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
+    let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let shared = Arc::new(Shared {
         config,
         runtime,
@@ -102,6 +105,7 @@ pub fn start(
         crypto,
         server_tls,
         access_log,
+        decisions: senders_of_decisions,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         native_roots: OnceLock::new(),
     });
@@ -136,6 +140,7 @@ pub fn start(
         https,
         ports,
         metrics,
+        decisions: Some(decisions),
         stage,
         accepting: Some(accepting),
         workers,
@@ -165,6 +170,11 @@ impl Gateway {
     #[must_use]
     pub fn ports(&self) -> Ports {
         self.ports.clone()
+    }
+
+    /// The decisions on refused and failed calls, for whoever takes them; there is one taker.
+    pub fn take_decisions(&mut self) -> Option<Decisions> {
+        self.decisions.take()
     }
 
     /// What the data plane counts.

@@ -12,6 +12,7 @@ mod answer;
 mod body;
 mod config;
 mod connection;
+pub mod decisions;
 pub mod directory;
 pub mod feed;
 mod gateway;
@@ -23,12 +24,16 @@ mod ports;
 mod record;
 mod request;
 mod server_tls;
+pub mod spans;
 mod timers;
 mod trace;
 mod upstream;
 mod worker;
 
-pub use config::{AccessLogConfig, Config, Limits, PathRules, TlsFiles, UpstreamConfig};
+pub use config::{
+    AccessLogConfig, Config, Limits, PathRules, Propagation, TlsFiles, TracingConfig,
+    UpstreamConfig,
+};
 pub use gateway::{Drained, Gateway, StartError, start};
 pub use metrics::Metrics;
 pub use ports::Ports;

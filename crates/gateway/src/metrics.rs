@@ -198,6 +198,12 @@ pub(crate) struct WorkerNumbers {
     pub(crate) client_aborts: Count,
     /// Answers whose body broke at the backend.
     pub(crate) bodies_broken: Count,
+    /// Traced calls that were dropped because nobody took them.
+    pub(crate) traces_dropped: Count,
+    /// Decisions on refused and failed calls that were kept.
+    pub(crate) decisions: Count,
+    /// Those that were not, because nobody took the earlier ones.
+    pub(crate) decisions_dropped: Count,
     /// Revision of the snapshot that the worker has used last.
     pub(crate) revision: Count,
 }
@@ -222,6 +228,9 @@ impl WorkerNumbers {
             bytes_out: Count::default(),
             client_aborts: Count::default(),
             bodies_broken: Count::default(),
+            traces_dropped: Count::default(),
+            decisions: Count::default(),
+            decisions_dropped: Count::default(),
             revision: Count::default(),
         }
     }

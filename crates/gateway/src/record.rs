@@ -6,6 +6,7 @@ use std::time::Instant;
 use crate::access_log::Line;
 use crate::connection::Connection;
 use crate::metrics::{Series, SeriesId};
+use crate::spans::{Call, Ended};
 use crate::worker::Worker;
 
 /// Counts a request when it is dropped: with the end of the answer's body, or with the client's going away.
@@ -18,6 +19,8 @@ pub(crate) struct Record {
     bytes_out: u64,
     end: End,
     line: Option<Box<Line>>,
+    /// What is recorded of a traced call.
+    traced: Option<Box<Call>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -41,6 +44,7 @@ impl Record {
             bytes_out: 0,
             end: End::Open,
             line: None,
+            traced: None,
         }
     }
 
@@ -56,6 +60,11 @@ impl Record {
             .id(&self.worker.shared.numbers.series, series);
         self.series = Some(id);
         self.line = line;
+    }
+
+    /// The call is traced; it is handed over when it ends.
+    pub(crate) fn trace(&mut self, call: Box<Call>) {
+        self.traced = Some(call);
     }
 
     /// Bytes of the answer's body were handed on.
@@ -92,7 +101,28 @@ impl Drop for Record {
                 self.worker.shared.numbers.log_lines_dropped.add_shared();
             }
         }
+        if let Some(call) = self.traced.take() {
+            self.hand_over(call);
+        }
         self.connection.request_ended(self.worker.now_ms.get());
+    }
+}
+
+impl Record {
+    fn hand_over(&self, mut call: Box<Call>) {
+        call.ended_at = Instant::now();
+        call.ended = match self.end {
+            End::Complete => Ended::Whole,
+            End::Open => Ended::Abandoned,
+            End::Broken => Ended::Broken,
+        };
+        let sink = &self.worker.config.tracing.sink;
+        let dropped = sink
+            .as_ref()
+            .is_none_or(|sink| sink.try_send(call).is_err());
+        if dropped {
+            self.worker.numbers().traces_dropped.add(1);
+        }
     }
 }
 

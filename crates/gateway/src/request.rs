@@ -13,42 +13,44 @@ use http::{HeaderMap, Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
 use policies::{hop_by_hop, normalize_path};
-use policy::{Chain, Permit, Reject, RequestCx, Slots, Stop};
+use policy::{Chain, Permit, Reject, RequestCx, Slots, Stop, Waits};
 use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
 
 use crate::access_log::{self, Line};
+use crate::answer;
 use crate::body::{AnswerBody, RequestBody};
 use crate::connection::Connection;
+use crate::decisions::{self, Matched, Refused};
 use crate::guard;
 use crate::metrics::{Limit, Series, method_label};
 use crate::record::{Record, micros};
+use crate::spans::{Opening, Try};
+use crate::trace::{self, Arrival};
+use crate::upstream::tries::Tries;
 use crate::upstream::{self, Ask, Failure, Source, Target};
 use crate::worker::Worker;
-use crate::{answer, trace};
 
 /// How long a client should wait for a node that is starting, in seconds.
 const NOT_READY_RETRY_S: u64 = 1;
+
+const NO_OPERATION: &str = "the API has no operation with this path";
+const WRONG_METHOD: &str = "the path exists, the method does not";
 
 /// An answer before it is handed to the client's connection.
 struct Answer {
     head: http::response::Parts,
     content: Content,
-    /// The code, where it is a refusal.
-    code: Option<&'static str>,
+    /// Why, where it is a refusal.
+    refused: Option<Box<Reject>>,
     /// How long the backend took, where it was asked.
     backend_us: Option<u64>,
+    /// What was tried to reach the backend, as far as it was noted.
+    tries: Vec<Try>,
 }
 
 enum Content {
     Own(Bytes),
     Upstream(Source),
-}
-
-/// What a request is counted under.
-#[derive(Clone, Copy, Default)]
-struct Labels<'s> {
-    api: &'s str,
-    operation: &'s str,
 }
 
 /// Where a request is served.
@@ -57,6 +59,18 @@ struct Scene<'s> {
     worker: &'s Rc<Worker>,
     connection: &'s Connection,
     snapshot: &'s Snapshot,
+    arrival: Arrival,
+}
+
+/// A request as policies see it, and what of it they do not need to see.
+struct Opened {
+    cx: RequestCx,
+    host: HeaderValue,
+    arrival: Arrival,
+    /// Of a traced call.
+    opening: Option<Box<Opening>>,
+    /// Why it is refused, where it is.
+    refused: Option<Reject>,
 }
 
 /// Answers a request; the one entry point from a connection.
@@ -67,39 +81,45 @@ pub(crate) async fn handle(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let record = Record::begin(&worker, &connection);
     let (parts, incoming) = request.into_parts();
-    let (mut cx, host, refused) = context(&worker, &connection, parts);
+    let mut opened = context(&worker, &connection, parts);
+    let cx = &mut opened.cx;
     let snapshot = worker.snapshot();
-    let (labels, answer) = match (refused, snapshot.get()) {
-        (Some(reject), _) => (Labels::default(), Answer::refuse(&worker, &cx, &reject)),
+    let (matched, answer) = match (opened.refused.take(), snapshot.get()) {
+        (Some(reject), _) => (
+            Matched::nothing("refused before matching"),
+            Answer::refuse(&worker, cx, reject),
+        ),
         (None, None) => {
             let reject = Reject::new(
                 code::NODE_NOT_READY,
                 "the node is loading its configuration",
             )
             .retry_after(NOT_READY_RETRY_S);
-            (Labels::default(), Answer::refuse(&worker, &cx, &reject))
+            let missing = "the node has no configuration yet";
+            (
+                Matched::nothing(missing),
+                Answer::refuse(&worker, cx, reject),
+            )
         }
         (None, Some(snapshot)) => {
             let scene = Scene {
                 worker: &worker,
                 connection: &connection,
                 snapshot,
+                arrival: opened.arrival,
             };
-            route(scene, &host, &mut cx, incoming).await
+            route(scene, &opened.host, cx, incoming).await
         }
     };
-    Ok(finish(&worker, &cx, &host, labels, answer, record))
+    Ok(finish(&worker, opened, &matched, answer, record))
 }
 
-/// The request as policies see it, its host, and why it is refused, where it is.
-fn context(
-    worker: &Rc<Worker>,
-    connection: &Connection,
-    parts: Parts,
-) -> (RequestCx, HeaderValue, Option<Reject>) {
+/// Makes a request ready for its policies.
+fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts) -> Opened {
     let Parts {
         method,
         uri,
+        version,
         mut headers,
         ..
     } = parts;
@@ -109,7 +129,8 @@ fn context(
         None => headers.get(HOST).cloned(),
     }
     .unwrap_or_else(|| HeaderValue::from_static(""));
-    let trace = trace::begin(&headers, &worker.ids);
+    let (trace, arrival) = trace::begin(&headers, &worker.tracing, &worker.ids);
+    let opening = Opening::of(&arrival, &headers, version, &host);
     let mut refused = refused_by_guard(worker, connection, &method, &headers);
     if method == Method::CONNECT || asks_for_websocket(&headers) {
         let detail = "tunnels and protocol upgrades are not served";
@@ -130,7 +151,11 @@ fn context(
         refused = refused.or(Some(reject));
     }
     connection.peer.replace(&mut headers, Some(&host));
-    headers.insert(trace::TRACEPARENT, trace::header(&trace));
+    arrival.stamp(&mut headers, &trace);
+    let mut slots = Slots::default();
+    if arrival.recorded {
+        slots.put(Waits::default());
+    }
     let monotonic_ms = worker.read_clock();
     let cx = RequestCx {
         method,
@@ -145,10 +170,16 @@ fn context(
         timeout_ms: None,
         principal: None,
         subscription: None,
-        slots: Slots::default(),
+        slots,
         core: Rc::clone(&worker.core),
     };
-    (cx, host, refused)
+    Opened {
+        cx,
+        host,
+        arrival,
+        opening,
+        refused,
+    }
 }
 
 /// Whether there is anything to strip: to look at each name once is cheaper than to look up all that are stripped,
@@ -221,50 +252,43 @@ async fn route<'s>(
     host: &HeaderValue,
     cx: &mut RequestCx,
     incoming: Incoming,
-) -> (Labels<'s>, Answer) {
+) -> (Matched<'s>, Answer) {
     let worker = scene.worker;
     match scene.snapshot.find(&host_key(host), &cx.path, &cx.method) {
         Found::Operation {
-            operation, rest_at, ..
+            api,
+            operation,
+            rest_at,
         } => {
-            let labels = Labels {
-                api: &operation.api,
-                operation: &operation.label,
-            };
             cx.rest_at = rest_at;
-            let answer = operate(scene, operation, cx, incoming).await;
-            (labels, answer)
+            let mut matched = Matched::operation(api, operation);
+            let answer = operate(scene, &mut matched, operation, cx, incoming).await;
+            (matched, answer)
         }
         Found::MethodNotAllowed { api, allow } => {
-            let answer = method_missing(worker, api, &allow, cx).await;
-            (Labels::of(api), answer)
+            let mut matched = Matched::api(api, WRONG_METHOD);
+            let answer = method_missing(worker, &mut matched, api, &allow, cx).await;
+            (matched, answer)
         }
         Found::NoOperation { api } => {
+            let mut matched = Matched::api(api, NO_OPERATION);
             let answer = match closed(api.gate) {
-                Some(reject) => Answer::refuse(worker, cx, &reject),
+                Some(reject) => {
+                    matched.missing = "the API's life cycle does not let calls pass";
+                    Answer::refuse(worker, cx, reject)
+                }
                 None => {
-                    let detail = "the API has no operation with this path";
-                    let reject = Reject::new(code::ROUTE_NOT_FOUND, detail);
-                    unrouted(worker, api, cx, |_| Stop::Reject(Box::new(reject))).await
+                    let reject = Reject::new(code::ROUTE_NOT_FOUND, NO_OPERATION);
+                    let stop = |_: &RequestCx| Stop::Reject(Box::new(reject));
+                    unrouted(worker, &mut matched, api, cx, stop).await
                 }
             };
-            (Labels::of(api), answer)
+            (matched, answer)
         }
         Found::NoApi => {
-            let reject = Reject::new(
-                code::ROUTE_NOT_FOUND,
-                "no API is served at this host and path",
-            );
-            (Labels::default(), Answer::refuse(worker, cx, &reject))
-        }
-    }
-}
-
-impl<'s> Labels<'s> {
-    fn of(api: &'s Api) -> Self {
-        Self {
-            api: &api.name,
-            operation: "",
+            let detail = "no API is served at this host and path";
+            let reject = Reject::new(code::ROUTE_NOT_FOUND, detail);
+            (Matched::nothing(detail), Answer::refuse(worker, cx, reject))
         }
     }
 }
@@ -285,22 +309,22 @@ fn closed(gate: Gate) -> Option<Reject> {
 }
 
 /// The path exists, the method does not. `OPTIONS` is always answered.
-async fn method_missing(
+async fn method_missing<'s>(
     worker: &Rc<Worker>,
-    api: &Api,
+    matched: &mut Matched<'s>,
+    api: &'s Api,
     allow: &MethodSet,
     cx: &mut RequestCx,
 ) -> Answer {
     let allow = HeaderValue::from_str(&allow.to_string()).expect("methods are tokens");
-    unrouted(worker, api, cx, |cx| {
+    unrouted(worker, matched, api, cx, |cx| {
         if cx.method == Method::OPTIONS {
             let mut response = Response::new(Bytes::new());
             *response.status_mut() = StatusCode::NO_CONTENT;
             response.headers_mut().insert(ALLOW, allow);
             Stop::Respond(Box::new(response))
         } else {
-            let detail = "the path exists, the method does not";
-            let reject = Reject::new(code::METHOD_NOT_ALLOWED, detail).header(ALLOW, allow);
+            let reject = Reject::new(code::METHOD_NOT_ALLOWED, WRONG_METHOD).header(ALLOW, allow);
             Stop::Reject(Box::new(reject))
         }
     })
@@ -309,41 +333,46 @@ async fn method_missing(
 
 /// An answer that no operation makes still passes the API's own policies for such answers: a preflight is answered,
 /// and a browser may read the refusal.
-async fn unrouted(
+async fn unrouted<'s>(
     worker: &Rc<Worker>,
-    api: &Api,
+    matched: &mut Matched<'s>,
+    api: &'s Api,
     cx: &mut RequestCx,
     otherwise: impl FnOnce(&RequestCx) -> Stop,
 ) -> Answer {
     let (passed, run) = api.preflight.run(cx).await;
-    let stop = match run {
-        Ok(_) => otherwise(cx),
-        Err(stop) => stop,
+    let (stop, by_policy) = match run {
+        Ok(_) => (otherwise(cx), false),
+        Err(stop) => (stop, true),
     };
+    matched.ran(&api.preflight, passed, by_policy);
     let mut answer = Answer::stopped(worker, cx, stop);
     answer.pass_back(&api.preflight, passed, cx);
     answer
 }
 
 /// Runs an operation's policies and asks its backend.
-async fn operate(
+async fn operate<'s>(
     scene: Scene<'_>,
-    operation: &Operation,
+    matched: &mut Matched<'s>,
+    operation: &'s Operation,
     cx: &mut RequestCx,
     incoming: Incoming,
 ) -> Answer {
     let (passed, run) = operation.chain.run(cx).await;
+    matched.ran(&operation.chain, passed, run.is_err());
     let mut answer = match run {
-        Ok(permit) => ask(scene, operation, permit, cx, incoming).await,
+        Ok(permit) => ask(scene, matched, operation, permit, cx, incoming).await,
         Err(stop) => Answer::stopped(scene.worker, cx, stop),
     };
     answer.pass_back(&operation.chain, passed, cx);
     answer
 }
 
-async fn ask(
+async fn ask<'s>(
     scene: Scene<'_>,
-    operation: &Operation,
+    matched: &mut Matched<'s>,
+    operation: &'s Operation,
     permit: Permit,
     cx: &mut RequestCx,
     incoming: Incoming,
@@ -351,14 +380,19 @@ async fn ask(
     let worker = scene.worker;
     if incoming.size_hint().lower() > worker.config.limits.body_bytes_max {
         worker.numbers().limit(Limit::Body);
-        return Answer::refuse(worker, cx, &Failure::BodyTooLarge.reject());
+        return Answer::refuse(worker, cx, Failure::BodyTooLarge.reject());
     }
     let environment = cx.principal.as_ref().map(|caller| caller.environment);
     let Some(key) = operation.backend_for(environment.unwrap_or_default()) else {
-        return Answer::refuse(worker, cx, &not_served(environment.unwrap_or_default()));
+        return Answer::refuse(worker, cx, not_served(environment.unwrap_or_default()));
     };
+    matched.backend = Some(key);
     let Some(backend) = scene.snapshot.backend(key) else {
-        return Answer::refuse(worker, cx, &Failure::Unreachable.reject());
+        let reject = Failure::Unreachable
+            .reject()
+            .because("backend-exists")
+            .fact("backend", "", &*key.name);
+        return Answer::refuse(worker, cx, reject);
     };
     let (body, body_state) = RequestBody::new(incoming, worker);
     let ask = Ask {
@@ -373,12 +407,13 @@ async fn ask(
         query: cx.query.as_deref(),
     };
     let begun = Instant::now();
-    let answered = upstream::call(worker, permit, backend, target, ask).await;
+    let mut tries = Tries::new(begun, &cx.trace, &scene.arrival);
+    let answered = upstream::call(worker, permit, backend, target, ask, &mut tries).await;
     let backend_us = micros(begun.elapsed());
     let mut answer = match answered {
         // Nothing was upgraded: the headers that ask for it never go to a backend.
         Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
-            Answer::refuse(worker, cx, &Failure::Failed.reject())
+            Answer::refuse(worker, cx, Failure::Failed.reject())
         }
         Ok((mut head, source)) => {
             if has_hop_by_hop(&head.headers) {
@@ -387,8 +422,9 @@ async fn ask(
             Answer {
                 head,
                 content: Content::Upstream(source),
-                code: None,
+                refused: None,
                 backend_us: None,
+                tries: Vec::new(),
             }
         }
         Err(failure) => {
@@ -397,10 +433,11 @@ async fn ask(
             {
                 reject.detail = violation.detail;
             }
-            Answer::refuse(worker, cx, &reject)
+            Answer::refuse(worker, cx, reject)
         }
     };
     answer.backend_us = Some(backend_us);
+    answer.tries = tries.into_list();
     answer
 }
 
@@ -421,23 +458,29 @@ impl Answer {
         Self {
             head,
             content: Content::Own(bytes),
-            code: None,
+            refused: None,
             backend_us: None,
+            tries: Vec::new(),
         }
     }
 
-    fn refuse(worker: &Worker, cx: &RequestCx, reject: &Reject) -> Self {
+    fn refuse(worker: &Worker, cx: &RequestCx, reject: Reject) -> Self {
         worker.numbers().reject(&reject.code);
+        let answer = Self::own(answer::problem(&reject, &cx.trace));
         Self {
-            code: Some(reject.code.name),
-            ..Self::own(answer::problem(reject, &cx.trace))
+            refused: Some(Box::new(reject)),
+            ..answer
         }
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        self.refused.as_ref().map(|reject| reject.code.name)
     }
 
     fn stopped(worker: &Worker, cx: &RequestCx, stop: Stop) -> Self {
         match stop {
             Stop::Respond(response) => Self::own(*response),
-            Stop::Reject(reject) => Self::refuse(worker, cx, &reject),
+            Stop::Reject(reject) => Self::refuse(worker, cx, *reject),
         }
     }
 
@@ -450,12 +493,18 @@ impl Answer {
 /// Counts, logs, and ties the record to the body's end.
 fn finish(
     worker: &Worker,
-    cx: &RequestCx,
-    host: &HeaderValue,
-    labels: Labels<'_>,
-    answer: Answer,
+    opened: Opened,
+    matched: &Matched<'_>,
+    mut answer: Answer,
     mut record: Record,
 ) -> Response<AnswerBody> {
+    let Opened {
+        mut cx,
+        host,
+        arrival,
+        opening,
+        ..
+    } = opened;
     let status = answer.head.status;
     let plan = cx
         .subscription
@@ -463,8 +512,8 @@ fn finish(
         .and_then(|subscription| subscription.plan.as_ref())
         .map_or("", |plan| plan.name.as_str());
     let series = Series {
-        api: labels.api,
-        operation: labels.operation,
+        api: matched.api_label(),
+        operation: matched.operation_label(),
         method: method_label(&cx.method),
         status_class: u8::try_from(status.as_u16() / 100).unwrap_or(5),
         plan,
@@ -481,8 +530,29 @@ fn finish(
         .access_log
         .as_ref()
         .filter(|log| log.takes(worker.ids.next(), status.as_u16()))
-        .map(|_| Box::new(line(cx, host, labels, plan, &answer)));
+        .map(|_| Box::new(line(&cx, &host, matched, plan, &answer)));
     record.answered(&series, line);
+    if let Some(reject) = &answer.refused {
+        decisions::note(
+            worker,
+            &Refused {
+                cx: &cx,
+                host: &host,
+                begun: record.begun(),
+                matched: *matched,
+                reject,
+                status: status.as_u16(),
+                tries: &answer.tries,
+            },
+        );
+    }
+    if let Some(opening) = opening {
+        let tries = std::mem::take(&mut answer.tries);
+        let mut call = opening.call(&mut cx, &arrival, record.begun(), matched, tries);
+        call.status = status.as_u16();
+        call.code = answer.code();
+        record.trace(call);
+    }
     match answer.content {
         Content::Upstream(source) => {
             Response::from_parts(answer.head, AnswerBody::upstream(source, record))
@@ -500,7 +570,7 @@ fn finish(
 fn line(
     cx: &RequestCx,
     host: &HeaderValue,
-    labels: Labels<'_>,
+    matched: &Matched<'_>,
     plan: &str,
     answer: &Answer,
 ) -> Line {
@@ -513,9 +583,9 @@ fn line(
         path: cx.path.clone(),
         query: cx.query.as_deref().map(access_log::mask),
         status: answer.head.status.as_u16(),
-        code: answer.code,
-        api: labels.api.to_owned(),
-        operation: labels.operation.to_owned(),
+        code: answer.code(),
+        api: matched.api_label().to_owned(),
+        operation: matched.operation_label().to_owned(),
         application: cx
             .principal
             .as_ref()

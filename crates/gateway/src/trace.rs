@@ -1,14 +1,20 @@
-//! W3C Trace Context: read from the client, or begun here; the backend gets this hop as its parent.
+//! The trace of a request: read from the client (W3C Trace Context, B3), or begun here, and passed to the backend.
+//!
+//! Who records a span becomes the parent of what comes next; where none is recorded, the client's own span stays the
+//! parent, so that the backend's ancestors are unbroken either way. Start at [`begin`].
+
+mod b3;
+mod w3c;
 
 use std::cell::Cell;
 
-use http::{HeaderMap, HeaderName, HeaderValue};
+use http::HeaderMap;
 use policy::Trace;
 
-/// The header's name (W3C Trace Context §3.2).
-pub(crate) const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+use crate::config::{Propagation, TracingConfig};
+use b3::{B3, Form};
 
-const LENGTH: usize = 55;
+pub(crate) use w3c::TRACEPARENT;
 
 /// Random numbers of one worker for trace and span ids: unique, not secret (wyrand).
 pub(crate) struct IdSource(Cell<u64>);
@@ -29,49 +35,167 @@ impl IdSource {
         let mixed = (wide >> 64) as u64 ^ wide as u64;
         mixed.max(1)
     }
+
+    /// A new trace id.
+    fn trace_id(&self) -> [u8; 16] {
+        let mut trace_id = [0; 16];
+        trace_id[..8].copy_from_slice(&self.next().to_be_bytes());
+        trace_id[8..].copy_from_slice(&self.next().to_be_bytes());
+        trace_id
+    }
 }
 
-/// The trace of a request: the client's, where its `traceparent` is well-formed, with a new span of ours.
-pub(crate) fn begin(headers: &HeaderMap, ids: &IdSource) -> Trace {
-    let span_id = ids.next().to_be_bytes();
-    let parent = headers
-        .get(TRACEPARENT)
-        .and_then(|value| parse(value.as_bytes()));
-    match parent {
-        Some((trace_id, flags)) => Trace {
-            trace_id,
-            span_id,
-            flags,
-        },
-        None => {
-            let mut trace_id = [0; 16];
-            trace_id[..8].copy_from_slice(&ids.next().to_be_bytes());
-            trace_id[8..].copy_from_slice(&ids.next().to_be_bytes());
-            Trace {
-                trace_id,
-                span_id,
-                flags: 0,
-            }
+/// What is done with traces; made once a worker.
+pub(crate) struct Rules {
+    propagation: Propagation,
+    /// Calls without a decision of the caller's are recorded where the trace id's end is below this.
+    threshold: u64,
+    /// Whether anything is recorded at all.
+    records: bool,
+}
+
+/// Who the parent is, and whether it is recorded.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Parent {
+    trace_id: [u8; 16],
+    span_id: [u8; 8],
+}
+
+/// How a request's trace came here, and what is recorded of it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrival {
+    /// The client's span.
+    pub(crate) parent: Option<[u8; 8]>,
+    /// Whether spans are recorded here.
+    pub(crate) recorded: bool,
+    /// The client sent a `tracestate` that belongs to no `traceparent`.
+    stray_state: bool,
+    /// The B3 fields that the backend gets, besides W3C's.
+    b3: Option<b3::Passed>,
+}
+
+impl Rules {
+    pub(crate) fn new(config: &TracingConfig) -> Self {
+        Self {
+            propagation: config.propagation,
+            threshold: threshold(config.ratio),
+            records: config.sink.is_some(),
+        }
+    }
+
+    /// The ratio sampler: the same trace id gets the same answer on every node.
+    fn samples(&self, trace_id: &[u8; 16]) -> bool {
+        let mut end = [0; 8];
+        end.copy_from_slice(&trace_id[8..]);
+        self.threshold == u64::MAX || u64::from_be_bytes(end) < self.threshold
+    }
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::cast_precision_loss,
+    reason = "a share of all numbers; the cast saturates"
+)]
+fn threshold(ratio: f64) -> u64 {
+    (ratio * u64::MAX as f64) as u64
+}
+
+/// The trace of a request, and how it came here. W3C goes before B3. Nothing is allocated.
+pub(crate) fn begin(headers: &HeaderMap, rules: &Rules, ids: &IdSource) -> (Trace, Arrival) {
+    let seen = Seen::of(headers, rules.propagation);
+    let w3c = w3c::read(headers);
+    let b3 = if seen.b3 {
+        b3::read(headers)
+    } else {
+        B3::default()
+    };
+    let parent = w3c.map(|(parent, _)| parent).or(b3.parent);
+    let decided = match w3c {
+        Some((_, sampled)) => Some(sampled),
+        None => b3.sampled(),
+    };
+    let trace_id = parent.map_or_else(|| ids.trace_id(), |parent| parent.trace_id);
+    let recorded = rules.records && decided.unwrap_or_else(|| rules.samples(&trace_id));
+    let span_id = match parent {
+        Some(parent) if !recorded => parent.span_id,
+        _ => ids.next().to_be_bytes(),
+    };
+    let trace = Trace {
+        trace_id,
+        span_id,
+        flags: u8::from(recorded || decided == Some(true)),
+    };
+    let form = match rules.propagation {
+        Propagation::Auto => b3.form,
+        Propagation::W3c => None,
+        Propagation::B3 => Some(Form::Multi),
+        Propagation::B3Single => Some(Form::Single),
+    };
+    let arrival = Arrival {
+        parent: parent.map(|parent| parent.span_id),
+        recorded,
+        stray_state: seen.state && w3c.is_none(),
+        b3: form.map(|form| b3.passed_as(form, decided.is_some() || rules.records)),
+    };
+    (trace, arrival)
+}
+
+/// Which of the fields that most requests do not have are there: one pass is cheaper than to look up each.
+struct Seen {
+    b3: bool,
+    state: bool,
+}
+
+impl Seen {
+    fn of(headers: &HeaderMap, propagation: Propagation) -> Self {
+        let mut seen = Self {
+            b3: false,
+            state: false,
+        };
+        for name in headers.keys() {
+            let name = name.as_str();
+            seen.b3 |= name == "b3" || name.starts_with("x-b3-");
+            seen.state |= name == "tracestate";
+        }
+        seen.b3 &= propagation != Propagation::W3c;
+        seen
+    }
+}
+
+impl Arrival {
+    /// Puts the trace into what the backend gets.
+    pub(crate) fn stamp(&self, headers: &mut HeaderMap, trace: &Trace) {
+        headers.insert(TRACEPARENT, w3c::write(trace));
+        if self.stray_state {
+            headers.remove(w3c::TRACESTATE);
+        }
+        if let Some(b3) = &self.b3 {
+            let parent = self.parent.filter(|_| self.recorded);
+            b3.write(headers, trace, parent);
+        }
+    }
+
+    /// Makes another span of the same trace the parent of what the backend does; a field that a policy has taken out
+    /// stays out.
+    pub(crate) fn restamp(&self, headers: &mut HeaderMap, trace: &Trace, span_id: [u8; 8]) {
+        let of_try = Trace { span_id, ..*trace };
+        if let Some(value) = headers.get_mut(TRACEPARENT) {
+            *value = w3c::write(&of_try);
+        }
+        if let Some(b3) = &self.b3
+            && b3.is_in(headers)
+        {
+            b3.write(headers, &of_try, Some(trace.span_id));
         }
     }
 }
 
-/// Trace id and flags of a `traceparent`. Later versions may append fields (§3.2.4); version `ff` is invalid.
-fn parse(text: &[u8]) -> Option<([u8; 16], u8)> {
-    if text.len() < LENGTH || text[2] != b'-' || text[35] != b'-' || text[52] != b'-' {
-        return None;
-    }
-    let version = hex_byte(text[0], text[1])?;
-    if version == 0xff || (version == 0 && text.len() != LENGTH) {
-        return None;
-    }
-    if text.len() > LENGTH && text[LENGTH] != b'-' {
-        return None;
-    }
-    let trace_id: [u8; 16] = hex(&text[3..35])?;
-    let parent_id: [u8; 8] = hex(&text[36..52])?;
-    let flags = hex_byte(text[53], text[54])?;
-    (trace_id != [0; 16] && parent_id != [0; 8]).then_some((trace_id, flags))
+/// The client's `tracestate`, its lines joined (W3C Trace Context §3.3.1.1); empty without one.
+pub(crate) fn state_text(headers: &HeaderMap) -> String {
+    let lines = headers.get_all(w3c::TRACESTATE).iter();
+    let texts: Vec<&str> = lines.filter_map(|line| line.to_str().ok()).collect();
+    texts.join(",")
 }
 
 fn hex<const N: usize>(text: &[u8]) -> Option<[u8; N]> {
@@ -104,15 +228,6 @@ pub(crate) fn write_hex(bytes: &[u8], into: &mut [u8]) {
     }
 }
 
-/// The `traceparent` that the backend gets.
-pub(crate) fn header(trace: &Trace) -> HeaderValue {
-    let mut text = *b"00-00000000000000000000000000000000-0000000000000000-00";
-    write_hex(&trace.trace_id, &mut text[3..35]);
-    write_hex(&trace.span_id, &mut text[36..52]);
-    write_hex(&[trace.flags], &mut text[53..55]);
-    HeaderValue::from_bytes(&text).expect("digits and dashes are legal")
-}
-
 /// The trace id as 32 hexadecimal digits.
 pub(crate) fn id_text(trace: &Trace) -> String {
     let mut text = [0; 32];
@@ -121,47 +236,4 @@ pub(crate) fn id_text(trace: &Trace) -> String {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01";
-
-    fn of(text: &str) -> Trace {
-        let mut headers = HeaderMap::new();
-        headers.insert(TRACEPARENT, text.parse().unwrap());
-        begin(&headers, &IdSource::new())
-    }
-
-    /// req: O3
-    #[test]
-    fn continues_the_callers_trace_with_a_span_of_its_own() {
-        let trace = of(GOOD);
-        let sent = header(&trace);
-        let sent = sent.to_str().unwrap();
-        assert_eq!(sent[..36], GOOD[..36]);
-        assert_ne!(sent[36..52], GOOD[36..52]);
-        assert_eq!(&sent[52..], "-01");
-        assert_eq!(id_text(&trace), &GOOD[3..35]);
-    }
-
-    #[test]
-    fn begins_a_trace_where_the_header_is_not_one() {
-        for text in [
-            "",
-            "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-x",
-            "00-00000000000000000000000000000000-b7ad6b7169203331-01",
-            "00-0af7651916cd43dd8448eb211c80319c-0000000000000000-01",
-            "ff-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
-            "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01",
-        ] {
-            assert!(!id_text(&of(text)).contains("0af7651916cd43dd"), "{text}");
-        }
-        assert_ne!(of("").trace_id, of("").trace_id);
-    }
-
-    #[test]
-    fn a_later_version_may_say_more() {
-        let trace = of("01-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01-more");
-        assert_eq!(id_text(&trace), "0af7651916cd43dd8448eb211c80319c");
-    }
-}
+mod tests;

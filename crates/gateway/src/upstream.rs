@@ -7,6 +7,7 @@ pub(crate) mod h1;
 pub(crate) mod h2;
 pub(crate) mod pool;
 pub(crate) mod tls;
+pub(crate) mod tries;
 
 use std::rc::Rc;
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use crate::timers;
 use crate::worker::Worker;
 use connect::Dialled;
 use pool::BackendPool;
+use tries::{Tries, Via};
 
 /// What a backend is asked.
 pub(crate) struct Ask {
@@ -126,6 +128,7 @@ pub(crate) async fn call(
     backend: &Arc<Backend>,
     target: Target<'_>,
     ask: Ask,
+    tries: &mut Tries,
 ) -> Result<Answered, Failure> {
     let pool = worker.pools.of(worker, backend);
     let index = pool.next_endpoint();
@@ -142,10 +145,14 @@ pub(crate) async fn call(
     *request.method_mut() = method;
     *request.uri_mut() = origin_form(&endpoint.address, target).ok_or(Failure::Failed)?;
     *request.headers_mut() = headers;
-    let sending = std::pin::pin!(send(worker, &pool, index, request));
-    let sent = timers::until(&worker.timers, &*worker.clock, deadline_ms, sending)
-        .await
-        .unwrap_or(Err(Failure::TimedOut));
+    let sent = {
+        let sending = std::pin::pin!(send(worker, &pool, index, request, tries));
+        timers::until(&worker.timers, &*worker.clock, deadline_ms, sending).await
+    };
+    let sent = sent.unwrap_or_else(|| {
+        tries.failed(&endpoint.address, "no answer in time");
+        Err(Failure::TimedOut)
+    });
     sent.map_err(|failure| match body_state.and_then(|state| state.fault()) {
         Some(BodyFault::TooLarge) => Failure::BodyTooLarge,
         Some(BodyFault::Broken) => Failure::BodyBroken,
@@ -179,30 +186,39 @@ async fn send(
     pool: &Rc<BackendPool>,
     index: usize,
     mut request: Request<RequestBody>,
+    tries: &mut Tries,
 ) -> Result<Answered, Failure> {
     let endpoint = &pool.endpoints[index];
     loop {
         if let Some(connection) = endpoint.take_idle() {
+            tries.begin(Via::Reused, &worker.ids, &mut request);
             match h1::send(connection, request).await {
                 Ok((response, connection)) => {
+                    tries.answered(&endpoint.address, response.status());
                     worker.numbers().upstream(Upstream::Reused);
                     return Ok(h1_answer(worker, pool, index, response, connection));
                 }
-                Err(failed) => request = replace(worker, failed.request)?,
+                Err(failed) => {
+                    tries.failed(&endpoint.address, tries::causes(&failed.error));
+                    request = replace(worker, failed.request)?;
+                }
             }
         } else if let Some(slot) = endpoint.take_stream(worker) {
+            tries.begin(Via::Reused, &worker.ids, &mut request);
             match Box::pin(h2::send(&slot, &endpoint.address, request)).await {
                 Ok(response) => {
+                    tries.answered(&endpoint.address, response.status());
                     worker.numbers().upstream(Upstream::Reused);
                     return Ok(h2_answer(response, slot));
                 }
-                Err(unsent) => {
+                Err(failed) => {
+                    tries.failed(&endpoint.address, failed.error);
                     slot.forget();
-                    request = replace(worker, unsent)?;
+                    request = replace(worker, failed.request)?;
                 }
             }
         } else {
-            return Box::pin(dial_and_send(worker, pool, index, request)).await;
+            return Box::pin(dial_and_send(worker, pool, index, request, tries)).await;
         }
     }
 }
@@ -211,17 +227,35 @@ async fn dial_and_send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     index: usize,
-    request: Request<RequestBody>,
+    mut request: Request<RequestBody>,
+    tries: &mut Tries,
 ) -> Result<Answered, Failure> {
-    match connect::dial(worker, pool, index).await? {
+    let endpoint = &pool.endpoints[index].address;
+    tries.begin(Via::Connecting, &worker.ids, &mut request);
+    let dialled = connect::dial(worker, pool, index).await;
+    let dialled = dialled.map_err(|error| {
+        tries.failed(endpoint, tries::causes(&error));
+        Failure::Unreachable
+    })?;
+    match dialled {
         Dialled::H1(connection) => {
-            let sent = h1::send(connection, request).await;
-            let (response, connection) = sent.map_err(|_| Failure::Failed)?;
+            tries.connected(Via::New);
+            let (response, connection) = h1::send(connection, request).await.map_err(|failed| {
+                tries.failed(endpoint, tries::causes(&failed.error));
+                Failure::Failed
+            })?;
+            tries.answered(endpoint, response.status());
             Ok(h1_answer(worker, pool, index, response, connection))
         }
         Dialled::H2(slot) => {
-            let sent = h2::send(&slot, &pool.endpoints[index].address, request).await;
-            Ok(h2_answer(sent.map_err(|_| Failure::Failed)?, slot))
+            tries.connected(Via::New);
+            let sent = h2::send(&slot, endpoint, request).await;
+            let response = sent.map_err(|failed| {
+                tries.failed(endpoint, failed.error);
+                Failure::Failed
+            })?;
+            tries.answered(endpoint, response.status());
+            Ok(h2_answer(response, slot))
         }
     }
 }

@@ -18,9 +18,10 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::connection::{self, Registry};
+use crate::decisions;
 use crate::metrics::{Numbers, WorkerNumbers};
 use crate::timers::Timers;
-use crate::trace::IdSource;
+use crate::trace::{self, IdSource};
 use crate::upstream::pool::Pools;
 
 /// The snapshot that is in force; `None` until the first one is there.
@@ -38,6 +39,8 @@ pub(crate) struct Shared {
     pub(crate) crypto: Arc<CryptoProvider>,
     pub(crate) server_tls: Option<Arc<rustls::ServerConfig>>,
     pub(crate) access_log: Option<AccessLog>,
+    /// Where each worker puts its decisions.
+    pub(crate) decisions: Vec<decisions::Sender>,
     /// Connections that each worker holds.
     pub(crate) live: Vec<AtomicUsize>,
     pub(crate) native_roots: OnceLock<Arc<RootCertStore>>,
@@ -99,6 +102,7 @@ pub(crate) struct Worker {
     pub(crate) pools: Pools,
     pub(crate) connections: Registry,
     pub(crate) ids: IdSource,
+    pub(crate) tracing: trace::Rules,
     pub(crate) series: crate::metrics::SeriesCache,
     /// The monotonic time of the latest request or sweep: for what need not be exact.
     pub(crate) now_ms: Cell<u64>,
@@ -121,6 +125,7 @@ impl Worker {
             pools: Pools::default(),
             connections: Registry::default(),
             ids: IdSource::new(),
+            tracing: trace::Rules::new(&shared.config.tracing),
             series: crate::metrics::SeriesCache::default(),
             now_ms: Cell::new(0),
             unix_offset_ms: Cell::new(0),

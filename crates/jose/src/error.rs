@@ -104,6 +104,8 @@ pub enum JoseError {
     /// Meant for somebody else.
     #[error("aud names none of {expected:?}")]
     Audience {
+        /// The token's, the first 16 of them, each cut to 256 characters.
+        found: Vec<String>,
         /// Any of these would do.
         expected: Vec<String>,
     },

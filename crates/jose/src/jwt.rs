@@ -150,6 +150,7 @@ impl Claims {
         }
         if !self.aud.iter().any(|aud| expect.audience.contains(aud)) {
             return Err(JoseError::Audience {
+                found: self.aud.iter().take(16).map(|aud| cut(aud, 256)).collect(),
                 expected: expect.audience.clone(),
             });
         }

@@ -94,25 +94,31 @@ impl Policy for Running {
             Presented::None => {
                 return Reject::new(CREDENTIALS_MISSING, "the request carries no credential")
                     .header(WWW_AUTHENTICATE, self.challenge.clone())
+                    .because("key-missing")
                     .into();
             }
             Presented::One(key) => key,
-            Presented::Several => return self.refuse("the request carries more than one API key"),
+            Presented::Several => {
+                return self.refuse(
+                    "one-credential",
+                    "the request carries more than one API key",
+                );
+            }
         };
         if presented.len() > KEY_BYTES_MAX {
-            return self.refuse("the API key is too long");
+            return self.refuse("key-length", "the API key is too long");
         }
         let Some(found) = cx.core.runtime.directory.api_key(&presented) else {
-            return self.refuse("the API key is unknown or revoked");
+            return self.refuse("key-known", "the API key is unknown or revoked");
         };
         if found.org != self.org {
-            return self.refuse("the API key is unknown or revoked");
+            return self.refuse("key-known", "the API key is unknown or revoked");
         }
         if found
             .expires_unix_s
             .is_some_and(|expires| expires <= cx.unix_ms / 1000)
         {
-            return self.refuse("the API key has expired");
+            return self.refuse("key-expired", "the API key has expired");
         }
         cx.principal = Some(Principal {
             org: found.org,
@@ -159,9 +165,10 @@ impl Running {
         presented
     }
 
-    fn refuse(&self, detail: &'static str) -> Outcome<'static> {
+    fn refuse(&self, rule: &'static str, detail: &'static str) -> Outcome<'static> {
         Reject::new(API_KEY_INVALID, detail)
             .header(WWW_AUTHENTICATE, self.challenge.clone())
+            .because(rule)
             .into()
     }
 }

@@ -9,7 +9,8 @@ use base::{Code, Diagnostic, Org};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use jose::{Expectation, JoseError, JoseErrorKind, Verified};
 use policy::{
-    CompileEnv, Directory, Issuer, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx,
+    CompileEnv, Directory, Fact, Issuer, Outcome, Phase, Policy, PolicyKind, Principal, Reject,
+    RequestCx,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -154,24 +155,80 @@ enum Refusal {
     Missing,
     /// More than one.
     Several,
-    /// Another reason.
-    Token(Code, String),
+    /// The token was revoked, or what it was issued to is gone.
+    Revoked(&'static str, Fact),
+    /// It lacks a claim that finds the caller, or no issuer is known that could have signed it.
+    Unusable(&'static str, String),
+    /// It does not verify.
+    Token(Box<JoseError>),
 }
 
-impl Refusal {
-    fn revoked(detail: &str) -> Self {
-        Self::Token(TOKEN_REVOKED, detail.to_owned())
+impl From<JoseError> for Refusal {
+    fn from(error: JoseError) -> Self {
+        Self::Token(Box::new(error))
     }
 }
 
-impl From<&JoseError> for Refusal {
-    fn from(error: &JoseError) -> Self {
-        let code = match error.kind() {
-            JoseErrorKind::Expired => TOKEN_EXPIRED,
-            JoseErrorKind::NotYetValid => TOKEN_NOT_YET_VALID,
-            JoseErrorKind::Invalid | JoseErrorKind::UnknownKid => TOKEN_INVALID,
-        };
-        Self::Token(code, error.to_string())
+/// The code of a token that does not verify.
+fn code_of(error: &JoseError) -> Code {
+    match error.kind() {
+        JoseErrorKind::Expired => TOKEN_EXPIRED,
+        JoseErrorKind::NotYetValid => TOKEN_NOT_YET_VALID,
+        JoseErrorKind::Invalid | JoseErrorKind::UnknownKid => TOKEN_INVALID,
+    }
+}
+
+/// The rule that a token broke, and the claim: what an operator is told, and the caller is not.
+fn explained(reject: Reject, error: &JoseError) -> Reject {
+    match error {
+        JoseError::Expired { by_s, leeway_s } => reject.because("token-expired").fact(
+            "claim exp",
+            format!("{by_s}s ago"),
+            format!("ahead, or at most {leeway_s}s ago"),
+        ),
+        JoseError::NotYetValid {
+            claim,
+            ahead_s,
+            leeway_s,
+        } => {
+            let name = if *claim == "nbf" {
+                "claim nbf"
+            } else {
+                "claim iat"
+            };
+            reject.because("token-not-yet-valid").fact(
+                name,
+                format!("{ahead_s}s ahead"),
+                format!("passed, or at most {leeway_s}s ahead"),
+            )
+        }
+        JoseError::Audience { found, expected } => {
+            let any_of = format!("one of {}", expected.join(" "));
+            reject
+                .because("audience")
+                .fact("claim aud", found.join(" "), any_of)
+        }
+        JoseError::Issuer { found, expected } => {
+            reject.because("issuer").fact("claim iss", found, expected)
+        }
+        JoseError::ClaimMissing { claim } => {
+            reject
+                .because("claim-missing")
+                .fact("claim", String::new(), *claim)
+        }
+        JoseError::ClaimType { claim, expected } => reject
+            .because("claim-type")
+            .fact("claim", *claim, *expected),
+        JoseError::Typ { found, expected } => {
+            reject.because("typ").fact("header typ", found, expected)
+        }
+        JoseError::UnknownKid { kid } => {
+            reject
+                .because("unknown-key")
+                .fact("header kid", kid, "a key of an accepted issuer")
+        }
+        JoseError::Signature => reject.because("signature"),
+        _ => reject.because("token-malformed"),
     }
 }
 
@@ -248,17 +305,17 @@ impl Running {
         let leeway_s = self.leeway_s;
         if now_unix_s >= entry.ends_unix_s.saturating_add(leeway_s) {
             let by_s = now_unix_s - entry.ends_unix_s;
-            return Err((&JoseError::Expired { by_s, leeway_s }).into());
+            return Err(JoseError::Expired { by_s, leeway_s }.into());
         }
         let (claim, begins_unix_s) = entry.begins_unix_s;
         if begins_unix_s > now_unix_s.saturating_add(leeway_s) {
             let ahead_s = begins_unix_s - now_unix_s;
-            return Err((&JoseError::NotYetValid {
+            return Err(JoseError::NotYetValid {
                 claim,
                 ahead_s,
                 leeway_s,
-            })
-                .into());
+            }
+            .into());
         }
         Ok(())
     }
@@ -299,12 +356,16 @@ impl Running {
         scopes: Option<Arc<[String]>>,
     ) -> Result<Principal, Refusal> {
         if directory.is_revoked(token_id) {
-            return Err(Refusal::revoked("the token was revoked"));
+            let fact = fact("claim jti", token_id, "not revoked");
+            return Err(Refusal::Revoked("the token was revoked", fact));
         }
         let client = directory
             .client(client_id)
             .filter(|client| client.org == self.org)
-            .ok_or_else(|| Refusal::revoked("the token's client does not exist (any more)"))?;
+            .ok_or_else(|| {
+                let fact = fact("claim client_id", client_id, "a client that exists");
+                Refusal::Revoked("the token's client does not exist (any more)", fact)
+            })?;
         Ok(Principal {
             org: client.org,
             application: client.application,
@@ -323,7 +384,8 @@ impl Running {
         let version = directory.version();
         let (issuer, verified) = self.verify_with_issuers(token, directory, now_unix_s)?;
         let Verified { kid, claims } = verified;
-        let absent = || Refusal::Token(TOKEN_INVALID, "jti or client_id is missing".to_owned());
+        let absent =
+            || Refusal::Unusable("claim-missing", "jti or client_id is missing".to_owned());
         let token_id = claims.jti.ok_or_else(absent)?;
         let client_id = claims.client_id.ok_or_else(absent)?;
         let principal =
@@ -380,28 +442,39 @@ impl Running {
             }
         }
         Err(match told {
-            Some(error) => (&error).into(),
-            None => Refusal::Token(TOKEN_INVALID, "no accepted issuer is known here".to_owned()),
+            Some(error) => error.into(),
+            None => {
+                let detail = "no accepted issuer is known here".to_owned();
+                Refusal::Unusable("issuer-unknown", detail)
+            }
         })
     }
 
     fn render(&self, refusal: Refusal) -> Reject {
-        let (code, detail, challenge) = match refusal {
+        let invalid = |code: Code, detail: String| {
+            let challenge = self.error("invalid_token", &detail);
+            Reject::new(code, detail).header(WWW_AUTHENTICATE, challenge)
+        };
+        match refusal {
             Refusal::Missing => {
-                let detail = "the request carries no bearer token".to_owned();
-                (CREDENTIALS_MISSING, detail, self.challenge.clone())
+                Reject::new(CREDENTIALS_MISSING, "the request carries no bearer token")
+                    .header(WWW_AUTHENTICATE, self.challenge.clone())
+                    .because("token-missing")
+                    .fact("header", "", format!("{}: Bearer", self.header))
             }
             Refusal::Several => {
-                let detail = "the request carries more than one credential".to_owned();
-                let challenge = self.error("invalid_request", &detail);
-                (TOKEN_INVALID, detail, challenge)
+                let detail = "the request carries more than one credential";
+                let challenge = self.error("invalid_request", detail);
+                Reject::new(TOKEN_INVALID, detail)
+                    .header(WWW_AUTHENTICATE, challenge)
+                    .because("one-credential")
             }
-            Refusal::Token(code, detail) => {
-                let challenge = self.error("invalid_token", &detail);
-                (code, detail, challenge)
-            }
-        };
-        Reject::new(code, detail).header(WWW_AUTHENTICATE, challenge)
+            Refusal::Revoked(detail, fact) => invalid(TOKEN_REVOKED, detail.to_owned())
+                .because("revoked")
+                .fact(fact.name, fact.found, fact.expected),
+            Refusal::Unusable(rule, detail) => invalid(TOKEN_INVALID, detail).because(rule),
+            Refusal::Token(error) => explained(invalid(code_of(&error), error.to_string()), &error),
+        }
     }
 
     fn error(&self, error: &str, detail: &str) -> HeaderValue {
@@ -411,6 +484,14 @@ impl Running {
             ("error_description", detail),
         ];
         challenge("Bearer", &parameters)
+    }
+}
+
+fn fact(name: &'static str, found: &str, expected: &str) -> Fact {
+    Fact {
+        name,
+        found: found.to_owned(),
+        expected: expected.to_owned(),
     }
 }
 

@@ -8,8 +8,8 @@ use base::code::{INTERNAL, QUOTA_EXCEEDED};
 use http::header::{HeaderName, HeaderValue};
 use limits::{Decision, Quota};
 use policy::{
-    CompileEnv, Outcome, Phase, Plan, Policy, PolicyKind, QuotaKey, QuotaWindow, Reject, RequestCx,
-    ResponseCx, Window,
+    CompileEnv, Outcome, Phase, Plan, Policy, PolicyKind, QuotaKey, QuotaState, QuotaWindow,
+    Reject, RequestCx, ResponseCx, Window,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -39,14 +39,6 @@ const POLICY_TEXTS_MAX: usize = 64;
 ///
 /// Source: draft-ietf-httpapi-ratelimit-headers-10 for `RateLimit` and `RateLimit-Policy`.
 struct Running;
-
-/// What the answer tells of the limit.
-struct Told {
-    plan: Arc<Plan>,
-    window: QuotaWindow,
-    remaining: u64,
-    reset_ms: u64,
-}
 
 impl PolicyKind for PlanQuota {
     const NAME: &'static str = "planQuota";
@@ -99,7 +91,7 @@ impl Policy for Running {
                         remaining,
                         reset_ms,
                     } => (
-                        Told {
+                        QuotaState {
                             plan,
                             window,
                             remaining,
@@ -108,7 +100,7 @@ impl Policy for Running {
                         None,
                     ),
                     Decision::Refused { retry_after_ms } => {
-                        let told = Told {
+                        let told = QuotaState {
                             plan,
                             window,
                             remaining: 0,
@@ -121,20 +113,28 @@ impl Policy for Running {
             }
             Err(_) => {
                 let detail = "the node keeps as many quota counters as it may".to_owned();
-                return Reject::new(QUOTA_EXCEEDED, detail).retry_after(1).into();
+                return Reject::new(QUOTA_EXCEEDED, detail)
+                    .retry_after(1)
+                    .because("counters-full")
+                    .into();
             }
+        };
+        let rule = match told.window {
+            QuotaWindow::Quota => "plan-quota",
+            QuotaWindow::Burst => "plan-burst",
         };
         cx.slots.put(told);
         match refused {
             None => Outcome::CONTINUE,
             Some((detail, retry_after_ms)) => Reject::new(QUOTA_EXCEEDED, detail)
                 .retry_after(seconds(retry_after_ms).max(1))
+                .because(rule)
                 .into(),
         }
     }
 
     fn on_response(&self, cx: &mut ResponseCx<'_>) {
-        let Some(told) = cx.request.slots.get::<Told>() else {
+        let Some(told) = cx.request.slots.get::<QuotaState>() else {
             return;
         };
         let mut text = String::with_capacity(48);
@@ -154,11 +154,7 @@ fn windows(plan: &Plan) -> impl Iterator<Item = (QuotaWindow, Window)> {
     quota.into_iter().chain(burst)
 }
 
-fn detail(told: &Told) -> String {
-    let window = match told.window {
-        QuotaWindow::Quota => told.plan.quota,
-        QuotaWindow::Burst => told.plan.burst,
-    };
+fn detail(told: &QuotaState) -> String {
     let what = match told.window {
         QuotaWindow::Quota => "quota",
         QuotaWindow::Burst => "burst limit",
@@ -166,7 +162,7 @@ fn detail(told: &Told) -> String {
     let Window {
         requests,
         window_ms,
-    } = window.unwrap_or(Window {
+    } = told.limit().unwrap_or(Window {
         requests: 0,
         window_ms: 0,
     });

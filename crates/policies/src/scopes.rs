@@ -67,6 +67,11 @@ impl PolicyKind for Scopes {
             return Err(faults);
         }
         let wanted = first.join(" ");
+        let any_of: Box<[Box<[String]>]> = config
+            .any_of
+            .into_iter()
+            .map(Vec::into_boxed_slice)
+            .collect();
         Ok(Box::new(Running {
             challenge: challenge(
                 "Bearer",
@@ -76,12 +81,8 @@ impl PolicyKind for Scopes {
                     ("scope", &wanted),
                 ],
             ),
-            detail: describe(&config.any_of),
-            any_of: config
-                .any_of
-                .into_iter()
-                .map(Vec::into_boxed_slice)
-                .collect(),
+            detail: format!("the token needs the scopes: {}", alternatives(&any_of)),
+            any_of,
         }))
     }
 }
@@ -92,12 +93,9 @@ fn is_scope(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(printable)
 }
 
-fn describe(any_of: &[Vec<String>]) -> String {
+fn alternatives(any_of: &[Box<[String]>]) -> String {
     let alternatives: Vec<String> = any_of.iter().map(|scopes| scopes.join(" ")).collect();
-    format!(
-        "the token needs the scopes: {}",
-        alternatives.join(", or: ")
-    )
+    alternatives.join(", or: ")
 }
 
 impl Policy for Running {
@@ -117,6 +115,8 @@ impl Policy for Running {
         }
         Reject::new(SCOPE_INSUFFICIENT, self.detail.clone())
             .header(WWW_AUTHENTICATE, self.challenge.clone())
+            .because("scope")
+            .fact("claim scope", held.join(" "), alternatives(&self.any_of))
             .into()
     }
 }

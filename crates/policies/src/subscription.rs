@@ -53,18 +53,25 @@ impl Policy for Running {
             None
         };
         let Some(subscription) = found else {
-            return Reject::new(
-                SUBSCRIPTION_MISSING,
-                "the application has no subscription to this API; subscribe it, then call again",
-            )
-            .into();
+            let detail =
+                "the application has no subscription to this API; subscribe it, then call again";
+            return Reject::new(SUBSCRIPTION_MISSING, detail)
+                .because("subscribed")
+                .fact("application", principal.application.to_string(), "")
+                .fact("subscription", "", format!("to {}", self.api))
+                .into();
         };
         if subscription.plan.is_none() {
-            return Reject::new(
-                SUBSCRIPTION_BLOCKED,
-                "the plan of the application's subscription does not exist; choose another plan",
-            )
-            .into();
+            let detail =
+                "the plan of the application's subscription does not exist; choose another plan";
+            return Reject::new(SUBSCRIPTION_BLOCKED, detail)
+                .because("plan-exists")
+                .fact(
+                    "subscription",
+                    subscription.id.to_string(),
+                    "one with a plan that exists",
+                )
+                .into();
         }
         cx.subscription = Some(subscription);
         Outcome::CONTINUE

@@ -1,11 +1,18 @@
 //! A compiled list of policies, and the proof that they were run.
 
+use std::borrow::Cow;
+use std::time::Instant;
+
 use http::{HeaderMap, StatusCode};
 
 use crate::context::{RequestCx, ResponseCx};
 use crate::kind::Phase;
 use crate::reject::{Reject, Response};
+use crate::waits::Waits;
 use crate::{Outcome, Policy, Verdict};
+
+/// The rule of a refusal that no policy made: the chain ended without knowing the caller.
+pub const NO_PRINCIPAL: &str = "principal-missing";
 
 /// Whether a caller must be known before the backend is reached.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -16,9 +23,29 @@ pub enum Access {
     Authenticated,
 }
 
+/// A policy on its way into a chain.
+pub struct Step {
+    name: Cow<'static, str>,
+    phase: Phase,
+    policy: Box<dyn Policy>,
+}
+
+impl Step {
+    /// A policy with its name in documents, and when it runs.
+    pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase, policy: Box<dyn Policy>) -> Self {
+        Self {
+            name: name.into(),
+            phase,
+            policy,
+        }
+    }
+}
+
 /// The policies of one operation, in the order in which they run.
 pub struct Chain {
     policies: Box<[Box<dyn Policy>]>,
+    /// What they are called, for traces; apart, since a call that passes does not look at it.
+    names: Box<[Cow<'static, str>]>,
     access: Access,
 }
 
@@ -30,6 +57,14 @@ pub struct Permit(());
 /// How many policies were entered: those get to see the answer.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Passed(usize);
+
+impl Passed {
+    /// How many of the chain's policies were entered, from the first on.
+    #[must_use]
+    pub fn entered(self) -> usize {
+        self.0
+    }
+}
 
 /// Why a chain ended before the backend.
 #[derive(Debug)]
@@ -43,12 +78,22 @@ pub enum Stop {
 impl Chain {
     /// A chain of these policies; they are put in the order of their phases, and keep theirs within a phase.
     #[must_use]
-    pub fn new(mut policies: Vec<(Phase, Box<dyn Policy>)>, access: Access) -> Self {
-        policies.sort_by_key(|(phase, _)| *phase);
+    pub fn new(mut steps: Vec<Step>, access: Access) -> Self {
+        steps.sort_by_key(|step| step.phase);
+        let (names, policies): (Vec<_>, Vec<_>) = steps
+            .into_iter()
+            .map(|step| (step.name, step.policy))
+            .unzip();
         Self {
-            policies: policies.into_iter().map(|(_, policy)| policy).collect(),
+            policies: policies.into(),
+            names: names.into(),
             access,
         }
+    }
+
+    /// What the policies are called, in the order in which they run.
+    pub fn names(&self) -> impl ExactSizeIterator<Item = &str> {
+        self.names.iter().map(|name| &**name)
     }
 
     /// Whether callers must be known.
@@ -76,10 +121,18 @@ impl Chain {
     /// principal: a chain that was put together wrongly fails closed.
     pub async fn run(&self, cx: &mut RequestCx) -> (Passed, Result<Permit, Stop>) {
         for (index, policy) in self.policies.iter().enumerate() {
-            let verdict = match policy.on_request(cx) {
-                Outcome::Now(verdict) => verdict,
-                Outcome::Later(future) => future.await,
+            let (verdict, waited) = match policy.on_request(cx) {
+                Outcome::Now(verdict) => (verdict, None),
+                Outcome::Later(future) => {
+                    let begun = Instant::now();
+                    (future.await, Some(begun))
+                }
             };
+            if let Some(begun) = waited
+                && let Some(waits) = cx.slots.get_mut::<Waits>()
+            {
+                waits.add(self.names[index].clone(), begun);
+            }
             let stop = match verdict {
                 Verdict::Continue => continue,
                 Verdict::Respond(response) => Stop::Respond(response),
@@ -89,10 +142,8 @@ impl Chain {
         }
         let passed = Passed(self.policies.len());
         if self.access == Access::Authenticated && cx.principal.is_none() {
-            let reject = Reject::new(
-                base::code::INTERNAL,
-                "no policy has authenticated the caller",
-            );
+            let detail = "no policy has authenticated the caller";
+            let reject = Reject::new(base::code::INTERNAL, detail).because(NO_PRINCIPAL);
             return (passed, Err(Stop::Reject(Box::new(reject))));
         }
         (passed, Ok(Permit(())))

@@ -67,9 +67,9 @@ pub struct Client {
 /// W3C Trace Context of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
-    /// The trace id; taken from the client's `traceparent` or begun here.
+    /// The trace id; taken from the client's `traceparent` or B3 fields, or begun here.
     pub trace_id: [u8; 16],
-    /// This hop's span id, sent upstream as the parent.
+    /// The span that what comes next has as its parent: this hop's, or the client's where none is recorded here.
     pub span_id: [u8; 8],
     /// The trace flags.
     pub flags: u8,
@@ -155,5 +155,14 @@ impl Slots {
             .iter()
             .find(|(have, _)| *have == id)
             .and_then(|(_, value)| value.downcast_ref())
+    }
+
+    /// The remembered value of this type, to be changed.
+    pub fn get_mut<T: Any>(&mut self) -> Option<&mut T> {
+        let id = TypeId::of::<T>();
+        self.0
+            .iter_mut()
+            .find(|(have, _)| *have == id)
+            .and_then(|(_, value)| value.downcast_mut())
     }
 }

@@ -26,6 +26,31 @@ pub trait Directory: Send + Sync {
     fn is_revoked(&self, jti: &str) -> bool;
 }
 
+/// A directory of a gateway whose APIs are all open: nobody is known, no token is accepted.
+#[derive(Clone, Copy, Debug)]
+pub struct NobodyKnown;
+
+impl Directory for NobodyKnown {
+    fn version(&self) -> u64 {
+        0
+    }
+    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
+        None
+    }
+    fn client(&self, _: &str) -> Option<ClientView> {
+        None
+    }
+    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
+        None
+    }
+    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
+        None
+    }
+    fn is_revoked(&self, _: &str) -> bool {
+        false
+    }
+}
+
 /// Somebody whose tokens are accepted.
 #[derive(Debug)]
 pub struct Issuer {
@@ -113,4 +138,28 @@ pub enum QuotaWindow {
     Quota,
     /// [`Plan::burst`]
     Burst,
+}
+
+/// How the quota of a call's plan stands; the limit policy leaves it in a slot.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct QuotaState {
+    /// The plan.
+    pub plan: Arc<Plan>,
+    /// The window that is told of: of several the one with the least remaining, or the one that refused.
+    pub window: QuotaWindow,
+    /// Requests that are left.
+    pub remaining: u64,
+    /// Milliseconds until more are left; of a refused call, until it would pass.
+    pub reset_ms: u64,
+}
+
+impl QuotaState {
+    /// The window's limit and length.
+    #[must_use]
+    pub fn limit(&self) -> Option<Window> {
+        match self.window {
+            QuotaWindow::Quota => self.plan.quota,
+            QuotaWindow::Burst => self.plan.burst,
+        }
+    }
 }

@@ -10,18 +10,20 @@ pub mod context;
 pub mod directory;
 pub mod kind;
 pub mod reject;
+pub mod waits;
 
 use std::future::Future;
 use std::pin::Pin;
 
-pub use chain::{Access, Chain, Passed, Permit, Stop};
+pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{Client, Core, Principal, RequestCx, ResponseCx, Runtime, Slots, Trace};
 pub use directory::{
-    ApiKeyView, ClientView, Directory, Issuer, Plan, QuotaKey, QuotaWindow, SubscriptionView,
-    Window,
+    ApiKeyView, ClientView, Directory, Issuer, NobodyKnown, Plan, QuotaKey, QuotaState,
+    QuotaWindow, SubscriptionView, Window,
 };
 pub use kind::{CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
-pub use reject::{Reject, Response};
+pub use reject::{Fact, Reason, Reject, Response};
+pub use waits::{Wait, Waits};
 
 /// A future that stays on its core.
 pub type LocalFuture<'a, T> = Pin<Box<dyn Future<Output = T> + 'a>>;

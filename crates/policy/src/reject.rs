@@ -22,6 +22,29 @@ pub struct Reject {
     pub retry_after_s: Option<u64>,
     /// The connection is closed after the answer.
     pub close: bool,
+    /// Why, for the operator who asks for the decision; never sent to the caller.
+    pub reason: Option<Box<Reason>>,
+}
+
+/// Which rule of a policy refused, and the facts that it compared.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reason {
+    /// The rule, in words joined by hyphens; stable.
+    pub rule: &'static str,
+    /// What was compared. Never a credential; of a token's claims no others than `sub`, `scope`, `aud`, `iss`, `client_id`
+    /// and the times.
+    pub facts: Vec<Fact>,
+}
+
+/// One comparison that did not come out as it had to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fact {
+    /// What was looked at: `claim exp`, `application`.
+    pub name: &'static str,
+    /// What was there; empty where nothing was.
+    pub found: String,
+    /// What would have passed.
+    pub expected: String,
 }
 
 impl Reject {
@@ -33,7 +56,34 @@ impl Reject {
             headers: Vec::new(),
             retry_after_s: None,
             close: false,
+            reason: None,
         }
+    }
+
+    /// Says which rule refused.
+    #[must_use]
+    pub fn because(mut self, rule: &'static str) -> Self {
+        let facts = Vec::new();
+        self.reason = Some(Box::new(Reason { rule, facts }));
+        self
+    }
+
+    /// Adds what the rule compared; without [`Reject::because`] there is no rule, and it is not kept.
+    #[must_use]
+    pub fn fact(
+        mut self,
+        name: &'static str,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        if let Some(reason) = &mut self.reason {
+            reason.facts.push(Fact {
+                name,
+                found: found.into(),
+                expected: expected.into(),
+            });
+        }
+        self
     }
 
     /// Adds a header to the answer.

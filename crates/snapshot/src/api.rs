@@ -53,6 +53,8 @@ pub struct Operation {
     pub api: Arc<str>,
     /// `operationId`, or `METHOD template`: the label in metrics and logs.
     pub label: Arc<str>,
+    /// The path template below the API's mount, for traces (`http.route`).
+    pub template: Arc<str>,
     /// The policies.
     pub chain: Chain,
     /// Where calls of production credentials go, and those without a credential; none: they are refused.

@@ -9,6 +9,7 @@ fn operation(label: &str) -> Arc<Operation> {
     Arc::new(Operation {
         api: "a".into(),
         label: label.into(),
+        template: label.into(),
         chain: Chain::new(Vec::new(), Access::Open),
         backend: Some(BackendKey {
             org: Org::default_org(),

@@ -2,12 +2,13 @@
 //!
 //! Two feeds go down in one [`Update`]: *models* (reduced APIs, backends, plans, issuers; by digest, never the
 //! OpenAPI text) and *entries* (applications, subscriptions, credentials, revocations). Both follow the store's
-//! revision, so a node asks "what changed since N" and can resync from any N. Up go [`Ack`]s: what a node serves, and
-//! [`usage::Batch`]es: what was called.
+//! revision, so a node asks "what changed since N" and can resync from any N. Up go [`Ack`]s: what a node serves,
+//! [`usage::Batch`]es: what was called, and [`Decision`]s: why calls were refused.
 //! The same contract holds in one process and over a network; all types are serde.
 //!
 //! Knows nothing of documents, stores, policies or sockets. Start at [`ControlPlane`].
 
+pub mod decision;
 pub mod entry;
 pub mod model;
 mod served;
@@ -16,6 +17,7 @@ use async_trait::async_trait;
 use base::{Diagnostics, Digest, Org};
 use serde::{Deserialize, Serialize};
 
+pub use decision::Decision;
 pub use entry::{Entry, EntryKey};
 pub use model::{
     ApiModel, BackendModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse,
@@ -146,4 +148,7 @@ pub trait ControlPlane: Send + Sync {
     /// A node sends its batches one after the other, in their order: of an epoch, the control plane takes none that is
     /// older than one it has.
     async fn report(&self, batch: usage::Batch) -> Result<(), SyncError>;
+
+    /// Tells of calls that were refused or failed, for operators who ask why. Best effort: what is lost is lost.
+    async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError>;
 }

@@ -56,16 +56,10 @@ pub fn lifecycle(api: &str) -> String {
     format!("{}/lifecycle", item(RecordKind::Api, api))
 }
 
-/// `GET` → the definition's text with its media type, of several files the root's; `?bundled=true` → all as one, in JSON
+/// `GET` → the definition's text with its media type
 #[must_use]
 pub fn definition(api: &str) -> String {
     format!("{}/definition", item(RecordKind::Api, api))
-}
-
-/// `GET` → [`super::DefinitionFiles`]
-#[must_use]
-pub fn definition_files(api: &str) -> String {
-    format!("{}/files", definition(api))
 }
 
 /// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ClientRequest`] → [`super::NewClient`]; `DELETE` at `/{id}`
@@ -84,6 +78,12 @@ pub fn api_keys(application: &str) -> String {
 #[must_use]
 pub fn token(application: &str) -> String {
     format!("{}/token", item(RecordKind::Application, application))
+}
+
+/// `GET` → [`super::Explanation`]
+#[must_use]
+pub fn trace(trace_id: &str) -> String {
+    format!("/api/v1/traces/{}", escaped(trace_id))
 }
 
 /// Escapes a name for use as one path segment or query value (RFC 3986 §3.3, §3.4).

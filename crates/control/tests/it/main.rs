@@ -4,11 +4,11 @@
 mod access;
 mod applications;
 mod bundles;
-mod definitions;
 mod documents;
 mod errors;
 mod lifecycle;
 mod nodes;
+mod traces;
 mod usage;
 mod users;
 mod world;

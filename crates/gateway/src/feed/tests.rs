@@ -5,7 +5,7 @@ use base::{Digest, ManualClock, Org};
 use http::Method;
 use serde_json::json;
 use snapshot::{Found, Gate};
-use sync::{ApiModel, NodeId, OperationModel, PolicyUse, SyncError};
+use sync::{ApiModel, Decision, NodeId, OperationModel, PolicyUse, SyncError};
 
 use super::*;
 
@@ -32,6 +32,10 @@ impl ControlPlane for Plane {
     }
 
     async fn report(&self, _: usage::Batch) -> Result<(), SyncError> {
+        Ok(())
+    }
+
+    async fn decided(&self, _: &Node, _: Vec<Decision>) -> Result<(), SyncError> {
         Ok(())
     }
 }

@@ -209,6 +209,21 @@ impl Numbers {
                 "Lines of the access log that were dropped because the disk did not follow",
                 self.log_lines_dropped.get(),
             ),
+            (
+                "tollway_gateway_traces_dropped",
+                "Traced calls that were dropped because the exporter did not follow",
+                self.sum(|worker| &worker.traces_dropped),
+            ),
+            (
+                "tollway_gateway_decisions",
+                "Decisions on refused and failed calls that were kept for operators to ask for",
+                self.sum(|worker| &worker.decisions),
+            ),
+            (
+                "tollway_gateway_decisions_dropped",
+                "Decisions on refused and failed calls that were too many for one second",
+                self.sum(|worker| &worker.decisions_dropped),
+            ),
         ];
         for (name, help, value) in counters {
             let family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;

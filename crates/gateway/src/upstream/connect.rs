@@ -7,7 +7,7 @@ use snapshot::{Protocol, Scheme};
 use tokio::net::TcpStream;
 
 use super::pool::{BackendPool, EndpointPool, OpenCount};
-use super::{Failure, h1, h2, tls};
+use super::{h1, h2, tls};
 use crate::io::Stream;
 use crate::metrics::{Limit, Upstream};
 use crate::timers;
@@ -26,7 +26,7 @@ pub(crate) enum Dialled {
 
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
-enum DialError {
+pub(crate) enum DialError {
     #[error("the name could not be looked up: {0}")]
     Lookup(std::io::Error),
     #[error("the name has no address")]
@@ -50,7 +50,7 @@ pub(crate) async fn dial(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     index: usize,
-) -> Result<Dialled, Failure> {
+) -> Result<Dialled, DialError> {
     let endpoint = &pool.endpoints[index];
     let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
         (Protocol::Http1, _) | (Protocol::Auto, Scheme::Http) => true,
@@ -74,10 +74,7 @@ pub(crate) async fn dial(
     let connected = timers::until(&worker.timers, &*worker.clock, deadline_ms, connecting).await;
     connected
         .unwrap_or(Err(DialError::TimedOut))
-        .map_err(|error| {
-            failed(worker, endpoint, &error);
-            Failure::Unreachable
-        })
+        .inspect_err(|error| failed(worker, endpoint, error))
 }
 
 fn failed(worker: &Worker, endpoint: &EndpointPool, error: &DialError) {

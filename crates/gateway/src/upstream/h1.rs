@@ -64,6 +64,7 @@ pub(crate) struct Connection {
 /// The request was not answered; it is here again when nothing of it was written.
 pub(crate) struct Unsent {
     pub(crate) request: Option<Request<RequestBody>>,
+    pub(crate) error: hyper::Error,
 }
 
 impl Connection {
@@ -143,6 +144,7 @@ pub(crate) async fn send(
         }
         Err(mut failed) => Err(Unsent {
             request: failed.take_message(),
+            error: failed.into_error(),
         }),
     }
 }

@@ -4,13 +4,14 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use http::header::HOST;
-use http::{Request, Response, Uri, Version};
+use http::{HeaderValue, Request, Response, Uri, Version};
 use hyper::body::Incoming;
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
 use snapshot::{Endpoint, Scheme};
 
 use super::pool::OpenCount;
+use super::tries::causes;
 use crate::body::RequestBody;
 use crate::io::Stream;
 use crate::worker::{LocalExecutor, Worker};
@@ -22,6 +23,12 @@ pub(crate) struct Connection {
     closed: Cell<bool>,
     /// When a stream was last begun.
     pub(crate) used_ms: Cell<u64>,
+}
+
+/// The request was not answered; it is here again when nothing of it was written.
+pub(crate) struct Unsent {
+    pub(crate) request: Option<Request<RequestBody>>,
+    pub(crate) error: String,
 }
 
 /// One stream's place on a connection, held while the stream lasts.
@@ -85,19 +92,22 @@ impl Drop for StreamSlot {
 /// Sends a request and waits for the head of the answer.
 ///
 /// # Errors
-/// The request, when nothing of it was sent.
+/// Why not, and the request when nothing of it was sent.
 pub(crate) async fn send(
     slot: &StreamSlot,
     endpoint: &Endpoint,
     mut request: Request<RequestBody>,
-) -> Result<Response<Incoming>, Option<Request<RequestBody>>> {
+) -> Result<Response<Incoming>, Unsent> {
     let mut parts = std::mem::take(request.uri_mut()).into_parts();
     parts.scheme = Some(match endpoint.scheme {
         Scheme::Http => http::uri::Scheme::HTTP,
         Scheme::Https => http::uri::Scheme::HTTPS,
     });
     parts.authority = Some(endpoint.authority.clone());
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|_| None)?;
+    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Unsent {
+        request: None,
+        error: error.to_string(),
+    })?;
     *request.version_mut() = Version::HTTP_2;
     // HTTP/2 says it in `:authority` (RFC 9113 §8.3.1).
     let host = request.headers_mut().remove(HOST);
@@ -105,15 +115,24 @@ pub(crate) async fn send(
     sender
         .try_send_request(request)
         .await
-        .map_err(|mut failed| {
-            let mut unsent = failed.take_message()?;
-            // The next connection may speak HTTP/1.1.
-            let path = unsent.uri().path_and_query().cloned()?;
-            *unsent.uri_mut() = Uri::from(path);
-            *unsent.version_mut() = Version::HTTP_11;
-            if let Some(host) = host {
-                unsent.headers_mut().insert(HOST, host);
-            }
-            Some(unsent)
+        .map_err(|mut failed| Unsent {
+            request: failed
+                .take_message()
+                .and_then(|unsent| as_http1(unsent, host)),
+            error: causes(&failed.into_error()),
         })
+}
+
+/// The next connection may speak HTTP/1.1.
+fn as_http1(
+    mut unsent: Request<RequestBody>,
+    host: Option<HeaderValue>,
+) -> Option<Request<RequestBody>> {
+    let path = unsent.uri().path_and_query().cloned()?;
+    *unsent.uri_mut() = Uri::from(path);
+    *unsent.version_mut() = Version::HTTP_11;
+    if let Some(host) = host {
+        unsent.headers_mut().insert(HOST, host);
+    }
+    Some(unsent)
 }

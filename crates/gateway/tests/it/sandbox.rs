@@ -5,13 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base::{ApplicationId, Clock, Digest, Org, SystemClock};
+use base::{Clock, Digest, Org, SystemClock};
 use gateway::{Config, Gateway, Snapshots};
 use http::Method;
-use policy::{
-    Access, ApiKeyView, Chain, ClientView, Directory, Issuer, Phase, Policy, Runtime,
-    SubscriptionView,
-};
+use policy::{Access, Chain, NobodyKnown, Runtime, Step};
 use snapshot::{
     Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
 };
@@ -26,29 +23,6 @@ pub(crate) async fn soon<F: Future>(what: &str, step: F) -> F::Output {
     tokio::time::timeout(PATIENCE, step)
         .await
         .unwrap_or_else(|_| panic!("{what}: nothing happened"))
-}
-
-pub(crate) struct NoDirectory;
-
-impl Directory for NoDirectory {
-    fn version(&self) -> u64 {
-        0
-    }
-    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
-        None
-    }
-    fn client(&self, _: &str) -> Option<ClientView> {
-        None
-    }
-    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
-        None
-    }
-    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
-        None
-    }
-    fn is_revoked(&self, _: &str) -> bool {
-        false
-    }
 }
 
 /// One end of a connection.
@@ -180,14 +154,12 @@ pub(crate) fn endpoint(scheme: Scheme, host: &str, port: u16) -> Endpoint {
     }
 }
 
-pub(crate) type Policies = Vec<(Phase, Box<dyn Policy>)>;
-
 /// What the gateway of a test serves: `/shop/1.0.0` and `/shop`.
 pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) backend: Backend,
     pub(crate) gate: Gate,
-    pub(crate) policies: fn() -> Policies,
+    pub(crate) policies: fn() -> Vec<Step>,
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -227,6 +199,7 @@ impl Setup {
             let operation = Operation {
                 api: "shop-1.0.0".into(),
                 label: format!("{method} {template}").into(),
+                template: template.into(),
                 chain: Chain::new((self.policies)(), Access::Open),
                 backend: Some(key()),
                 sandbox: None,
@@ -255,7 +228,7 @@ impl Setup {
 
     pub(crate) fn start(self) -> Sandbox {
         let runtime = Runtime {
-            directory: Arc::new(NoDirectory),
+            directory: Arc::new(NobodyKnown),
             quotas: Arc::new(::limits::Quotas::new(10, 32)),
             clock: Arc::clone(&self.clock),
         };

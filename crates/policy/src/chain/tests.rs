@@ -7,35 +7,11 @@ use http::{HeaderMap, Method, StatusCode};
 
 use super::*;
 use crate::context::{Client, Core, Principal, Runtime, Slots, Trace};
-use crate::directory::{ApiKeyView, ClientView, Directory, Issuer, SubscriptionView};
-
-/// Nobody is known.
-struct Nobody;
-
-impl Directory for Nobody {
-    fn version(&self) -> u64 {
-        0
-    }
-    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
-        None
-    }
-    fn client(&self, _: &str) -> Option<ClientView> {
-        None
-    }
-    fn api_key(&self, _: &str) -> Option<ApiKeyView> {
-        None
-    }
-    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
-        None
-    }
-    fn is_revoked(&self, _: &str) -> bool {
-        false
-    }
-}
+use crate::directory::NobodyKnown;
 
 fn request() -> RequestCx {
     let runtime = Runtime {
-        directory: Arc::new(Nobody),
+        directory: Arc::new(NobodyKnown),
         quotas: Arc::new(limits::Quotas::new(10, 60)),
         clock: Arc::new(ManualClock::at(0)),
     };
@@ -67,14 +43,14 @@ fn request() -> RequestCx {
 type Log = Arc<Mutex<Vec<String>>>;
 
 /// A step that writes down when it runs.
-struct Step {
+struct Noting {
     name: &'static str,
     log: Log,
     verdict: fn(&mut RequestCx) -> Verdict,
     later: bool,
 }
 
-impl Policy for Step {
+impl Policy for Noting {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
         self.log.lock().unwrap().push(format!("{} in", self.name));
         if self.later {
@@ -91,13 +67,19 @@ impl Policy for Step {
     }
 }
 
-fn step(name: &'static str, log: &Log, verdict: fn(&mut RequestCx) -> Verdict) -> Box<dyn Policy> {
-    Box::new(Step {
+fn step(
+    name: &'static str,
+    phase: Phase,
+    log: &Log,
+    verdict: fn(&mut RequestCx) -> Verdict,
+) -> Step {
+    let policy = Noting {
         name,
         log: Arc::clone(log),
         verdict,
         later: false,
-    })
+    };
+    Step::new(name, phase, Box::new(policy))
 }
 
 fn known(cx: &mut RequestCx) -> Verdict {
@@ -127,10 +109,10 @@ fn phases_order_the_steps_and_answers_go_back() {
     let go = |_: &mut RequestCx| Verdict::Continue;
     let chain = Chain::new(
         vec![
-            (Phase::Transform, step("late", &log, go)),
-            (Phase::Authenticate, step("who", &log, known)),
-            (Phase::Preflight, step("first", &log, go)),
-            (Phase::Transform, step("later", &log, go)),
+            step("late", Phase::Transform, &log, go),
+            step("who", Phase::Authenticate, &log, known),
+            step("first", Phase::Preflight, &log, go),
+            step("later", Phase::Transform, &log, go),
         ],
         Access::Authenticated,
     );
@@ -157,9 +139,9 @@ fn a_refusal_ends_the_chain_and_those_entered_see_the_answer() {
     let log = Log::default();
     let chain = Chain::new(
         vec![
-            (Phase::Preflight, step("cors", &log, |_| Verdict::Continue)),
-            (Phase::Limit, step("limit", &log, refuse)),
-            (Phase::Transform, step("never", &log, |_| Verdict::Continue)),
+            step("cors", Phase::Preflight, &log, |_| Verdict::Continue),
+            step("limit", Phase::Limit, &log, refuse),
+            step("never", Phase::Transform, &log, |_| Verdict::Continue),
         ],
         Access::Open,
     );
@@ -190,18 +172,54 @@ fn without_a_principal_an_authenticated_chain_fails_closed() {
 #[test]
 fn steps_may_wait() {
     let log = Log::default();
-    let waits = Step {
+    let waits = Noting {
         name: "who",
         log: Arc::clone(&log),
         verdict: known,
         later: true,
     };
     let chain = Chain::new(
-        vec![(Phase::Authenticate, Box::new(waits))],
+        vec![Step::new("who", Phase::Authenticate, Box::new(waits))],
         Access::Authenticated,
     );
-    let (_, result, cx) = run(&chain);
+    let (_, result, mut cx) = run(&chain);
     assert!(result.is_ok() && cx.principal.is_some());
+    assert!(cx.slots.get::<Waits>().is_none(), "nobody traces this call");
+
+    cx.slots.put(Waits::default());
+    let (_, result) = chain.run(&mut cx).now_or_never().expect("ready at once");
+    assert!(result.is_ok());
+    let waited = cx.slots.get_mut::<Waits>().unwrap().take();
+    assert_eq!(waited.len(), 1);
+    assert_eq!(waited[0].policy, "who");
+    assert!(waited[0].begun <= waited[0].ended);
+}
+
+#[test]
+fn a_chain_tells_names_in_the_order_of_running() {
+    let log = Log::default();
+    let chain = Chain::new(
+        vec![
+            step("limit", Phase::Limit, &log, refuse),
+            step("cors", Phase::Preflight, &log, |_| Verdict::Continue),
+        ],
+        Access::Open,
+    );
+    assert_eq!(chain.names().collect::<Vec<_>>(), ["cors", "limit"]);
+    let (passed, ..) = run(&chain);
+    assert_eq!(passed.entered(), 2);
+}
+
+#[test]
+fn a_reason_carries_what_was_compared() {
+    let reject = Reject::new(code::TOKEN_EXPIRED, "over")
+        .because("expired")
+        .fact("claim exp", "7 s ago", "not over");
+    let reason = reject.reason.unwrap();
+    assert_eq!(
+        (reason.rule, reason.facts[0].name),
+        ("expired", "claim exp")
+    );
 }
 
 #[test]

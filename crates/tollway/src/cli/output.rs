@@ -92,11 +92,7 @@ pub(crate) fn time(unix_ms: u64) -> String {
     )
 }
 
-/// Prints a value as JSON.
-///
-/// # Errors
-/// When it cannot be written as JSON.
-pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| Failure::Usage(error.to_string()))?;
     println!("{text}");
@@ -109,12 +105,7 @@ fn yaml(value: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a text byte for byte, without a line end of its own.
-pub(crate) fn exact(text: &str) {
-    print!("{text}");
-}
-
-/// Prints a text as it is, and ends the line.
+/// Prints a text as it is.
 pub(crate) fn raw(text: &str) {
     println!("{text}");
 }
