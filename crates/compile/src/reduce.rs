@@ -213,15 +213,17 @@ fn references(api: &ApiSpec, world: &World, found: &mut Diagnostics) {
     }
 }
 
-/// Problems of the definition name its file, so that nobody looks for them in the document.
+/// Problems of the definition name its file, so that nobody looks for them in the document. Those of another file than
+/// the root name it themselves.
 fn in_definition(api: &ApiSpec, faults: Diagnostics) -> impl Iterator<Item = Diagnostic> {
     let file = match &api.definition {
         spec::Definition::File(file) => file.clone(),
         spec::Definition::Inline(_) => "definition".to_owned(),
     };
-    faults
-        .into_iter()
-        .map(move |fault| fault.in_file(file.clone()))
+    faults.into_iter().map(move |fault| match fault.file {
+        Some(_) => fault,
+        None => fault.in_file(file.clone()),
+    })
 }
 
 /// Ways to authenticate, as policies; `x-…` keys stay behind.

@@ -3,6 +3,7 @@
 mod apis;
 mod bundle;
 mod credentials;
+mod definitions;
 mod documents;
 mod dto;
 mod explanation;
@@ -10,6 +11,7 @@ mod operations;
 mod params;
 pub mod paths;
 mod schema;
+mod source;
 mod status;
 mod traces;
 mod usage;
@@ -108,6 +110,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
     let (router, mut document) = OpenApiRouter::with_openapi(base)
         .merge(documents::router())
         .merge(apis::router())
+        .merge(definitions::router())
         .merge(credentials::router())
         .merge(bundle::router())
         .merge(users::router())

@@ -230,7 +230,16 @@ impl ControlPlane for Hub {
         // Early enough for a node to renew its lease, however quiet it is.
         let limit = Duration::from_millis((self.config.lease_ms / 3).max(1));
         let mut newest = self.newest.subscribe();
-        let _ = tokio::time::timeout(limit, newest.wait_for(|newest| *newest > since)).await;
+        let told = newest.wait_for(|newest| *newest > since);
+        // Of revisions that other processes wrote nobody tells us but the store.
+        let news = async {
+            tokio::select! {
+                _ = told => {}
+                () = self.parts.store.changed(since) => {}
+            }
+        };
+        // All that can happen leads to the next pull.
+        let _ = tokio::time::timeout(limit, news).await;
     }
 
     async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError> {

@@ -12,6 +12,7 @@ mod bootstrap;
 mod catalogue;
 mod change;
 mod decisions;
+mod definition;
 mod housekeeping;
 mod http;
 mod hub;
@@ -45,6 +46,8 @@ pub struct ControlConfig {
     pub page_max: u64,
     /// Documents of one bundle; default 10,000.
     pub bundle_documents_max: usize,
+    /// Files of one definition; default 500.
+    pub definition_files_max: usize,
     /// Live API keys and clients of one application, together; default 100.
     pub credentials_max: usize,
     /// How long a write waits for the nodes, in milliseconds; default 10 seconds.
@@ -70,6 +73,7 @@ impl Default for ControlConfig {
             page_default: 100,
             page_max: 500,
             bundle_documents_max: 10_000,
+            definition_files_max: openapi::FILES_MAX,
             credentials_max: 100,
             acknowledge_ms: 10_000,
             lease_ms: 15_000,
@@ -170,9 +174,14 @@ impl Control {
         &self.0.hub
     }
 
-    /// One writer at a time looks at what is stored and changes it.
-    pub(crate) async fn writing(&self) -> tokio::sync::MutexGuard<'_, ()> {
-        self.0.writing.lock().await
+    /// One writer at a time looks at what is stored and changes it, in all processes on one database.
+    pub(crate) async fn writing(&self) -> ApiResult<Writing<'_>> {
+        // Ours first: within this process nobody holds a connection only to wait.
+        let here = self.0.writing.lock().await;
+        Ok(Writing {
+            _turn: self.store().turn().await?,
+            _here: here,
+        })
     }
 
     /// Writes a batch in the caller's name and tells the nodes that there is news.
@@ -190,6 +199,13 @@ impl Control {
         self.hub().announce(revision);
         Ok(revision)
     }
+}
+
+/// A writer's turn; the next one comes when this is dropped.
+pub(crate) struct Writing<'a> {
+    // Dropped in this order.
+    _turn: store::Turn,
+    _here: tokio::sync::MutexGuard<'a, ()>,
 }
 
 /// Waits as long as [`ControlConfig::acknowledge_ms`] says.

@@ -2,26 +2,23 @@
 
 use std::time::Duration;
 
-use base::{Clock, Org};
-use store::{Batch, Store, Write};
+use base::Clock;
+use store::Store;
 
-/// Forgets the revocations that have expired by now.
+/// Rows of one transaction: milliseconds, so that writers hardly wait.
+const PART: u64 = 500;
+
+/// Forgets the revocations that have expired by now, in small transactions.
 ///
 /// # Errors
 /// The store's.
 pub async fn forget_expired(store: &dyn Store, clock: &dyn Clock) -> store::Result<()> {
-    let batch = Batch {
-        org: Org::default_org(),
-        actor: "system".to_owned(),
-        at_unix_ms: clock.unix_ms(),
-        request: None,
-        writes: vec![Write::RevocationExpire(clock.unix_s())],
-    };
-    store.commit(batch).await.map(|_| ())
+    let now = clock.unix_s();
+    while store.revocations_expire(now, PART).await? == PART {}
+    Ok(())
 }
 
-/// Does [`forget_expired`] again and again, until it is dropped. A batch is what has expired within one `period`, which
-/// keeps it small. A failure is logged and the next turn tries again.
+/// Does [`forget_expired`] again and again, until it is dropped. A failure is logged and the next turn tries again.
 pub async fn housekeeping(store: &dyn Store, clock: &dyn Clock, period: Duration) {
     let mut turns = tokio::time::interval(period.max(Duration::from_secs(1)));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

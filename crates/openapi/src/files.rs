@@ -44,8 +44,8 @@ pub enum FilesError {
     /// The root is not there.
     #[error("there is no file `{0}`")]
     Root(String),
-    /// The packed form is damaged.
-    #[error("the definition's files cannot be unpacked")]
+    /// The packed form is damaged, or stands where a text of one file is expected.
+    #[error("this is no text of a definition, or a damaged one")]
     Packed,
 }
 
@@ -94,6 +94,10 @@ impl Files {
         }
         if !texts.contains_key(&root) {
             return Err(FilesError::Root(root));
+        }
+        // What people send is a text of one file, whatever it says.
+        if texts.values().any(|text| Self::is_packed(text)) {
+            return Err(FilesError::Packed);
         }
         Ok(Self { root, texts })
     }

@@ -3,10 +3,11 @@
 use std::sync::atomic::Ordering;
 
 use base::{ApplicationId, CredentialId, Digest, Org};
+use sea_orm::sea_query::{Order, Query};
 use sea_orm::{
-    ActiveModelTrait, ActiveValue, ColumnTrait, DatabaseTransaction, DbErr, EntityTrait,
-    IntoActiveModel, QueryFilter, QueryOrder, SqlErr, SqliteTransactionMode, TransactionOptions,
-    TransactionTrait,
+    ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
+    EntityTrait, IntoActiveModel, QueryFilter, QueryOrder, SqlErr, SqliteTransactionMode,
+    TransactionOptions, TransactionTrait,
 };
 use serde_json::{Value, json};
 use store::record::Links;
@@ -21,8 +22,8 @@ use crate::entity::{
 };
 use crate::read::record_get;
 use crate::rows::{
-    database, from_credential, from_subscription, from_user, named, signed, to_application,
-    to_credential, to_resource, to_signing_key, to_subscription, to_user, unsigned,
+    database, from_credential, from_subscription, from_user, named, row_limit, signed,
+    to_application, to_credential, to_resource, to_signing_key, to_subscription, to_user, unsigned,
 };
 use crate::{SqlStore, feed};
 
@@ -71,6 +72,7 @@ async fn write_all(db: &DatabaseTransaction, store: &SqlStore, batch: Batch) -> 
     }
     let added = writer.changes.len() as u64;
     feed::append(db, revision, writer.changes).await?;
+    store.backend.announce(db, revision).await?;
     let since_look = store.feed_rows_added.fetch_add(added, Ordering::Relaxed) + added;
     // An eighth over the bound is what looking seldom costs.
     if since_look > store.feed_rows_max / 8 {
@@ -146,7 +148,6 @@ impl Writer<'_> {
                 self.credential_delete(application, id).await
             }
             Write::RevocationPut(revocation) => self.revocation_put(revocation).await,
-            Write::RevocationExpire(before_unix_s) => self.revocation_expire(before_unix_s).await,
             Write::UserPut(user, expect) => self.user_put(user, expect).await,
             Write::UserDelete(name) => self.user_delete(&name).await,
             Write::SigningKeyPut(key) => self.signing_key_put(key).await,
@@ -425,15 +426,6 @@ impl Writer<'_> {
         Ok(())
     }
 
-    async fn revocation_expire(&self, before_unix_s: u64) -> Result<()> {
-        revocation::Entity::delete_many()
-            .filter(revocation::Column::ExpiresUnixS.lt(signed(before_unix_s)))
-            .exec(self.db)
-            .await
-            .map_err(database)?;
-        Ok(())
-    }
-
     async fn user_put(&mut self, user: User, expect: Expect) -> Result<()> {
         let what = format!("user {}", user.name);
         self.org_must_match(&user.org, &what)?;
@@ -486,6 +478,27 @@ impl Writer<'_> {
         self.log(HistoryKind::SigningKey, &kid, Sides::after(after))
             .await
     }
+}
+
+/// Forgets at most `limit` revocations, the oldest first; a transaction of its own, and no revision.
+pub(crate) async fn revocations_expire(
+    db: &impl ConnectionTrait,
+    before_unix_s: u64,
+    limit: u64,
+) -> Result<u64> {
+    let oldest = Query::select()
+        .column(revocation::Column::Jti)
+        .from(revocation::Entity)
+        .and_where(revocation::Column::ExpiresUnixS.lt(signed(before_unix_s)))
+        .order_by(revocation::Column::ExpiresUnixS, Order::Asc)
+        .limit(row_limit(limit))
+        .take();
+    let deleted = revocation::Entity::delete_many()
+        .filter(revocation::Column::Jti.in_subquery(oldest))
+        .exec(db)
+        .await
+        .map_err(database)?;
+    Ok(deleted.rows_affected)
 }
 
 /// Holds what the writer believes against the object's present revision.

@@ -1,60 +1,83 @@
-//! Opening: what is peculiar to SQLite, and bringing the schema up to date.
+//! Opening: which database, and bringing its schema up to date.
 
-use std::fs::File;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::Duration;
 
-use sea_orm::sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous,
-};
-use sea_orm::sqlx::{self, ConnectOptions};
-use sea_orm::{
-    ConnectionTrait, DatabaseConnection, DbErr, EntityTrait, QueryOrder, SqlxSqliteConnector,
-    Statement,
-};
+use sea_orm::{DatabaseConnection, DbErr, EntityTrait, QueryOrder};
 use sea_orm_migration::seaql_migrations;
 use sea_orm_migration::{MigratorTrait, SchemaManager};
 
-use crate::SqlStore;
+use crate::backend::{self, Backend, Backup, Pool};
+use crate::database_url::DatabaseUrl;
+use crate::news::News;
+use crate::{SqlStore, feed};
 
-/// The first bytes of every SQLite database (SQLite file format, section 1.3).
-const MAGIC: &[u8; 16] = b"SQLite format 3\0";
+/// Where a database is.
+#[derive(Clone, Debug)]
+pub enum Place {
+    /// In this SQLite file; its folder must exist. SQLite keeps `-wal` and `-shm` files beside it.
+    File(PathBuf),
+    /// On a PostgreSQL server.
+    Server(DatabaseUrl),
+}
 
 /// Where the database is and how much it may take.
 #[derive(Clone, Debug)]
 pub struct OpenOptions {
-    /// The database file; its folder must exist. SQLite keeps `-wal` and `-shm` files beside it.
-    pub path: PathBuf,
-    /// How long a write waits for another process that writes.
-    pub busy_timeout: Duration,
-    /// How long a call waits for a connection of this process: the queue of writes.
+    /// Where it is.
+    pub place: Place,
+    /// How long a write waits for another process that writes; default 10 seconds.
+    pub lock_timeout: Duration,
+    /// How long a call waits for a connection of this process; default 30 seconds.
     pub queue_timeout: Duration,
-    /// Connections for reading; there is one more for writing.
+    /// How long a server may take to answer at the start; default 10 seconds. No meaning for a file.
+    pub connect_timeout: Duration,
+    /// Connections for reading; default 2 for a file, 8 for a server.
     pub read_connections: u32,
-    /// Page cache of each connection, in KiB.
+    /// Connections for writing: always 1 for a file; default 4 for a server. Commits go one by one in any case.
+    pub write_connections: u32,
+    /// Page cache of each connection to a file, in KiB; default 1024.
     pub cache_kib: u32,
-    /// The change feed keeps at least the newest revisions that fit into so many rows, and an eighth more at most.
+    /// The change feed keeps at least the newest revisions that fit into so many rows, and an eighth more at most;
+    /// default 100,000.
     pub feed_rows_max: u64,
+    /// How long a revision of another process may stay unheard of when its notification got lost; default 1 second. No
+    /// meaning for a file, which one process uses at a time.
+    pub poll_interval: Duration,
 }
 
 impl OpenOptions {
-    /// The defaults for this file.
+    /// The defaults for this SQLite file.
     #[must_use]
     pub fn at(path: impl Into<PathBuf>) -> Self {
         Self {
-            path: path.into(),
-            busy_timeout: Duration::from_secs(10),
+            place: Place::File(path.into()),
+            lock_timeout: Duration::from_secs(10),
             queue_timeout: Duration::from_secs(30),
+            connect_timeout: Duration::from_secs(10),
             read_connections: 2,
+            write_connections: 1,
             cache_kib: 1024,
             feed_rows_max: 100_000,
+            poll_interval: Duration::from_secs(1),
+        }
+    }
+
+    /// The defaults for this PostgreSQL database.
+    #[must_use]
+    pub fn on(url: DatabaseUrl) -> Self {
+        Self {
+            place: Place::Server(url),
+            read_connections: 8,
+            write_connections: 4,
+            ..Self::at("")
         }
     }
 }
 
-/// Why the database could not be opened.
+/// Why the database could not be opened. None of these holds a password.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The file or its folder cannot be used.
@@ -65,22 +88,81 @@ pub enum OpenError {
         /// What the system said.
         cause: std::io::Error,
     },
-    /// It is another kind of file.
-    #[error("{path} is not a Tollway database: {cause}; name another file or move this one away")]
+    /// The server does not answer, or takes no more connections.
+    #[error("cannot reach the database {database}: {cause}")]
+    Unreachable {
+        /// Which.
+        database: String,
+        /// What the system or the server said.
+        cause: String,
+    },
+    /// User or password are wrong, or the server lets this user not in.
+    #[error(
+        "the database {database} refuses the login: {cause}; check user and password of the database URL"
+    )]
+    Login {
+        /// Which.
+        database: String,
+        /// What the server said.
+        cause: String,
+    },
+    /// The server has no database of this name.
+    #[error(
+        "there is no database {database}: make it with `createdb`, or name another one in the database URL"
+    )]
+    Absent {
+        /// Which.
+        database: String,
+    },
+    /// No TLS as it is demanded.
+    #[error(
+        "no TLS connection to the database {database}: {cause}; see sslmode and sslrootcert of the database URL"
+    )]
+    Tls {
+        /// Which.
+        database: String,
+        /// What failed.
+        cause: String,
+    },
+    /// A setting of the database that cannot be.
+    #[error("the database {database} cannot be used: {cause}")]
+    Unfit {
+        /// Which.
+        database: String,
+        /// What is wrong.
+        cause: String,
+    },
+    /// It is another kind of file, or another program's database.
+    #[error(
+        "{database} is not a Tollway database: {cause}; name another one or move this one away"
+    )]
     Foreign {
-        /// The file.
-        path: PathBuf,
+        /// Which.
+        database: String,
         /// What is wrong with it.
         cause: String,
     },
     /// It was written by a newer version.
     #[error(
-        "the database {path} has schema {found}, which is newer than this program's {known}: \
-         start the newer program, or restore the backup that its migration left beside the database"
+        "the database {database} has schema {found}, which is newer than this program's {known}: \
+         start the newer program, or restore the backup that was made before its migration"
     )]
     Newer {
-        /// The file.
-        path: PathBuf,
+        /// Which.
+        database: String,
+        /// Its newest migration.
+        found: String,
+        /// The newest one known here.
+        known: String,
+    },
+    /// It was written by an older version, and other processes may run on it.
+    #[error(
+        "the database {database} has schema {found}, which is older than this program's {known}: stop the processes \
+         that use it and run `tollway migrate --run` (`--plan` shows what it would do)"
+    )]
+    Older {
+        /// Which.
+        database: String,
         /// Its newest migration.
         found: String,
         /// The newest one known here.
@@ -95,10 +177,10 @@ pub enum OpenError {
         cause: String,
     },
     /// The database refused.
-    #[error("cannot {step} the database {path}: {cause}")]
+    #[error("cannot {step} the database {database}: {cause}")]
     Database {
-        /// The file.
-        path: PathBuf,
+        /// Which.
+        database: String,
         /// What was being done.
         step: &'static str,
         /// What the database said.
@@ -106,107 +188,158 @@ pub enum OpenError {
     },
 }
 
+/// What a database has of the schema, and what it lacks.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Schema {
+    /// The database, without its secrets.
+    pub database: String,
+    /// The migrations that it has seen, oldest first; none in a new database.
+    pub applied: Vec<String>,
+    /// Those that this program knows besides, oldest first.
+    pub pending: Vec<String>,
+}
+
+/// What a migration did.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Migrated {
+    /// As it was before.
+    pub schema: Schema,
+    /// Where the database was copied to before.
+    pub backup: Option<PathBuf>,
+}
+
 pub(crate) async fn open<M: MigratorTrait>(options: &OpenOptions) -> Result<SqlStore, OpenError> {
-    let path = &options.path;
-    check_file(path)?;
-    let applied = inspect(options).await?;
-    check_known::<M>(path, &applied)?;
-    let writer = connect(options, our_settings(options), 1).await?;
-    migrate::<M>(&writer, path, &applied).await?;
-    let connections = options.read_connections.max(1);
-    let readers = connect(options, our_settings(options), connections).await?;
+    let backend = backend::of(options);
+    backend.check().await?;
+    let schema = inspect::<M>(backend.as_ref()).await?;
+    let is_new = schema.applied.is_empty();
+    if !schema.pending.is_empty() && !is_new && !backend.migrates_when_opened() {
+        return Err(OpenError::Older {
+            database: schema.database,
+            found: schema.applied.last().cloned().unwrap_or_default(),
+            known: schema.pending.last().cloned().unwrap_or_default(),
+        });
+    }
+    let writer = backend.connect(Pool::Write).await?;
+    if !schema.pending.is_empty() {
+        let beside = Backup::Into(PathBuf::new());
+        let done = run::<M>(backend.as_ref(), &writer, &beside).await?;
+        if let Some(copy) = done.backup {
+            tracing::info!(backup = %copy.display(), "copied the database before its migration");
+        }
+    }
+    backend.put_in_order(&writer).await?;
+    let readers = backend.connect(Pool::Read).await?;
+    let counter = feed::counter(&readers).await;
+    let counter = counter.map_err(|error| OpenError::Database {
+        database: backend.database(),
+        step: "read",
+        cause: DbErr::Custom(error.to_string()),
+    })?;
+    let news = Arc::new(News::new(counter.revision));
+    let following = backend.follow(&news, &readers);
     Ok(SqlStore {
         writer,
         readers,
+        backend,
+        news,
+        following,
         feed_rows_max: options.feed_rows_max,
         feed_rows_added: AtomicU64::new(0),
     })
 }
 
-/// Makes sure that the file can be read and written and looks like a database, and creates it for its owner alone:
-/// it holds password hashes and sealed keys. SQLite gives the files beside it the same mode.
-fn check_file(path: &Path) -> Result<(), OpenError> {
-    let cannot = |cause| OpenError::File {
-        path: path.to_owned(),
-        cause,
-    };
-    let mut head = Vec::new();
-    private_file(path)
-        .and_then(|file| file.take(MAGIC.len() as u64).read_to_end(&mut head))
-        .map_err(cannot)?;
-    if head.is_empty() || head == MAGIC {
-        return Ok(());
+/// What the database has and lacks; changes nothing and makes nothing.
+pub(crate) async fn schema<M: MigratorTrait>(options: &OpenOptions) -> Result<Schema, OpenError> {
+    let backend = backend::of(options);
+    if !backend.exists() {
+        return Ok(Schema {
+            database: backend.database(),
+            applied: Vec::new(),
+            pending: names::<M>(),
+        });
     }
-    Err(OpenError::Foreign {
-        path: path.to_owned(),
-        cause: "it is no SQLite database".to_owned(),
-    })
+    backend.check().await?;
+    inspect::<M>(backend.as_ref()).await
 }
 
-fn private_file(path: &Path) -> std::io::Result<File> {
-    let mut options = std::fs::OpenOptions::new();
-    options.read(true).write(true).create(true).truncate(false);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options.open(path)
-}
-
-/// What every connection needs, and what changes nothing in the file.
-fn plain_settings(options: &OpenOptions) -> SqliteConnectOptions {
-    SqliteConnectOptions::new()
-        .filename(&options.path)
-        .busy_timeout(options.busy_timeout)
-        // Statements hold hashes of secrets.
-        .disable_statement_logging()
-}
-
-fn our_settings(options: &OpenOptions) -> SqliteConnectOptions {
-    plain_settings(options)
-        .journal_mode(SqliteJournalMode::Wal)
-        .synchronous(SqliteSynchronous::Full)
-        .foreign_keys(true)
-        // Negative: KiB instead of pages.
-        .pragma("cache_size", format!("-{}", options.cache_kib))
-        // A log that grew under load is cut to this many bytes when it is folded in.
-        .pragma("journal_size_limit", "16777216")
-}
-
-async fn connect(
+/// Brings the schema up to date, after a backup of what is there.
+pub(crate) async fn migrate<M: MigratorTrait>(
     options: &OpenOptions,
-    settings: SqliteConnectOptions,
-    connections: u32,
-) -> Result<DatabaseConnection, OpenError> {
-    // Connections to a file neither age nor break, so they are neither tested nor renewed.
-    let pool = SqlitePoolOptions::new()
-        .max_connections(connections)
-        .acquire_timeout(options.queue_timeout)
-        .test_before_acquire(false)
-        .idle_timeout(None)
-        .max_lifetime(None)
-        .connect_with(settings)
-        .await
-        .map_err(|error| not_connected(&options.path, error))?;
-    Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
-}
-
-fn not_connected(path: &Path, error: sqlx::Error) -> OpenError {
-    OpenError::Database {
-        path: path.to_owned(),
-        step: "open",
-        cause: DbErr::Conn(sea_orm::RuntimeErr::SqlxError(error.into())),
-    }
-}
-
-/// Looks into the file before anything in it is touched, for it may not be ours.
-async fn inspect(options: &OpenOptions) -> Result<Vec<String>, OpenError> {
-    let db = connect(options, plain_settings(options), 1).await?;
-    let applied = applied_migrations(&db, &options.path).await;
+    backup: &Backup,
+) -> Result<Migrated, OpenError> {
+    let backend = backend::of(options);
+    backend.check().await?;
+    inspect::<M>(backend.as_ref()).await?;
+    let db = backend.connect(Pool::Write).await?;
+    let done = run::<M>(backend.as_ref(), &db, backup).await?;
+    backend.put_in_order(&db).await?;
     db.close().await.map_err(|cause| OpenError::Database {
-        path: options.path.clone(),
+        database: backend.database(),
         step: "close",
         cause,
     })?;
-    applied
+    backend.close().await;
+    Ok(done)
+}
+
+/// One process at a time; whoever waited finds nothing left to do.
+async fn run<M: MigratorTrait>(
+    backend: &dyn Backend,
+    db: &DatabaseConnection,
+    backup: &Backup,
+) -> Result<Migrated, OpenError> {
+    let _alone = backend.migrating().await?;
+    let schema = inspect::<M>(backend).await?;
+    let mut copy = None;
+    if !schema.pending.is_empty() {
+        if let Some(from) = schema.applied.last() {
+            copy = backend.back_up(from, backup).await?;
+        }
+        M::up(db, None).await.map_err(|cause| OpenError::Database {
+            database: backend.database(),
+            step: "migrate",
+            cause,
+        })?;
+    }
+    Ok(Migrated {
+        schema,
+        backup: copy,
+    })
+}
+
+/// Looks into the database before anything in it is touched, for it may not be ours.
+async fn inspect<M: MigratorTrait>(backend: &dyn Backend) -> Result<Schema, OpenError> {
+    let db = backend.connect(Pool::Inspect).await?;
+    let applied = applied_migrations(backend, &db).await;
+    db.close().await.map_err(|cause| OpenError::Database {
+        database: backend.database(),
+        step: "close",
+        cause,
+    })?;
+    let (applied, known) = (applied?, names::<M>());
+    let database = backend.database();
+    if let (Some(first), Some(ours)) = (applied.first(), known.first())
+        && first != ours
+    {
+        return Err(OpenError::Foreign {
+            database,
+            cause: format!("its first migration is {first}"),
+        });
+    }
+    if let Some(found) = applied.iter().rfind(|name| !known.contains(name)) {
+        return Err(OpenError::Newer {
+            database,
+            found: found.clone(),
+            known: known.last().cloned().unwrap_or_default(),
+        });
+    }
+    let pending = known.into_iter().filter(|name| !applied.contains(name));
+    Ok(Schema {
+        database,
+        pending: pending.collect(),
+        applied,
+    })
 }
 
 fn names<M: MigratorTrait>() -> Vec<String> {
@@ -217,45 +350,13 @@ fn names<M: MigratorTrait>() -> Vec<String> {
     names.collect()
 }
 
-fn check_known<M: MigratorTrait>(path: &Path, applied: &[String]) -> Result<(), OpenError> {
-    let known = names::<M>();
-    match applied.iter().rfind(|name| !known.contains(name)) {
-        None => Ok(()),
-        Some(found) => Err(OpenError::Newer {
-            path: path.to_owned(),
-            found: found.clone(),
-            known: known.last().cloned().unwrap_or_default(),
-        }),
-    }
-}
-
-/// Brings the schema up to date, after a copy of what was there.
-async fn migrate<M: MigratorTrait>(
-    db: &DatabaseConnection,
-    path: &Path,
-    applied: &[String],
-) -> Result<(), OpenError> {
-    if applied.len() == names::<M>().len() {
-        return Ok(());
-    }
-    if let Some(from) = applied.last() {
-        let copy = back_up(db, path, from).await?;
-        tracing::info!(backup = %copy.display(), "copied the database before its migration");
-    }
-    M::up(db, None).await.map_err(|cause| OpenError::Database {
-        path: path.to_owned(),
-        step: "migrate",
-        cause,
-    })
-}
-
-/// The names of the migrations that this file has seen, oldest first; none in a new file.
+/// The names of the migrations that this database has seen, oldest first; none in a new one.
 async fn applied_migrations(
+    backend: &dyn Backend,
     db: &DatabaseConnection,
-    path: &Path,
 ) -> Result<Vec<String>, OpenError> {
     let failed = |cause| OpenError::Database {
-        path: path.to_owned(),
+        database: backend.database(),
         step: "read",
         cause,
     };
@@ -272,45 +373,13 @@ async fn applied_migrations(
             .map_err(failed)?;
         return Ok(rows.into_iter().map(|row| row.version).collect());
     }
-    let tables = Statement::from_string(
-        db.get_database_backend(),
-        "SELECT name FROM sqlite_master LIMIT 1",
-    );
-    match db.query_one_raw(tables).await.map_err(failed)? {
+    match backend.any_table(db).await.map_err(failed)? {
         None => Ok(Vec::new()),
-        Some(_) => Err(OpenError::Foreign {
-            path: path.to_owned(),
-            cause: "it has tables of another program".to_owned(),
+        Some(table) => Err(OpenError::Foreign {
+            database: backend.database(),
+            cause: format!("it has tables of another program ({table})"),
         }),
     }
-}
-
-/// Copies the database, with what is still in its log, to `<file>.backup-<from>-<seconds since 1970>`.
-async fn back_up(db: &DatabaseConnection, path: &Path, from: &str) -> Result<PathBuf, OpenError> {
-    let now = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |elapsed| elapsed.as_secs());
-    let mut name = path.as_os_str().to_owned();
-    name.push(format!(".backup-{from}-{now}"));
-    let copy = PathBuf::from(name);
-    let failed = |cause: String| OpenError::Backup {
-        path: copy.clone(),
-        cause,
-    };
-    let Some(target) = copy.to_str() else {
-        return Err(failed("its path is not UTF-8".to_owned()));
-    };
-    // Created first, so that it gets our mode; SQLite fills an empty file but refuses one with content.
-    private_file(&copy).map_err(|error| failed(error.to_string()))?;
-    let statement =
-        Statement::from_sql_and_values(db.get_database_backend(), "VACUUM INTO ?", [target.into()]);
-    db.execute_raw(statement)
-        .await
-        .map_err(|error| failed(error.to_string()))?;
-    File::open(&copy)
-        .and_then(|file| file.sync_all())
-        .map_err(|error| failed(error.to_string()))?;
-    Ok(copy)
 }
 
 #[cfg(test)]

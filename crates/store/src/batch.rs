@@ -94,8 +94,6 @@ pub enum Write {
     },
     /// Revokes a token; twice is as good as once.
     RevocationPut(Revocation),
-    /// Forgets revocations that expired before this second since 1970. Gives no change.
-    RevocationExpire(u64),
     /// Creates a user ([`Expect::Absent`]) or replaces it.
     UserPut(User, Expect),
     /// Deletes a user.

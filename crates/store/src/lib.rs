@@ -34,7 +34,7 @@ pub use record::{
 };
 pub use revision::{ApiRevision, RevisionStore};
 
-/// Why the store did not do what it was asked. After an error nothing was written.
+/// Why the store did not do what it was asked. After an error nothing was written, but see [`StoreError::Database`].
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The object exists already, or a unique value (a name, a client id) is taken.
@@ -53,7 +53,8 @@ pub enum StoreError {
         /// The one that the caller knew.
         expected: u64,
     },
-    /// The database refused or is away. The cause is for the log alone.
+    /// The database refused or is away. The cause is for the log alone. Of a commit whose answer got lost with the
+    /// connection nobody knows whether it was done; the feed tells.
     #[error("the database failed")]
     Database(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// A row cannot be read back: it was damaged or written by a newer version.
@@ -92,14 +93,33 @@ pub struct Filter {
     pub api: Option<String>,
 }
 
+/// A turn at looking at what is stored and then changing it. It ends when this is dropped.
+pub struct Turn {
+    _held: Box<dyn Send + Sync>,
+}
+
+impl Turn {
+    /// A turn that lasts as long as `held` is not dropped.
+    pub fn new(held: impl Send + Sync + 'static) -> Self {
+        Self {
+            _held: Box::new(held),
+        }
+    }
+}
+
+impl std::fmt::Debug for Turn {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Turn")
+    }
+}
+
 /// The database.
 #[async_trait]
 pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore {
     /// Writes a batch, all or nothing, and returns its revision. It is durable when this returns.
     ///
-    /// A batch that changes nothing (equal documents, tokens revoked before) returns the present revision. Blobs and
-    /// the forgetting of expired revocations alone make no revision; a change of users makes one that the feed passes
-    /// over in silence.
+    /// A batch that changes nothing (equal documents, tokens revoked before) returns the present revision. Blobs alone
+    /// make no revision; a change of users makes one that the feed passes over in silence.
     async fn commit(&self, batch: Batch) -> Result<u64>;
 
     /// The newest revision; 0 on an empty database.
@@ -107,6 +127,22 @@ pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore {
 
     /// What changed after `since`, oldest first, at most `limit` changes but never a part of a revision.
     async fn changes_since(&self, since: u64, limit: u64) -> Result<Changes>;
+
+    /// Returns when there may be a revision after `since`, by whatever process; at once when one is known. A hint: the
+    /// feed tells what there is. Between processes it takes a network round trip, or, while the database cannot be
+    /// listened to, as long as the store waits between looks of its own.
+    async fn changed(&self, since: u64);
+
+    /// Waits for a turn that nobody else has, in no process on this database: for writers whose checks go beyond what
+    /// [`Expect`] says of one object. Commits do not need it and do not wait for it.
+    ///
+    /// # Errors
+    /// [`StoreError::Database`] when it takes too long, too.
+    async fn turn(&self) -> Result<Turn>;
+
+    /// Forgets at most `limit` revocations that expired before this second since 1970, the oldest first, and returns how
+    /// many. Makes no revision. The limit keeps the transaction short; call again while it is reached.
+    async fn revocations_expire(&self, before_unix_s: u64, limit: u64) -> Result<u64>;
 }
 
 /// Documents and the blobs they refer to.

@@ -45,7 +45,7 @@ pub use revisions::*;
 ///
 /// The argument is an expression that awaits to `(store, guard)`: something that dereferences to a
 /// [`Store`](crate::Store) on an empty database, and whatever has to live as long (a temporary folder, or `()`).
-/// It is evaluated anew for each test.
+/// It is evaluated anew for each test; several databases are several calls, each in a module of its own.
 #[macro_export]
 macro_rules! store_suite {
     ($make:expr) => {
@@ -72,10 +72,13 @@ macro_rules! store_suite {
             feed_resets_a_reader_from_the_future
             feed_is_whole_under_concurrent_writers
             one_of_concurrent_expectations_wins
+            waiters_are_told_of_commits
+            turns_are_taken_one_by_one
             users_are_kept
             credentials_are_kept
             client_ids_and_key_hashes_are_unique
             revocations_last_until_they_expire
+            revocations_expire_in_parts
             signing_keys_are_kept
             api_revisions_are_made_of_new_contents
             api_revisions_outlive_their_api

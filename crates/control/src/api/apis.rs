@@ -1,4 +1,4 @@
-//! What only APIs have: import, life cycle, definition.
+//! What only APIs have: import, life cycle.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -15,8 +15,8 @@ use super::{
     status,
 };
 use crate::Control;
-use crate::catalogue::{Held, read};
-use crate::change::{Put, Source, definition_text};
+use crate::catalogue::read;
+use crate::change::{Put, Source};
 use crate::http::precondition::etag;
 use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Params};
 
@@ -27,7 +27,6 @@ pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(import))
         .routes(routes!(lifecycle_get, lifecycle_set))
-        .routes(routes!(definition))
 }
 
 /// Make an API of an OpenAPI definition
@@ -41,26 +40,19 @@ async fn import(
     Json(request): Json<ImportRequest>,
 ) -> ApiResult<Response> {
     caller.require_for(RecordKind::Api, Action::Write)?;
-    let text: std::sync::Arc<str> = request.definition.as_str().into();
-    let read = openapi::read(&text, &tree::Limits::default()).map_err(|problems| {
-        let file = request
-            .file
-            .clone()
-            .unwrap_or_else(|| "definition".to_owned());
-        let problems = problems
-            .into_iter()
-            .map(|problem| problem.in_file(file.clone()));
-        ApiError::faulty(code::INVALID_DOCUMENT, problems)
-    })?;
+    let source = super::source::read(&control, &request)?;
+    let text = source.files.pack();
+    let read = openapi::read(&text, &tree::Limits::default())
+        .map_err(|problems| source.faulty(problems))?;
     let operations = read.definition.operations.len() as u64;
-    let document = document(request, &read.definition)?;
+    let document = document(request, &source, &read.definition)?;
     let name = document.name().to_owned();
     let put = Put {
         document,
         definition: Some(text),
         source: Source::default(),
     };
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let store = control.store();
     let there = store
         .record_get(&caller.org, RecordKind::Api, &name)
@@ -96,20 +88,23 @@ async fn import(
 }
 
 /// The document that an import means.
-fn document(request: ImportRequest, definition: &openapi::Definition) -> ApiResult<Document> {
+fn document(
+    request: ImportRequest,
+    source: &super::source::ImportSource,
+    definition: &openapi::Definition,
+) -> ApiResult<Document> {
     let name = request.name.unwrap_or_else(|| slug(&definition.title));
     let version = request
         .version
         .unwrap_or_else(|| definition.version.clone());
     let context = request.context.unwrap_or_else(|| format!("/{name}"));
-    let file = request.file.unwrap_or_else(|| {
-        let json = request.definition.trim_start().starts_with('{');
-        format!(
-            "{}.openapi.{}",
-            slug(&name),
-            if json { "json" } else { "yaml" }
-        )
-    });
+    let file = if source.named {
+        source.files.root().to_owned()
+    } else {
+        let json = source.files.root_text().trim_start().starts_with('{');
+        let extension = if json { "json" } else { "yaml" };
+        format!("{}.openapi.{extension}", slug(&name))
+    };
     let mut spec = ApiSpec::new(name, version, context, Definition::File(file));
     spec.default_version = request.default_version;
     spec.plans = request.plans;
@@ -179,7 +174,7 @@ async fn lifecycle_set(
         .map(|day| day.parse::<spec::Date>())
         .transpose()
         .map_err(|error| ApiError::bad_request(format!("`sunset`: {error}")))?;
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let record = visible(&control, &caller, RecordKind::Api, &name).await?;
     let mut document = read(&record)?;
     if let Spec::Api(api) = &mut document.spec {
@@ -228,34 +223,6 @@ fn step(entry: &HistoryEntry) -> Option<LifecycleChange> {
         at_unix_ms: entry.at_unix_ms,
         revision: entry.revision,
     })
-}
-
-/// The definition of an API
-#[utoipa::path(get, path = "/apis/{name}/definition", operation_id = "api_definition", tag = "apis",
-    params(("name" = String, Path, description = "The API's document name")),
-    responses((status = 200, description = "The text as it was sent, byte for byte", content((String = "application/yaml"), (String = "application/json")))))]
-async fn definition(
-    State(control): State<Control>,
-    caller: Caller,
-    Name(name): Name,
-) -> ApiResult<Response> {
-    caller.require_for(RecordKind::Api, Action::Read)?;
-    let record = visible(&control, &caller, RecordKind::Api, &name).await?;
-    let text = definition_text(control.store(), &Held::of(&record)?).await?;
-    let media = if text.trim_start().starts_with('{') {
-        "application/json"
-    } else {
-        "application/yaml"
-    };
-    let headers = [
-        (header::CONTENT_TYPE, HeaderValue::from_static(media)),
-        // The text is somebody else's: nothing may guess that it is a page.
-        (
-            header::X_CONTENT_TYPE_OPTIONS,
-            HeaderValue::from_static("nosniff"),
-        ),
-    ];
-    Ok((headers, text.to_string()).into_response())
 }
 
 #[cfg(test)]

@@ -17,9 +17,8 @@ use super::{
 };
 use crate::Control;
 use crate::catalogue::{Held, record_kind};
-use crate::change::{
-    Change, Delete, Faults, Outcome, Put, Source, content_digest, definition_text, prepare,
-};
+use crate::change::{Change, Delete, Faults, Outcome, Put, Source, content_digest, prepare};
+use crate::definition::{self, beside};
 use crate::http::{self, ApiError, ApiResult, Caller, Json, Params};
 
 pub(super) fn router() -> OpenApiRouter<Control> {
@@ -39,7 +38,7 @@ async fn validate(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<Validation>> {
     caller.require(&[Role::Publisher])?;
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     let change = change(&control, &caller, bundle, false).await?;
     let (valid, diagnostics) = match prepare(&control, &caller, change).await {
         Ok(prepared) => (true, prepared.warnings.0),
@@ -58,7 +57,7 @@ async fn diff(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<DiffAnswer>> {
     caller.require(&[Role::Publisher])?;
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     let change = change(&control, &caller, bundle, params.prune).await?;
     let prepared = prepare(&control, &caller, change).await?;
     let differing = prepared
@@ -81,7 +80,7 @@ async fn apply(
     Json(bundle): Json<Bundle>,
 ) -> ApiResult<Json<ApplyAnswer>> {
     caller.require(&[Role::Publisher])?;
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let change = change(&control, &caller, bundle, params.prune).await?;
     let prepared = prepare(&control, &caller, change).await?;
     let mut revision = None;
@@ -118,7 +117,10 @@ async fn change(
     let mut puts = Vec::new();
     for text in &bundle.documents {
         match spec::parse_located(&text.text, text.file.as_deref(), &Limits::default()) {
-            Ok(documents) => puts.extend(documents.into_iter().map(|one| put(one, &bundle))),
+            Ok(documents) => {
+                let read = documents.into_iter();
+                puts.extend(read.map(|one| put(control, one, &bundle, &mut faults)));
+            }
             Err(problems) => faults.extend(&Source::default(), problems),
         }
         let max = control.config().bundle_documents_max;
@@ -140,41 +142,33 @@ async fn change(
     })
 }
 
-fn put(located: spec::Located, bundle: &Bundle) -> Put {
+fn put(control: &Control, located: spec::Located, bundle: &Bundle, faults: &mut Faults) -> Put {
     let document = located.document.clone();
-    let named = document.as_api().and_then(|api| match &api.definition {
-        Definition::File(file) => Some(beside(located.file(), file)),
+    let file = document.as_api().and_then(|api| match &api.definition {
+        Definition::File(file) => Some(file.clone()),
         Definition::Inline(_) => None,
     });
-    let definition = named
-        .as_ref()
-        .and_then(|file| bundle.definitions.get(file))
-        .map(|text| Arc::from(text.as_str()));
+    let source = Source {
+        located: Some(located),
+        beside: file.is_some(),
+    };
+    let mut definition = None;
+    if let Some(file) = file {
+        let sent = |name: &str| bundle.definitions.get(&beside(source.file(), name));
+        match definition::gathered(control.config(), &beside(None, &file), sent) {
+            Ok(gathered) => definition = gathered.map(|files| files.pack()),
+            Err(problems) => {
+                faults.extend(&source, definition::named(problems, &file));
+                // That it is missing would be no news.
+                definition = sent(&file).map(|text| Arc::from(text.as_str()));
+            }
+        }
+    }
     Put {
         document,
         definition,
-        source: Source {
-            located: Some(located),
-            definition: named,
-        },
+        source,
     }
-}
-
-/// The path of a file that a document names, in the terms of the bundle.
-fn beside(document: Option<&str>, file: &str) -> String {
-    let folder = document
-        .and_then(|path| path.rsplit_once('/'))
-        .map_or("", |(folder, _)| folder);
-    let whole = format!("{folder}/{file}");
-    let segments: Vec<&str> = whole
-        .split('/')
-        .filter(|segment| !segment.is_empty() && *segment != ".")
-        .collect();
-    let path = segments.join("/");
-    if whole.starts_with('/') && !folder.is_empty() {
-        return format!("/{path}");
-    }
-    path
 }
 
 /// Stored documents that a bundle does not have, of the kinds that it has.
@@ -261,10 +255,10 @@ async fn export(State(control): State<Control>, caller: Caller) -> ApiResult<Jso
             let held = Held::of(&record)?;
             let folder = folder(kind, &record.name, &mut taken);
             let definition = match held.document.as_api().map(|api| &api.definition) {
-                Some(Definition::File(file)) => Some(ExportDefinition {
-                    file: beside(Some(&format!("{folder}/-")), file),
-                    text: definition_text(store, &held).await?.to_string(),
-                }),
+                Some(Definition::File(_)) => {
+                    let files = definition::stored(store, &held).await?;
+                    Some(exported(&folder, &files))
+                }
                 _ => None,
             };
             documents.push(ExportDocument {
@@ -293,30 +287,44 @@ fn folder(kind: Kind, name: &str, taken: &mut BTreeSet<String>) -> String {
     folder
 }
 
-/// An API has a folder, so that two definitions of one file name do not meet.
+fn exported(folder: &str, files: &openapi::Files) -> ExportDefinition {
+    let path = |name: &str| format!("{folder}/{name}");
+    let others = files.others();
+    ExportDefinition {
+        file: path(files.root()),
+        text: files.root_text().to_string(),
+        files: others
+            .map(|(name, text)| (path(name), text.to_string()))
+            .collect(),
+    }
+}
+
+/// An API has a folder, so that two definitions of one file name do not meet. Its document is called as no file of the
+/// definition and no folder of them is, also where case does not count.
 fn file(kind: Kind, folder: &str, definition: Option<&ExportDefinition>) -> String {
     if kind != Kind::Api {
         return format!("{folder}.yaml");
     }
-    let usual = format!("{folder}/api.yaml");
-    let taken = definition.is_some_and(|definition| definition.file.eq_ignore_ascii_case(&usual));
-    if taken {
-        return format!("{folder}/document.yaml");
+    let taken = |wanted: &str| {
+        let others = definition.into_iter().flat_map(|one| one.files.keys());
+        let mut files = others.chain(definition.map(|one| &one.file));
+        let inside = format!("{wanted}/").to_lowercase();
+        files.any(|file| {
+            file.eq_ignore_ascii_case(wanted) || file.to_lowercase().starts_with(&inside)
+        })
+    };
+    let mut wanted = format!("{folder}/api.yaml");
+    let mut number = 1;
+    while taken(&wanted) {
+        wanted = format!("{folder}/document-{number}.yaml");
+        number += 1;
     }
-    usual
+    wanted
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn definitions_stand_beside_their_documents() {
-        assert_eq!(beside(None, "a.yaml"), "a.yaml");
-        assert_eq!(beside(Some("x.yaml"), "./a.yaml"), "a.yaml");
-        assert_eq!(beside(Some("dir/x.yaml"), "sub/a.yaml"), "dir/sub/a.yaml");
-        assert_eq!(beside(Some("/abs/x.yaml"), "a.yaml"), "/abs/a.yaml");
-    }
 
     #[test]
     fn names_that_differ_in_case_get_different_files() {
@@ -330,10 +338,11 @@ mod tests {
         let definition = ExportDefinition {
             file: "apis/a/API.yaml".to_owned(),
             text: String::new(),
+            files: [("apis/a/document-1.yaml/x".to_owned(), String::new())].into(),
         };
         assert_eq!(
             file(Kind::Api, "apis/a", Some(&definition)),
-            "apis/a/document.yaml"
+            "apis/a/document-2.yaml"
         );
         assert_eq!(file(Kind::Api, "apis/a", None), "apis/a/api.yaml");
     }

@@ -49,7 +49,7 @@ async fn client_create(
     Params(waiting): Params<Waiting>,
     OptionalJson(wish): OptionalJson<ClientRequest>,
 ) -> ApiResult<Response> {
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let application = application(&control, &caller, &name).await?;
     room_for_one_more(&control, application).await?;
     let mut new = control
@@ -112,7 +112,7 @@ async fn api_key_create(
             "`expiresIn` is a number of seconds above 0",
         ));
     }
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let application = application(&control, &caller, &name).await?;
     room_for_one_more(&control, application).await?;
     let expires_unix_s = wish
@@ -299,7 +299,7 @@ async fn delete(
     wanted: fn(&CredentialKind) -> bool,
     waiting: &Waiting,
 ) -> ApiResult<StatusCode> {
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let application = application(control, caller, name).await?;
     let missing = || ApiError::not_found(format!("credential `{id}` of the application `{name}`"));
     let id: CredentialId = id.parse().map_err(|_| missing())?;

@@ -234,7 +234,7 @@ async fn create(
     caller.require_for(record_kind(kind), Action::Write)?;
     let put = parse(text, kind)?;
     let name = put.document.name().to_owned();
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let store = control.store();
     let there = store
         .record_get(&caller.org, record_kind(kind), &name)
@@ -267,7 +267,7 @@ async fn replace(
             put.document.name()
         )));
     }
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let store = control.store();
     let stored = store
         .record_get(&caller.org, record_kind(kind), name)
@@ -295,7 +295,7 @@ async fn delete(
     known: &Precondition,
 ) -> ApiResult<StatusCode> {
     caller.require_for(record_kind(kind), Action::Write)?;
-    let writing = control.writing().await;
+    let writing = control.writing().await?;
     let record = visible(control, caller, record_kind(kind), &name).await?;
     known.check(Some(record.revision))?;
     let change = Change {
@@ -348,7 +348,7 @@ fn parse(text: &str, kind: Kind) -> ApiResult<Put> {
         definition: None,
         source: Source {
             located: Some(one),
-            definition: None,
+            beside: false,
         },
     })
 }

@@ -102,15 +102,20 @@ pub struct GatewayStatus {
     pub missing: Vec<String>,
 }
 
-/// An OpenAPI definition that shall become an API.
+/// An OpenAPI definition that shall become an API: one of `definition`, `archive` and `url`.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ImportRequest {
     /// The text: Swagger 2.0, OpenAPI 3.0 or 3.1, in YAML or JSON. Kept byte for byte.
-    pub definition: String,
-    /// The name of its file: names it in diagnostics and in exports.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub definition: Option<String>,
+    /// The name of its file: names it in diagnostics and in exports. In an archive it says which file is the root.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub file: Option<String>,
+    /// Beside `definition`: files that it refers to, by name, relative to the folder in which `file` is named.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub files: IndexMap<String, String>,
     /// The API's name; by default made of the definition's title.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
@@ -132,6 +137,17 @@ pub struct ImportRequest {
     /// Publish it at once; otherwise it is in state Created.
     #[serde(default)]
     pub publish: bool,
+}
+
+/// The files of an API's definition, byte for byte.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DefinitionFiles {
+    /// The file that refers to the others.
+    pub root: String,
+    /// All files by name, the root among them.
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub files: IndexMap<String, String>,
 }
 
 /// What an import made.
@@ -319,7 +335,8 @@ pub struct TokenAnswer {
 pub struct Bundle {
     /// Texts of one or several documents each.
     pub documents: Vec<BundleText>,
-    /// Definitions by file. A document's `definition.file` is looked for beside the document's own file.
+    /// Definitions by file, and the files that they refer to. A document's `definition.file` is looked for beside the
+    /// document's own file.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     #[schema(value_type = std::collections::BTreeMap<String, String>)]
     pub definitions: IndexMap<String, String>,
@@ -470,6 +487,10 @@ pub struct ExportDefinition {
     pub file: String,
     /// Its text, byte for byte.
     pub text: String,
+    /// The other files that it refers to, byte for byte, by where to write them.
+    #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
+    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    pub files: IndexMap<String, String>,
 }
 
 /// A new user.

@@ -37,6 +37,16 @@ pub struct Waiting {
     pub wait: Option<bool>,
 }
 
+/// In which form a definition is wanted.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct DefinitionParams {
+    /// As one text in JSON, references into other files replaced by local ones; otherwise the root file as it was sent.
+    #[serde(default)]
+    pub bundled: bool,
+}
+
 /// How something is deleted.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]

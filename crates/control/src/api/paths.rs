@@ -56,10 +56,16 @@ pub fn lifecycle(api: &str) -> String {
     format!("{}/lifecycle", item(RecordKind::Api, api))
 }
 
-/// `GET` → the definition's text with its media type
+/// `GET` → the definition's text with its media type, of several files the root's; `?bundled=true` → all as one, in JSON
 #[must_use]
 pub fn definition(api: &str) -> String {
     format!("{}/definition", item(RecordKind::Api, api))
+}
+
+/// `GET` → [`super::DefinitionFiles`]
+#[must_use]
+pub fn definition_files(api: &str) -> String {
+    format!("{}/files", definition(api))
 }
 
 /// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ClientRequest`] → [`super::NewClient`]; `DELETE` at `/{id}`

@@ -91,7 +91,7 @@ async fn change(
         Some(password) => Some(hash(&control, &name, password).await?),
         None => None,
     };
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     let mut user = user(&control, &caller, &name).await?;
     if let Some(hash) = password_hash {
         user.password_hash = hash;
@@ -120,7 +120,7 @@ async fn delete(
     Name(name): Name,
 ) -> ApiResult<StatusCode> {
     caller.require(&[Role::Admin])?;
-    let _writing = control.writing().await;
+    let _writing = control.writing().await?;
     user(&control, &caller, &name).await?;
     keep_an_admin(&control, &caller, &name).await?;
     leaves_nothing(&control, &caller, &name).await?;

@@ -3,6 +3,7 @@
 use base::{Code, Diagnostic, Diagnostics, code};
 use spec::Located;
 
+use crate::definition::beside;
 use crate::http::ApiError;
 
 /// Where a document came from.
@@ -10,8 +11,8 @@ use crate::http::ApiError;
 pub(crate) struct Source {
     /// Its text, which knows where every pointer stands.
     pub(crate) located: Option<Located>,
-    /// What the author calls the file of the definition, where that is not what the document calls it.
-    pub(crate) definition: Option<String>,
+    /// The definition is files beside the document's own: then their names in diagnostics are relative to its folder.
+    pub(crate) beside: bool,
 }
 
 impl Source {
@@ -24,8 +25,8 @@ impl Source {
     fn locate(&self, diagnostics: &mut Diagnostics) {
         for diagnostic in &mut diagnostics.0 {
             // Only what is wrong with the definition names a file by itself.
-            if diagnostic.file.is_some() && self.definition.is_some() {
-                diagnostic.file.clone_from(&self.definition);
+            if let (Some(file), true) = (&diagnostic.file, self.beside) {
+                diagnostic.file = Some(beside(self.file(), file));
             }
         }
         let Some(located) = &self.located else {

@@ -23,6 +23,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("GET", "/apis/{name}/lifecycle", PUBLISHER),
     ("POST", "/apis/{name}/lifecycle", PUBLISHER),
     ("GET", "/apis/{name}/definition", ALL),
+    ("GET", "/apis/{name}/definition/files", ALL),
     ("GET", "/backends", PUBLISHER),
     ("POST", "/backends", PUBLISHER),
     ("GET", "/backends/{name}", PUBLISHER),

@@ -4,6 +4,7 @@
 mod access;
 mod applications;
 mod bundles;
+mod definitions;
 mod documents;
 mod errors;
 mod lifecycle;

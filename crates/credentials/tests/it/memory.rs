@@ -9,7 +9,7 @@ use serde_json::Value;
 use store::{
     ApiRevision, Batch, Changes, Credential, CredentialKind, CredentialStore, Expect, Filter,
     HistoryEntry, HistoryFilter, NodeRecord, NodeStore, Page, Record, RecordKind, ResourceStore,
-    Result, RevisionStore, Revocation, SigningKeyRecord, Store, StoreError, User, Write,
+    Result, RevisionStore, Revocation, SigningKeyRecord, Store, StoreError, Turn, User, Write,
 };
 
 #[derive(Default)]
@@ -72,6 +72,18 @@ impl Store for Memory {
 
     async fn changes_since(&self, _since: u64, _limit: u64) -> Result<Changes> {
         unreachable!("this crate does not read the feed")
+    }
+
+    async fn changed(&self, _since: u64) {
+        unreachable!("this crate does not follow the feed")
+    }
+
+    async fn turn(&self) -> Result<Turn> {
+        unreachable!("this crate takes no turns")
+    }
+
+    async fn revocations_expire(&self, _before_unix_s: u64, _limit: u64) -> Result<u64> {
+        unreachable!("this crate forgets nothing")
     }
 }
 

@@ -20,19 +20,23 @@ impl MigrationName for Migration {
 #[async_trait::async_trait]
 impl MigrationTrait for Migration {
     async fn up(&self, manager: &SchemaManager) -> Result<(), DbErr> {
-        for table in [
+        let tables = [
             counter(),
             resources(),
             applications(),
-            subscriptions(),
             history(),
             changes(),
             blobs(),
-            credentials(),
             revocations(),
             users(),
             signing_keys(),
-        ] {
+        ];
+        for table in tables {
+            manager.create_table(table).await?;
+        }
+        // Foreign keys point at it, and PostgreSQL wants it there before them.
+        manager.create_index(applications_id()).await?;
+        for table in [subscriptions(), credentials()] {
             manager.create_table(table).await?;
         }
         for index in indexes() {
@@ -245,12 +249,16 @@ pub(super) fn index(
     index
 }
 
+fn applications_id() -> IndexCreateStatement {
+    index("applications_id", "applications", &["id"])
+        .unique()
+        .take()
+}
+
 fn indexes() -> Vec<IndexCreateStatement> {
     let unique = |name, table, columns| index(name, table, columns).unique().take();
     vec![
         unique("resources_id", "resources", &["id"]),
-        // Foreign keys of subscriptions and credentials point here.
-        unique("applications_id", "applications", &["id"]),
         index(
             "applications_owner",
             "applications",

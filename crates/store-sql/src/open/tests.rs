@@ -6,6 +6,8 @@ use store::record::Links;
 use store::{Batch, Expect, RecordKind, ResourceStore, Store, Write};
 use tempfile::TempDir;
 
+use std::time::{SystemTime, UNIX_EPOCH};
+
 use super::*;
 use crate::migration::Migrator;
 
@@ -129,7 +131,7 @@ async fn with_data() -> (TempDir, OpenOptions, SqlStore) {
     let options = OpenOptions::at(folder.path().join("tollway.db"));
     let store = open::<Migrator>(&options).await.unwrap();
     store.commit(api("pets")).await.unwrap();
-    let main_file = std::fs::read(&options.path).unwrap();
+    let main_file = std::fs::read(folder.path().join("tollway.db")).unwrap();
     assert!(
         !main_file.windows(4).any(|part| part == b"pets"),
         "the log holds it"

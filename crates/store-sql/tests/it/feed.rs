@@ -4,17 +4,21 @@ use std::sync::Arc;
 
 use store::{ChangeKey, Store};
 use store_sql::{OpenOptions, SqlStore};
-use tempfile::TempDir;
 
-use super::{api, batch, options};
+use super::{Home, api, batch, on_both};
+
+on_both!(
+    feed_is_bounded
+    feed_survives_a_huge_revision
+    two_openers_share_one_feed
+    an_abandoned_commit_is_whole_or_nothing
+);
 
 /// The feed forgets its oldest revisions whole, and a reader that needs them is told to start anew.
-#[tokio::test]
-async fn feed_is_bounded() {
-    let folder = TempDir::new().unwrap();
+async fn feed_is_bounded(home: Home) {
     let store = SqlStore::open(&OpenOptions {
         feed_rows_max: 40,
-        ..options(folder.path())
+        ..home.options()
     })
     .await
     .unwrap();
@@ -35,18 +39,16 @@ async fn feed_is_bounded() {
     }
     // Also after a start: what the file keeps is what counts.
     store.close().await;
-    let store = SqlStore::open(&options(folder.path())).await.unwrap();
+    let store = home.open().await;
     assert!(store.changes_since(1, 5).await.unwrap().reset);
     assert!(!store.changes_since(90, 5).await.unwrap().reset);
 }
 
 /// A revision larger than the whole feed is forgotten at once, and readers notice.
-#[tokio::test]
-async fn feed_survives_a_huge_revision() {
-    let folder = TempDir::new().unwrap();
+async fn feed_survives_a_huge_revision(home: Home) {
     let store = SqlStore::open(&OpenOptions {
         feed_rows_max: 10,
-        ..options(folder.path())
+        ..home.options()
     })
     .await
     .unwrap();
@@ -60,14 +62,12 @@ async fn feed_survives_a_huge_revision() {
     assert_eq!(store.changes_since(1, 10).await.unwrap().changes.len(), 1);
 }
 
-/// Two stores on one file, as two processes would: their commits queue, and the feed is one.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn two_openers_share_one_feed() {
-    let folder = TempDir::new().unwrap();
+/// Two stores on one database, as two processes would: their commits queue, and the feed is one.
+async fn two_openers_share_one_feed(home: Home) {
     let mut tasks = Vec::new();
     let mut stores = Vec::new();
     for opener in 0..2 {
-        let store = Arc::new(SqlStore::open(&options(folder.path())).await.unwrap());
+        let store = Arc::new(home.open().await);
         stores.push(store.clone());
         for writer in 0..4 {
             let store = store.clone();
@@ -100,9 +100,8 @@ async fn two_openers_share_one_feed() {
 }
 
 /// A caller that goes away in the middle of a commit leaves all of it or nothing, and the writer free for the next.
-#[tokio::test]
-async fn an_abandoned_commit_is_whole_or_nothing() {
-    let (store, _folder) = super::fresh().await;
+async fn an_abandoned_commit_is_whole_or_nothing(home: Home) {
+    let store = home.open().await;
     let mut abandoned = 0;
     for number in 0..40_u64 {
         let writes = ["a", "b", "c"].map(|part| api(&format!("{number}-{part}"), ""));

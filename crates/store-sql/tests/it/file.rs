@@ -117,13 +117,13 @@ async fn an_unusable_path_is_named_with_its_cause() {
     }
 }
 
-/// A writer that cannot get the file within the busy timeout fails with an error, and works again afterwards.
+/// A writer that cannot get the file within the lock timeout fails with an error, and works again afterwards.
 #[tokio::test]
 async fn a_busy_file_is_an_error_after_the_timeout() {
     use sea_orm::{SqliteTransactionMode, TransactionOptions, TransactionTrait};
     let folder = TempDir::new().unwrap();
     let store = SqlStore::open(&OpenOptions {
-        busy_timeout: std::time::Duration::from_millis(50),
+        lock_timeout: std::time::Duration::from_millis(50),
         ..options(folder.path())
     })
     .await

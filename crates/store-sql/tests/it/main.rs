@@ -1,10 +1,11 @@
-//! The store on SQLite: the common suite, and what only a file can show.
+//! The store on both databases: the common suite, and what only an implementation can show.
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the verdict")]
 
 mod crash;
 mod feed;
 mod file;
 mod memory;
+mod server;
 
 use std::path::Path;
 
@@ -25,6 +26,58 @@ async fn fresh() -> (Box<SqlStore>, TempDir) {
 fn options(folder: &Path) -> OpenOptions {
     OpenOptions::at(folder.join("tollway.db"))
 }
+
+/// Where the database of a test is.
+enum Home {
+    Folder(TempDir),
+    /// The URL of a database on the server that the tests share.
+    Server(String),
+}
+
+impl Home {
+    fn folder() -> Self {
+        Self::Folder(TempDir::new().unwrap())
+    }
+
+    fn server() -> Self {
+        Self::Server(parts::Postgres::shared().database())
+    }
+
+    fn options(&self) -> OpenOptions {
+        match self {
+            Self::Folder(folder) => options(folder.path()),
+            Self::Server(url) => OpenOptions::on(url.parse().unwrap()),
+        }
+    }
+
+    async fn open(&self) -> SqlStore {
+        SqlStore::open(&self.options()).await.unwrap()
+    }
+}
+
+/// An empty store on the server; the guard is there to have the shape of [`fresh`].
+async fn fresh_on_server() -> (Box<SqlStore>, ()) {
+    (Box::new(Home::server().open().await), ())
+}
+
+/// Makes two tests of a behaviour, one on each database: it gets a [`Home`].
+macro_rules! on_both {
+    ($($name:ident)+) => {
+        mod file {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::Home::folder()).await;
+            })+
+        }
+        mod server {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $name() {
+                super::$name($crate::Home::server()).await;
+            })+
+        }
+    };
+}
+use on_both;
 
 fn batch(writes: Vec<Write>) -> Batch {
     Batch {
@@ -52,5 +105,10 @@ fn api(name: &str, text: &str) -> Write {
 }
 
 mod suite {
-    store::store_suite!(super::fresh());
+    mod file {
+        store::store_suite!(crate::fresh());
+    }
+    mod server {
+        store::store_suite!(crate::fresh_on_server());
+    }
 }

@@ -142,13 +142,33 @@ pub async fn revocations_last_until_they_expire(store: &dyn Store) {
     assert_eq!(list(100).await, std::slice::from_ref(&long));
     assert_eq!(list(200).await, []);
 
-    let expire = |before| batch(vec![Write::RevocationExpire(before)]);
-    assert_eq!(store.commit(expire(100)).await.unwrap(), 2);
+    let expire = async |before, limit| store.revocations_expire(before, limit).await.unwrap();
+    assert_eq!(expire(100, 10).await, 0);
     assert!(store.revocation_get("short").await.unwrap().is_some());
-    assert_eq!(store.commit(expire(101)).await.unwrap(), 2);
+    assert_eq!(expire(101, 10).await, 1);
     assert_eq!(store.revocation_get("short").await.unwrap(), None);
     assert_eq!(list(0).await, [long]);
     assert_eq!(changes(store, 2).await, []);
+    assert_eq!(store.revision().await.unwrap(), 2);
+}
+
+/// Expired revocations go in parts, the oldest first (req: T5).
+pub async fn revocations_expire_in_parts(store: &dyn Store) {
+    let writes = (1..=25).map(|number| {
+        Write::RevocationPut(Revocation {
+            jti: format!("t{number}"),
+            expires_unix_s: number,
+        })
+    });
+    store.commit(batch(writes.collect())).await.unwrap();
+    let mut rest = Vec::new();
+    for expected in [10, 10, 4, 0] {
+        assert_eq!(store.revocations_expire(25, 10).await.unwrap(), expected);
+        rest.push(store.revocation_list(0).await.unwrap());
+    }
+    let oldest = rest.iter().map(|list| list[0].expires_unix_s);
+    assert_eq!(oldest.collect::<Vec<_>>(), [11, 21, 25, 25]);
+    assert_eq!(store.revocations_expire(25, 0).await.unwrap(), 0);
 }
 
 /// Signing keys come back newest first; a key id is taken once.

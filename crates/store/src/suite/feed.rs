@@ -44,7 +44,10 @@ pub async fn every_kind_of_change_is_told(store: &dyn Store) {
 /// has none.
 pub async fn commits_without_a_change_leave_the_feed_alone(store: &dyn Store) {
     assert_eq!(store.commit(batch(Vec::new())).await.unwrap(), 0);
-    let write = Write::RevocationExpire(5);
+    let write = Write::BlobPut {
+        digest: Digest::of(b"blob"),
+        content: std::sync::Arc::from(*b"blob"),
+    };
     assert_eq!(store.commit(batch(vec![write])).await.unwrap(), 0);
     let write = Write::UserPut(user("ada"), Expect::Absent);
     assert_eq!(store.commit(batch(vec![write])).await.unwrap(), 1);
@@ -156,4 +159,38 @@ pub async fn one_of_concurrent_expectations_wins(store: &dyn Store) {
         matches!(result, Err(StoreError::Stale { present, .. }) if *present == revision + 1)
     });
     assert_eq!(losers.count(), 7);
+}
+
+/// A waiter is woken by a commit, and does not wait for what it could know already.
+pub async fn waiters_are_told_of_commits(store: &dyn Store) {
+    let write = put(RecordKind::Api, "pets", "", Expect::Absent);
+    let (revision, ()) = join(
+        async { store.commit(batch(vec![write])).await.unwrap() },
+        store.changed(0),
+    )
+    .await;
+    assert_eq!(revision, 1);
+    store.changed(0).await;
+    let write = put(RecordKind::Api, "cats", "", Expect::Absent);
+    join(store.changed(1), async {
+        store.commit(batch(vec![write])).await.unwrap();
+    })
+    .await;
+}
+
+/// Eight writers that look before they write, each in its turn: none looks between another's look and write.
+pub async fn turns_are_taken_one_by_one(store: &dyn Store) {
+    let write = async |writer: usize| {
+        let _turn = store.turn().await.unwrap();
+        let seen = names(store, RecordKind::Api, &Filter::default(), &Page::ALL).await;
+        let name = format!("{:02}-{writer}", seen.len());
+        let write = put(RecordKind::Api, &name, "", Expect::Absent);
+        store.commit(batch(vec![write])).await.unwrap();
+    };
+    join_all((0..8).map(write)).await;
+    let names = names(store, RecordKind::Api, &Filter::default(), &Page::ALL).await;
+    for (number, name) in names.iter().enumerate() {
+        assert!(name.starts_with(&format!("{number:02}-")), "{names:?}");
+    }
+    assert_eq!(names.len(), 8);
 }

@@ -1,15 +1,18 @@
 //! `tollway api`
 
+use std::path::Path;
 use std::time::Duration;
 
-use control::api::{ImportAnswer, ImportRequest, Lifecycle, LifecycleRequest, Object, paths};
+use control::api::{
+    DefinitionFiles, ImportAnswer, ImportRequest, Lifecycle, LifecycleRequest, Object, paths,
+};
 use indicatif::ProgressBar;
 use store::RecordKind;
 
-use super::args::{Api, Gone, Import, One, State};
+use super::args::{Api, Definition, Gone, Import, One, State};
 use super::client::Client;
 use super::failure::Failure;
-use super::{client, documents, output, wait_query};
+use super::{bundle, client, documents, gitops, output, wait_query};
 
 /// Carries out `tollway api …`.
 pub(crate) async fn run(command: Api) -> Result<(), Failure> {
@@ -17,6 +20,7 @@ pub(crate) async fn run(command: Api) -> Result<(), Failure> {
         Api::Import(import) => self::import(*import).await,
         Api::List(common) => documents::list(RecordKind::Api, &common).await,
         Api::Get(one) => get(&one).await,
+        Api::Definition(definition) => self::definition(&definition).await,
         Api::State(state) => self::state(&state).await,
         Api::Delete(gone) => delete(&gone).await,
     }
@@ -24,12 +28,16 @@ pub(crate) async fn run(command: Api) -> Result<(), Failure> {
 
 async fn import(import: Import) -> Result<(), Failure> {
     let file = &import.definition;
-    let definition = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let root = file.file_name().unwrap_or_default().to_string_lossy();
+    let files = bundle::gathered(folder, &root, bundle::text(file)?.into())?;
+    let others = files.others();
     let request = ImportRequest {
-        definition,
-        file: file
-            .file_name()
-            .map(|name| name.to_string_lossy().into_owned()),
+        definition: Some(files.root_text().to_string()),
+        file: Some(root.into_owned()),
+        files: others
+            .map(|(name, text)| (name.to_owned(), text.to_string()))
+            .collect(),
         name: import.name,
         version: import.version,
         context: import.context,
@@ -65,6 +73,26 @@ async fn import(import: Import) -> Result<(), Failure> {
 async fn get(one: &One) -> Result<(), Failure> {
     let object = find(&client(&one.common.target)?, &one.name).await?;
     output::document(&object, one.common.output)
+}
+
+async fn definition(definition: &Definition) -> Result<(), Failure> {
+    let client = client(&definition.target)?;
+    let name = find(&client, &definition.name).await?.name().to_owned();
+    if definition.bundled {
+        let path = paths::definition(&name) + "?bundled=true";
+        let bundled: serde_json::Value = client.get(&path).await?;
+        return output::json(&bundled);
+    }
+    let found: DefinitionFiles = client.get(&paths::definition_files(&name)).await?;
+    if let Some(folder) = &definition.directory {
+        for (file, text) in &found.files {
+            gitops::write(folder, file, text)?;
+        }
+        eprintln!("wrote {} files to {}", found.files.len(), folder.display());
+        return Ok(());
+    }
+    output::exact(found.files.get(&found.root).map_or("", String::as_str));
+    Ok(())
 }
 
 async fn state(state: &State) -> Result<(), Failure> {

@@ -31,7 +31,7 @@ pub enum Command {
     Login(Login),
     /// Forget the token and revoke it
     Logout(Target),
-    /// APIs: import, list, get, state, delete
+    /// APIs: import, list, get, definition, state, delete
     #[command(subcommand)]
     Api(Api),
     /// Backends: list, get, delete
@@ -152,6 +152,8 @@ pub enum Api {
     List(Common),
     /// Show an API
     Get(One),
+    /// Print the definition of an API as it was sent, or write all of its files
+    Definition(Definition),
     /// Move an API through its life cycle
     State(State),
     /// Delete an API
@@ -161,7 +163,7 @@ pub enum Api {
 /// `tollway api import`
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The definition (OpenAPI 2.0, 3.0 or 3.1; YAML or JSON)
+    /// The definition (OpenAPI 2.0, 3.0 or 3.1; YAML or JSON); files that it refers to are taken along
     pub definition: PathBuf,
     /// Name [default: the definition's title, made fit]
     #[arg(long)]
@@ -188,6 +190,21 @@ pub struct Import {
     pub wait: Wait,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `tollway api definition`
+#[derive(Debug, Args)]
+pub struct Definition {
+    /// NAME:VERSION, or the name of its document
+    pub name: String,
+    /// As one text in JSON, references into other files replaced by local ones
+    #[arg(long, conflicts_with = "directory")]
+    pub bundled: bool,
+    /// Write every file of the definition below this folder
+    #[arg(short, long, value_name = "DIR")]
+    pub directory: Option<PathBuf>,
+    #[command(flatten)]
+    pub target: Target,
 }
 
 /// One object.

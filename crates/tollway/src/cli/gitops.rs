@@ -140,6 +140,9 @@ pub(crate) async fn export(export: Export) -> Result<(), Failure> {
         write(folder, &document.file, &text)?;
         if let Some(definition) = &document.definition {
             write(folder, &definition.file, &definition.text)?;
+            for (file, text) in &definition.files {
+                write(folder, file, text)?;
+            }
         }
     }
     eprintln!(
@@ -166,7 +169,7 @@ fn yaml(document: &ExportDocument) -> Result<String, Failure> {
 }
 
 /// Writes below the folder; a name that leads out of it comes from no honest platform (req: S2).
-fn write(folder: &Path, file: &str, text: &str) -> Result<(), Failure> {
+pub(crate) fn write(folder: &Path, file: &str, text: &str) -> Result<(), Failure> {
     let safe = Path::new(file)
         .components()
         .all(|part| matches!(part, Component::Normal(_)));

@@ -1,6 +1,6 @@
 //! What needs no platform: `validate`, `explain-kind`, `completion`.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use base::{Clock, Diagnostic, Diagnostics, Org, SystemClock};
@@ -10,8 +10,9 @@ use compile::World;
 use spec::Located;
 
 use super::args::{Cli, Validate};
+use super::bundle::{self, Source};
 use super::failure::Failure;
-use super::{bundle, output};
+use super::output;
 
 /// Prints a completion script.
 pub(crate) fn completion(shell: Shell) -> Result<(), Failure> {
@@ -44,17 +45,16 @@ pub(crate) fn explain(kind: &str) -> Result<(), Failure> {
 pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
     let mut found = Diagnostics::default();
     let mut apis = Vec::new();
-    for file in bundle::files(&validate.files)? {
-        let text = bundle::text(&file)?;
-        let nodes = tree::parse_all(&text, &tree::Limits::default()).unwrap_or_default();
-        if bundle::is_definition(&nodes) {
-            found.extend(definition(&file, &text));
+    for source in bundle::sources(&validate.files)? {
+        let Source { file, text, .. } = &source;
+        if bundle::is_definition(&source.nodes) {
+            found.extend(source.definitions.iter().flat_map(definition));
             continue;
         }
-        match spec::parse_located(&text, Some(&bundle::name(&file)), &tree::Limits::default()) {
+        match spec::parse_located(text, Some(&bundle::name(file)), &tree::Limits::default()) {
             Ok(documents) => documents
                 .iter()
-                .for_each(|document| found.extend(api(&file, document, &mut apis))),
+                .for_each(|document| found.extend(api(&source, document, &mut apis))),
             Err(faults) => found.extend(faults),
         }
     }
@@ -73,31 +73,39 @@ pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
     }
 }
 
-fn definition(file: &Path, text: &str) -> Vec<Diagnostic> {
-    let found = match openapi::read(text, &tree::Limits::default()) {
+fn definition((folder, files): &(PathBuf, openapi::Files)) -> Vec<Diagnostic> {
+    let found = match openapi::read(&files.pack(), &tree::Limits::default()) {
         Ok(read) => read.warnings,
         Err(faults) => faults,
     };
-    found
-        .into_iter()
-        .map(|fault| fault.in_file(bundle::name(file)))
-        .collect()
+    let place = |fault: Diagnostic| {
+        let file = fault.file.clone();
+        let file = folder.join(file.as_deref().unwrap_or(files.root()));
+        fault.in_file(bundle::name(&file))
+    };
+    found.into_iter().map(place).collect()
 }
 
 /// Checks one document; an API that would serve is added to `apis`.
-fn api(file: &Path, located: &Located, apis: &mut Vec<Arc<snapshot::Api>>) -> Diagnostics {
-    let document = &located.document;
+fn api(source: &Source, located: &Located, apis: &mut Vec<Arc<snapshot::Api>>) -> Diagnostics {
+    let (document, file) = (&located.document, &source.file);
     let folder = file.parent().unwrap_or(Path::new(""));
-    let text =
-        match spec::resolve_definition(document, |name| std::fs::read_to_string(folder.join(name)))
-        {
-            Ok(Some(text)) => text,
-            Ok(None) => return Diagnostics::default(),
-            Err(mut faults) => {
-                located.locate(&mut faults);
-                return faults;
-            }
-        };
+    let gathered = |name: &str| {
+        let root = folder.join(name).components().collect::<PathBuf>();
+        let mut definitions = source.definitions.iter();
+        let found = definitions.find(|(folder, files)| folder.join(files.root()) == root);
+        found.map(|(_, files)| files.pack().to_string())
+    };
+    let text = match spec::resolve_definition(document, |name| {
+        gathered(name).ok_or_else(|| std::io::ErrorKind::NotFound.into())
+    }) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Diagnostics::default(),
+        Err(mut faults) => {
+            located.locate(&mut faults);
+            return faults;
+        }
+    };
     let now = SystemClock::new().unix_s();
     let mut found =
         match compile::check(&Org::default_org(), document, &text, now, &World::default()) {

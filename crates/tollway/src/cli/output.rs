@@ -92,7 +92,11 @@ pub(crate) fn time(unix_ms: u64) -> String {
     )
 }
 
-fn json(value: &impl Serialize) -> Result<(), Failure> {
+/// Prints a value as JSON.
+///
+/// # Errors
+/// When it cannot be written as JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
     let text =
         serde_json::to_string_pretty(value).map_err(|error| Failure::Usage(error.to_string()))?;
     println!("{text}");
@@ -105,7 +109,12 @@ fn yaml(value: &impl Serialize) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Prints a text as it is.
+/// Prints a text byte for byte, without a line end of its own.
+pub(crate) fn exact(text: &str) {
+    print!("{text}");
+}
+
+/// Prints a text as it is, and ends the line.
 pub(crate) fn raw(text: &str) {
     println!("{text}");
 }
