@@ -18,6 +18,7 @@ mod bundle;
 mod calls;
 pub mod diff;
 mod files;
+pub mod mock;
 mod model;
 mod operations;
 mod reader;

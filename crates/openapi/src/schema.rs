@@ -1,7 +1,7 @@
 //! What a schema demands, whatever dialect it is written in and however it is cut up: `$ref` and `allOf` are looked
 //! through, `nullable` and lists of types are one set, limits of several parts are one limit.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use indexmap::IndexMap;
 use tree::{Node, Object, Value};
@@ -74,7 +74,7 @@ pub(crate) struct View<'t> {
     /// What the first items must be.
     pub(crate) prefix: Vec<Vec<&'t Node>>,
     /// `oneOf` and `anyOf`, each with at least two schemas, `null` left out.
-    pub(crate) unions: Vec<Vec<&'t Node>>,
+    pub(crate) unions: Vec<Union<'t>>,
     /// `enum` and `const`.
     pub(crate) allowed: Option<Vec<&'t Node>>,
     /// References that cannot be followed.
@@ -93,6 +93,33 @@ pub(crate) struct Property<'t> {
     pub(crate) write_only: bool,
 }
 
+/// `oneOf` or `anyOf`.
+pub(crate) struct Union<'t> {
+    /// Its schemas, `null` left out.
+    pub(crate) branches: Vec<&'t Node>,
+    /// Whether exactly one must be met (`oneOf`).
+    pub(crate) exactly_one: bool,
+}
+
+impl Union<'_> {
+    /// What [`Choices`] know it by.
+    pub(crate) fn key(&self) -> usize {
+        address(self.branches[0])
+    }
+}
+
+/// Unions of which one schema was chosen, by [`Union::key`]: it counts as if it stood there alone.
+pub(crate) type Choices = HashMap<usize, usize>;
+
+/// Whether what a caller sends or what a caller gets is looked at.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub(crate) enum Direction {
+    /// From the caller.
+    Request,
+    /// To the caller.
+    Response,
+}
+
 /// What holds of properties that are not declared.
 #[derive(Clone)]
 pub(crate) enum Additional<'t> {
@@ -109,18 +136,19 @@ pub(crate) struct Bound {
 }
 
 /// Collects the parts of a schema.
-struct Collector<'t> {
+struct Collector<'c, 't> {
     text: Text<'t>,
     seen: HashSet<usize>,
     layers: Vec<&'t Object>,
-    unions: Vec<Vec<&'t Node>>,
+    unions: Vec<Union<'t>>,
+    choices: &'c Choices,
     elsewhere: Vec<&'t str>,
     node: Option<&'t Node>,
     never: bool,
     nullable: bool,
 }
 
-impl<'t> Collector<'t> {
+impl<'t> Collector<'_, 't> {
     fn collect(&mut self, nodes: &[&'t Node]) {
         let mut waiting: Vec<&'t Node> = nodes.iter().rev().copied().collect();
         while let Some(node) = waiting.pop() {
@@ -157,7 +185,13 @@ impl<'t> Collector<'t> {
             match branches.as_slice() {
                 [] => {}
                 [one] => waiting.push(one),
-                _ => self.unions.push(branches),
+                [first, ..] => match self.choices.get(&address(first)) {
+                    Some(chosen) => waiting.extend(branches.get(*chosen)),
+                    None => self.unions.push(Union {
+                        branches,
+                        exactly_one: key == "oneOf",
+                    }),
+                },
             }
         }
     }
@@ -202,10 +236,15 @@ fn type_of(node: &Node) -> u8 {
 impl<'t> View<'t> {
     /// Looks at a schema.
     pub(crate) fn new(text: Text<'t>, schema: &Schema<'t>) -> Self {
+        Self::chosen(text, schema, &Choices::new())
+    }
+
+    /// Looks at a schema of which some alternatives were chosen.
+    pub(crate) fn chosen(text: Text<'t>, schema: &Schema<'t>, choices: &Choices) -> Self {
         match schema {
-            Schema::All(nodes) => Self::all(text, nodes),
+            Schema::All(nodes) => Self::all(text, nodes, choices),
             Schema::Form(fields) => {
-                let mut view = Self::all(text, &[]);
+                let mut view = Self::all(text, &[], choices);
                 view.types = types::OBJECT;
                 view.node = fields.first().map(|field| field.node);
                 for field in fields {
@@ -222,12 +261,13 @@ impl<'t> View<'t> {
         }
     }
 
-    fn all(text: Text<'t>, nodes: &[&'t Node]) -> Self {
+    fn all(text: Text<'t>, nodes: &[&'t Node], choices: &Choices) -> Self {
         let mut collector = Collector {
             text,
             seen: HashSet::new(),
             layers: Vec::new(),
             unions: Vec::new(),
+            choices,
             elsewhere: Vec::new(),
             node: nodes.first().copied(),
             never: false,

@@ -5,10 +5,11 @@ use std::collections::HashMap;
 use tree::Node;
 
 use crate::calls::{Body, Call, Field, Media, Path, Response, Schema};
-use crate::diff::rules::{self, Direction};
+use crate::diff::rules;
 use crate::diff::schemas::Where;
 use crate::diff::{About, Comparison, OperationRef, security};
 use crate::model::{Location, Method};
+use crate::schema::Direction;
 
 /// Compares the two definitions.
 pub(super) fn compare(c: &mut Comparison<'_>) {

@@ -5,6 +5,7 @@ use std::sync::LazyLock;
 use serde::Serialize;
 
 use crate::diff::Change;
+use crate::schema::Direction;
 
 /// One kind of difference.
 #[derive(Debug, PartialEq, Eq, Serialize)]
@@ -19,15 +20,6 @@ pub struct Rule {
     /// What it means, for people.
     #[serde(skip)]
     pub docs: &'static str,
-}
-
-/// Whether what a caller sends or what a caller gets is compared.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub(crate) enum Direction {
-    /// From the caller: may become wider.
-    Request,
-    /// To the caller: may become narrower.
-    Response,
 }
 
 /// How a part of a schema changed.

@@ -10,10 +10,10 @@ use std::rc::Rc;
 use tree::Node;
 
 use crate::calls::{Field, Schema, Text, address};
-use crate::diff::rules::{self, Direction, Facet, Relation};
+use crate::diff::rules::{self, Facet, Relation};
 use crate::diff::{About, Comparison};
 use crate::model::Dialect;
-use crate::schema::{View, types};
+use crate::schema::{Direction, View, types};
 
 mod keywords;
 mod unions;

@@ -7,6 +7,7 @@
 )]
 
 mod diff;
+mod mock;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};

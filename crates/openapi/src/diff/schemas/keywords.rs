@@ -8,9 +8,9 @@ use tree::Node;
 
 use crate::calls::Schema;
 use crate::diff::Comparison;
-use crate::diff::rules::{self, Direction, Facet, Relation};
+use crate::diff::rules::{self, Facet, Relation};
 use crate::diff::schemas::{Pair, Views, Walk, Way};
-use crate::schema::{Additional, Bound, Property, View, shown, types};
+use crate::schema::{Additional, Bound, Direction, Property, View, shown, types};
 
 /// Keywords that are compared as they are written.
 const CONDITIONS: &[&str] = &[

@@ -6,9 +6,10 @@ use std::rc::Rc;
 use tree::Node;
 
 use crate::calls::Schema;
-use crate::diff::rules::{self, Direction, Relation};
+use crate::diff::rules::{self, Relation};
 use crate::diff::schemas::{Pair, Views, Walk, Way};
 use crate::diff::{About, Comparison};
+use crate::schema::Direction;
 
 /// Alternatives in alternatives that are tried out; deeper ones are told apart by their names alone.
 const TRIALS_MAX: usize = 3;
@@ -36,11 +37,11 @@ impl<'t> Comparison<'t> {
         let (old, new) = match (views.old.unions.as_slice(), views.new.unions.as_slice()) {
             ([], [union]) if views.new.only_unions() && !views.old.layers.is_empty() => {
                 let node = views.old.node.unwrap_or(views.pair.nodes.0);
-                (single(&views.pair.old, node), branches(union))
+                (single(&views.pair.old, node), branches(&union.branches))
             }
             ([union], []) if views.old.only_unions() && !views.new.layers.is_empty() => {
                 let node = views.new.node.unwrap_or(views.pair.nodes.1);
-                (branches(union), single(&views.pair.new, node))
+                (branches(&union.branches), single(&views.pair.new, node))
             }
             _ => return false,
         };
@@ -52,7 +53,12 @@ impl<'t> Comparison<'t> {
         let (old, new) = (&views.old.unions, &views.new.unions);
         if old.len() == new.len() {
             for (old, new) in old.iter().zip(new) {
-                self.union(walk, views, &branches(old), &branches(new));
+                self.union(
+                    walk,
+                    views,
+                    &branches(&old.branches),
+                    &branches(&new.branches),
+                );
             }
             return;
         }
