@@ -54,6 +54,9 @@ uuid_id! {
 pub struct Org(Arc<str>);
 
 impl Org {
+    /// The name of the organisation that the first start creates.
+    pub const DEFAULT: &'static str = "default";
+
     /// The organisation with this name.
     #[must_use]
     pub fn new(name: &str) -> Self {
@@ -63,7 +66,7 @@ impl Org {
     /// The organisation that the first start creates.
     #[must_use]
     pub fn default_org() -> Self {
-        Self::new("default")
+        Self::new(Self::DEFAULT)
     }
 
     /// The name.

@@ -39,11 +39,19 @@ pub(crate) enum BodyFault {
 
 /// How a client's body fares; shared by the body, which moves into the upstream connection, and the request.
 #[derive(Default)]
-pub(crate) struct BodyState(Cell<Option<BodyFault>>);
+pub(crate) struct BodyState {
+    fault: Cell<Option<BodyFault>>,
+    bytes: Cell<u64>,
+}
 
 impl BodyState {
     pub(crate) fn fault(&self) -> Option<BodyFault> {
-        self.0.get()
+        self.fault.get()
+    }
+
+    /// Bytes that were passed on so far.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.get()
     }
 }
 
@@ -99,17 +107,18 @@ impl Body for RequestBody {
             return Poll::Ready(None);
         };
         let frame = frame.map_err(|error| {
-            state.0.set(Some(BodyFault::Broken));
+            state.fault.set(Some(BodyFault::Broken));
             BodyError::Client(error)
         })?;
         if let Some(data) = frame.data_ref() {
             let length = data.len() as u64;
             worker.numbers().bytes_in.add(length);
+            state.bytes.set(state.bytes.get() + length);
             match left.checked_sub(length) {
                 Some(rest) => *left = rest,
                 None => {
                     worker.numbers().limit(Limit::Body);
-                    state.0.set(Some(BodyFault::TooLarge));
+                    state.fault.set(Some(BodyFault::TooLarge));
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 }
             }

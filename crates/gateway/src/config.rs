@@ -31,6 +31,30 @@ pub struct Config {
     /// Decisions on refused and failed calls that each worker keeps until they are taken (every second); what is beyond
     /// is counted and not kept. 0 = none are made.
     pub decisions_max: usize,
+    /// How calls are counted.
+    pub usage: UsageConfig,
+}
+
+/// How calls are counted and kept until the control plane has them.
+#[derive(Clone, Debug)]
+pub struct UsageConfig {
+    /// How often what was counted is written to the disk and sent. `kill -9` loses as much.
+    pub flush_interval_ms: u64,
+    /// Rows that a core counts in one interval: pairs of API and operation, application, plan, class of status. What
+    /// is beyond is counted in one row for each API and class of status.
+    pub rows_max: usize,
+    /// Size of the spool, at least 64 KiB. What comes when it is full is lost and counted.
+    pub spool_bytes_max: u64,
+}
+
+impl Default for UsageConfig {
+    fn default() -> Self {
+        Self {
+            flush_interval_ms: 1_000,
+            rows_max: 2_000,
+            spool_bytes_max: 256 * 1024 * 1024,
+        }
+    }
 }
 
 impl Default for Config {
@@ -49,6 +73,7 @@ impl Default for Config {
             access_log: None,
             tracing: TracingConfig::default(),
             decisions_max: 256,
+            usage: UsageConfig::default(),
         }
     }
 }

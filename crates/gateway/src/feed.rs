@@ -63,6 +63,7 @@ pub struct Feed {
     directory: Arc<NodeDirectory>,
     snapshots: Arc<Snapshots>,
     state: Arc<FeedState>,
+    environment: Arc<str>,
     apis: BTreeMap<ResourceKey, BuiltApi>,
     backends: HashMap<BackendKey, Arc<Backend>>,
     ports: Option<Ports>,
@@ -94,6 +95,7 @@ impl Feed {
             directory,
             snapshots,
             state,
+            environment: "".into(),
             apis: BTreeMap::new(),
             backends: HashMap::new(),
             ports: None,
@@ -176,7 +178,12 @@ impl Feed {
             self.apis.clear();
             self.backends.clear();
         }
-        let changed = update.reset || !update.apis.is_empty() || !update.backends.is_empty();
+        let moved = *self.environment != *update.environment;
+        if moved {
+            self.environment = update.environment.as_str().into();
+        }
+        let changed =
+            update.reset || moved || !update.apis.is_empty() || !update.backends.is_empty();
         for change in update.backends {
             self.backend_put(change);
         }
@@ -250,6 +257,7 @@ impl Feed {
                 "conflicting APIs"
             );
         }
+        let snapshot = snapshot.in_environment(&self.environment);
         self.snapshots.store(Arc::new(Some(snapshot)));
     }
 

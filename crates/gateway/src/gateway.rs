@@ -14,6 +14,7 @@ use crate::listener::{self, Listener};
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::server_tls::{self, CertificateError};
+use crate::usage::{self, Flushes};
 use crate::worker::{self, Shared, Snapshots, Stage};
 
 /// The data plane cannot start.
@@ -50,6 +51,7 @@ pub struct Gateway {
     ports: Ports,
     metrics: Metrics,
     decisions: Option<Decisions>,
+    flushes: Option<Flushes>,
     stage: watch::Sender<Stage>,
     accepting: Option<oneshot::Receiver<()>>,
     workers: Vec<oneshot::Receiver<usize>>,
@@ -94,6 +96,7 @@ pub fn start(
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
+    let (outlet, flushes) = usage::channel(count);
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
@@ -108,6 +111,7 @@ pub fn start(
         decisions: senders_of_decisions,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         native_roots: OnceLock::new(),
+        usage: outlet,
     });
     let (stage, stages) = watch::channel(Stage::Serving);
     let mut senders = Vec::new();
@@ -141,6 +145,7 @@ pub fn start(
         ports,
         metrics,
         decisions: Some(decisions),
+        flushes: Some(flushes),
         stage,
         accepting: Some(accepting),
         workers,
@@ -181,6 +186,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
+    }
+
+    /// What the workers count, for a [`crate::usage::Collector`]; at the first call only.
+    #[must_use]
+    pub fn usage(&mut self) -> Option<Flushes> {
+        self.flushes.take()
     }
 
     /// Stops accepting, lets calls that are in flight finish, and returns when all connections are closed or

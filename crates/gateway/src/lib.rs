@@ -28,11 +28,12 @@ pub mod spans;
 mod timers;
 mod trace;
 mod upstream;
+pub mod usage;
 mod worker;
 
 pub use config::{
     AccessLogConfig, Config, Limits, PathRules, Propagation, TlsFiles, TracingConfig,
-    UpstreamConfig,
+    UpstreamConfig, UsageConfig,
 };
 pub use gateway::{Drained, Gateway, StartError, start};
 pub use metrics::Metrics;

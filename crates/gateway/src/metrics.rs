@@ -190,6 +190,8 @@ pub(crate) struct WorkerNumbers {
     pub(crate) upstream_open: Level,
     /// TLS handshakes of clients that failed.
     pub(crate) handshakes_failed: Count,
+    /// Calls that usage counts in an overflow row.
+    pub(crate) usage_overflow: Count,
     /// Bytes of request bodies.
     pub(crate) bytes_in: Count,
     /// Bytes of answers' bodies.
@@ -224,6 +226,7 @@ impl WorkerNumbers {
             upstream: Default::default(),
             upstream_open: Level::default(),
             handshakes_failed: Count::default(),
+            usage_overflow: Count::default(),
             bytes_in: Count::default(),
             bytes_out: Count::default(),
             client_aborts: Count::default(),

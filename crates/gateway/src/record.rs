@@ -4,9 +4,11 @@ use std::rc::Rc;
 use std::time::Instant;
 
 use crate::access_log::Line;
+use crate::body::BodyState;
 use crate::connection::Connection;
 use crate::metrics::{Series, SeriesId};
 use crate::spans::{Call, Ended};
+use crate::usage::table::{self, Row, Subject};
 use crate::worker::Worker;
 
 /// Counts a request when it is dropped: with the end of the answer's body, or with the client's going away.
@@ -21,6 +23,16 @@ pub(crate) struct Record {
     line: Option<Box<Line>>,
     /// What is recorded of a traced call.
     traced: Option<Box<Call>>,
+    /// What it is counted under; `None` until the answer's head is known.
+    usage: Option<Counted>,
+}
+
+/// What a request is counted under in the usage.
+pub(crate) struct Counted {
+    pub(crate) row: Rc<Row>,
+    /// The request's body, where there is one.
+    pub(crate) body: Option<Rc<BodyState>>,
+    pub(crate) backend_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -45,6 +57,7 @@ impl Record {
             end: End::Open,
             line: None,
             traced: None,
+            usage: None,
         }
     }
 
@@ -65,6 +78,37 @@ impl Record {
     /// The call is traced; it is handed over when it ends.
     pub(crate) fn trace(&mut self, call: Box<Call>) {
         self.traced = Some(call);
+    }
+
+    /// What the request is counted under.
+    pub(crate) fn counts(&mut self, counted: Counted) {
+        self.usage = Some(counted);
+    }
+
+    /// Counts the request in the usage. One that ended before its answer is counted as far as it is known.
+    fn count_usage(&mut self, gateway_us: u64) {
+        let counts = &self.worker.usage.table;
+        let (row, call) = match self.usage.take() {
+            Some(counted) => {
+                let call = table::Call {
+                    bytes_in: counted.body.map_or(0, |body| body.bytes()),
+                    backend_us: counted.backend_us,
+                    ..table::Call::default()
+                };
+                (counted.row, call)
+            }
+            None => counts
+                .unanswered()
+                .unwrap_or_else(|| (counts.row(&Subject::UNKNOWN), table::Call::default())),
+        };
+        let call = table::Call {
+            bytes_out: self.bytes_out,
+            gateway_us,
+            ..call
+        };
+        if !counts.count(&row, call) {
+            self.worker.numbers().usage_overflow.add(1);
+        }
     }
 
     /// Bytes of the answer's body were handed on.
@@ -95,6 +139,7 @@ impl Drop for Record {
         numbers.bytes_out.add(self.bytes_out);
         let total_us = micros(self.begun.elapsed());
         numbers.total.record(total_us);
+        self.count_usage(total_us);
         if let (Some(line), Some(log)) = (self.line.take(), &self.worker.shared.access_log) {
             let complete = self.end == End::Complete;
             if !log.write(&line, total_us, self.bytes_out, complete) {

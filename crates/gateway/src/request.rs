@@ -15,19 +15,21 @@ use hyper::body::Incoming;
 use policies::{hop_by_hop, normalize_path};
 use policy::{Chain, Permit, Reject, RequestCx, Slots, Stop, Waits};
 use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
+use usage::StatusClass;
 
 use crate::access_log::{self, Line};
 use crate::answer;
-use crate::body::{AnswerBody, RequestBody};
+use crate::body::{AnswerBody, BodyState, RequestBody};
 use crate::connection::Connection;
 use crate::decisions::{self, Matched, Refused};
 use crate::guard;
 use crate::metrics::{Limit, Series, method_label};
-use crate::record::{Record, micros};
+use crate::record::{Counted, Record, micros};
 use crate::spans::{Opening, Try};
 use crate::trace::{self, Arrival};
 use crate::upstream::tries::Tries;
 use crate::upstream::{self, Ask, Failure, Source, Target};
+use crate::usage::table::{Subject, Waiting};
 use crate::worker::Worker;
 
 /// How long a client should wait for a node that is starting, in seconds.
@@ -46,6 +48,8 @@ struct Answer {
     backend_us: Option<u64>,
     /// What was tried to reach the backend, as far as it was noted.
     tries: Vec<Try>,
+    /// The request's body, where one went to the backend.
+    body: Option<Rc<BodyState>>,
 }
 
 enum Content {
@@ -79,7 +83,7 @@ pub(crate) async fn handle(
     connection: Rc<Connection>,
     request: Request<Incoming>,
 ) -> Result<Response<AnswerBody>, Infallible> {
-    let record = Record::begin(&worker, &connection);
+    let mut record = Record::begin(&worker, &connection);
     let (parts, incoming) = request.into_parts();
     let mut opened = context(&worker, &connection, parts);
     let cx = &mut opened.cx;
@@ -111,6 +115,8 @@ pub(crate) async fn handle(
             route(scene, &opened.host, cx, incoming).await
         }
     };
+    let environment = snapshot.get().map_or("", |snapshot| &*snapshot.environment);
+    record.counts(counted(&worker, cx, environment, &matched, &answer));
     Ok(finish(&worker, opened, &matched, answer, record))
 }
 
@@ -395,6 +401,7 @@ async fn ask<'s>(
         return Answer::refuse(worker, cx, reject);
     };
     let (body, body_state) = RequestBody::new(incoming, worker);
+    let counted = body_state.clone();
     let ask = Ask {
         method: cx.method.clone(),
         headers: std::mem::take(&mut cx.headers),
@@ -408,7 +415,10 @@ async fn ask<'s>(
     };
     let begun = Instant::now();
     let mut tries = Tries::new(begun, &cx.trace, &scene.arrival);
+    let subject = Subject::of(cx, &scene.snapshot.environment, matched, StatusClass::NONE);
+    let waiting = Waiting::new(worker, subject, counted.clone());
     let answered = upstream::call(worker, permit, backend, target, ask, &mut tries).await;
+    waiting.answered();
     let backend_us = micros(begun.elapsed());
     let mut answer = match answered {
         // Nothing was upgraded: the headers that ask for it never go to a backend.
@@ -425,6 +435,7 @@ async fn ask<'s>(
                 refused: None,
                 backend_us: None,
                 tries: Vec::new(),
+                body: None,
             }
         }
         Err(failure) => {
@@ -438,6 +449,7 @@ async fn ask<'s>(
     };
     answer.backend_us = Some(backend_us);
     answer.tries = tries.into_list();
+    answer.body = counted;
     answer
 }
 
@@ -461,6 +473,7 @@ impl Answer {
             refused: None,
             backend_us: None,
             tries: Vec::new(),
+            body: None,
         }
     }
 
@@ -487,6 +500,23 @@ impl Answer {
     /// Shows the head to the policies that were entered.
     fn pass_back(&mut self, chain: &Chain, passed: policy::Passed, cx: &mut RequestCx) {
         chain.run_response(passed, cx, self.head.status, &mut self.head.headers);
+    }
+}
+
+/// What the request is counted under in the usage.
+fn counted(
+    worker: &Worker,
+    cx: &RequestCx,
+    environment: &str,
+    matched: &Matched<'_>,
+    answer: &Answer,
+) -> Counted {
+    let status = StatusClass::of(answer.head.status.as_u16());
+    let subject = Subject::of(cx, environment, matched, status);
+    Counted {
+        row: worker.usage.table.row(&subject),
+        body: answer.body.clone(),
+        backend_us: answer.backend_us,
     }
 }
 

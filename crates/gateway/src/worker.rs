@@ -23,6 +23,7 @@ use crate::metrics::{Numbers, WorkerNumbers};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
 use crate::upstream::pool::Pools;
+use crate::usage::{Outlet, Tally};
 
 /// The snapshot that is in force; `None` until the first one is there.
 pub type Snapshots = ArcSwap<Option<Snapshot>>;
@@ -44,6 +45,8 @@ pub(crate) struct Shared {
     /// Connections that each worker holds.
     pub(crate) live: Vec<AtomicUsize>,
     pub(crate) native_roots: OnceLock<Arc<RootCertStore>>,
+    /// Where usage goes.
+    pub(crate) usage: Outlet,
 }
 
 impl Shared {
@@ -104,6 +107,7 @@ pub(crate) struct Worker {
     pub(crate) ids: IdSource,
     pub(crate) tracing: trace::Rules,
     pub(crate) series: crate::metrics::SeriesCache,
+    pub(crate) usage: Tally,
     /// The monotonic time of the latest request or sweep: for what need not be exact.
     pub(crate) now_ms: Cell<u64>,
     /// Unix time minus monotonic time, as of the latest sweep.
@@ -127,6 +131,11 @@ impl Worker {
             ids: IdSource::new(),
             tracing: trace::Rules::new(&shared.config.tracing),
             series: crate::metrics::SeriesCache::default(),
+            usage: Tally::new(
+                shared.config.usage.rows_max,
+                shared.usage.clone(),
+                Arc::clone(&clock),
+            ),
             now_ms: Cell::new(0),
             unix_offset_ms: Cell::new(0),
             snapshots: RefCell::new(cache),
@@ -190,6 +199,15 @@ impl Worker {
         }
     }
 
+    /// Hands over what was counted, whenever the collector asks.
+    async fn flush_usage(self: Rc<Self>) {
+        let mut rounds = self.usage.outlet.rounds.clone();
+        while rounds.changed().await.is_ok() {
+            let round = *rounds.borrow_and_update();
+            self.usage.flush(Some(round));
+        }
+    }
+
     async fn serve(
         self: Rc<Self>,
         mut accepted: mpsc::UnboundedReceiver<Accepted>,
@@ -197,6 +215,7 @@ impl Worker {
     ) -> usize {
         tokio::task::spawn_local(Rc::clone(&self.timers).run(Arc::clone(&self.clock)));
         tokio::task::spawn_local(Rc::clone(&self).sweep());
+        tokio::task::spawn_local(Rc::clone(&self).flush_usage());
         let mut accepting = true;
         loop {
             let now = *stage.borrow_and_update();

@@ -23,6 +23,8 @@ pub use template::{Segment, TemplateError};
 pub struct Snapshot {
     /// The store's revision that it shows.
     pub revision: u64,
+    /// The environment of the gateway that serves it; usage is counted under it.
+    pub environment: Arc<str>,
     mounts: Mounts,
     backends: HashMap<BackendKey, Arc<Backend>, foldhash::fast::RandomState>,
 }
@@ -67,11 +69,21 @@ impl Snapshot {
         (
             Self {
                 revision,
+                environment: "".into(),
                 mounts,
                 backends: backends.into_iter().collect(),
             },
             conflicts,
         )
+    }
+
+    /// The same, in an environment.
+    #[must_use]
+    pub fn in_environment(self, environment: &Arc<str>) -> Self {
+        Self {
+            environment: Arc::clone(environment),
+            ..self
+        }
     }
 
     /// A snapshot that serves nothing.

@@ -190,6 +190,11 @@ impl Numbers {
                 self.sum(|worker| &worker.bytes_out),
             ),
             (
+                "tollway_gateway_usage_overflow",
+                "Calls counted without operation, application and plan because a core had too many rows",
+                self.sum(|worker| &worker.usage_overflow),
+            ),
+            (
                 "tollway_gateway_client_aborts",
                 "Answers that the client did not take to the end",
                 self.sum(|worker| &worker.client_aborts),

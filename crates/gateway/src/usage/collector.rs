@@ -1,0 +1,240 @@
+//! Gathers what the workers counted, each interval, and puts it into the spool.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base::Clock;
+use sync::ControlPlane;
+use tokio::sync::Notify;
+use usage::{Batch, Counts, Key, Lost, Row};
+
+use super::sender;
+use super::spool::{Appended, Spool};
+use super::state::UsageState;
+use super::{Flush, Flushes};
+
+/// Calls are kept by minutes, so a batch does not cross one.
+const MINUTE_MS: u64 = 60_000;
+
+/// How long a stop waits until the control plane has what is left; the rest is sent after the next start.
+const LAST_SEND: Duration = Duration::from_secs(5);
+
+/// The way of a node's usage to the control plane.
+pub struct Collector {
+    flushes: Flushes,
+    plane: Arc<dyn ControlPlane>,
+    clock: Arc<dyn Clock>,
+    interval: Duration,
+    spool: Arc<Mutex<Spool>>,
+    state: Arc<UsageState>,
+    news: Arc<Notify>,
+    head: Head,
+    round: u64,
+    /// A failing disk is told of once.
+    failing: bool,
+}
+
+/// What all batches of an epoch go on counting.
+struct Head {
+    node: String,
+    epoch: usage::Epoch,
+    unclean: Option<usage::Unclean>,
+    sequence: u64,
+    sent_requests: u64,
+    lost: Lost,
+}
+
+impl Collector {
+    /// A collector that has gathered nothing yet.
+    #[must_use]
+    pub fn new(
+        flushes: Flushes,
+        spool: Spool,
+        interval: Duration,
+        plane: Arc<dyn ControlPlane>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        let head = Head {
+            node: spool.node().to_owned(),
+            epoch: spool.epoch(),
+            unclean: spool.unclean(),
+            sequence: 0,
+            sent_requests: 0,
+            lost: Lost::default(),
+        };
+        Self {
+            flushes,
+            plane,
+            clock,
+            interval: interval.max(Duration::from_millis(1)),
+            spool: Arc::new(Mutex::new(spool)),
+            state: Arc::default(),
+            news: Arc::default(),
+            head,
+            round: 0,
+            failing: false,
+        }
+    }
+
+    /// What others may watch.
+    #[must_use]
+    pub fn state(&self) -> Arc<UsageState> {
+        Arc::clone(&self.state)
+    }
+
+    /// Gathers and sends until all workers have ended; then writes the epoch's last batch and waits a while until
+    /// everything is sent.
+    pub async fn run(mut self) {
+        if let Some(unclean) = self.head.unclean {
+            tracing::warn!(
+                epoch = %unclean.epoch,
+                sequence = unclean.sequence,
+                "the node did not stop the last time: what it counted in its last interval is not known"
+            );
+        }
+        let sender = tokio::spawn(sender::run(
+            Arc::clone(&self.plane),
+            Arc::clone(&self.spool),
+            Arc::clone(&self.state),
+            Arc::clone(&self.news),
+        ));
+        let mut turns = tokio::time::interval(self.interval);
+        turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        // The first turn is at once: it says that the node is there.
+        self.keep(self.clock.unix_ms(), Vec::new(), false).await;
+        loop {
+            turns.tick().await;
+            let (gathered, ended) = self.gather().await;
+            for (from_unix_ms, rows) in gathered {
+                self.keep(from_unix_ms, rows, false).await;
+            }
+            if ended {
+                break;
+            }
+        }
+        self.keep(self.clock.unix_ms(), Vec::new(), true).await;
+        let all_sent = sender::emptied(&self.spool, &self.state);
+        if tokio::time::timeout(LAST_SEND, all_sent).await.is_err() {
+            tracing::warn!("usage is left in the spool; it is sent after the next start");
+        }
+        sender.abort();
+    }
+
+    /// Asks the workers, and puts together what they answer: by the minute in which it was counted. Whether all
+    /// workers have ended.
+    async fn gather(&mut self) -> (Vec<(u64, Vec<Row>)>, bool) {
+        self.round += 1;
+        self.flushes.rounds.send_replace(self.round);
+        // A worker that is busy for longer answers into the next batch.
+        let deadline = tokio::time::Instant::now() + self.interval.min(Duration::from_secs(1));
+        let mut gathered = Gathered::default();
+        let mut answered = 0;
+        let ended = loop {
+            if answered >= self.flushes.workers && self.flushes.workers > 0 {
+                break false;
+            }
+            match tokio::time::timeout_at(deadline, self.flushes.flushes.recv()).await {
+                Err(_) => break false,
+                Ok(None) => break true,
+                Ok(Some(flush)) => {
+                    answered += usize::from(flush.round == Some(self.round));
+                    if flush.round.is_none() {
+                        self.flushes.workers = self.flushes.workers.saturating_sub(1);
+                    }
+                    gathered.add(flush);
+                }
+            }
+        };
+        (gathered.rows(), ended)
+    }
+
+    /// Makes a batch and writes it to the spool, or counts it as lost.
+    async fn keep(&mut self, from_unix_ms: u64, rows: Vec<Row>, last: bool) {
+        let batch = self.head.batch(from_unix_ms, rows, last);
+        let requests = batch.requests();
+        let spool = Arc::clone(&self.spool);
+        let written = tokio::task::spawn_blocking(move || {
+            let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
+            spool.append(&batch)
+        })
+        .await;
+        let failure = match written {
+            Ok(Ok(Appended::Kept)) => None,
+            Ok(Ok(Appended::Full)) => Some("it is full".to_owned()),
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        };
+        match failure {
+            None => {
+                self.head.sent_requests += requests;
+                self.state.note_spooled();
+                self.failing = false;
+                self.news.notify_one();
+            }
+            Some(cause) => {
+                self.head.lost.batches += 1;
+                self.head.lost.requests += requests;
+                self.state.note_lost(requests);
+                if !std::mem::replace(&mut self.failing, true) {
+                    tracing::error!(cause, "usage is lost: the spool does not take it");
+                }
+            }
+        }
+    }
+}
+
+impl Head {
+    /// The next batch. Its sequence is used up, also if it is lost: the gap tells.
+    fn batch(&mut self, from_unix_ms: u64, rows: Vec<Row>, last: bool) -> Batch {
+        self.sequence += 1;
+        let mut batch = Batch {
+            node: self.node.clone(),
+            epoch: self.epoch,
+            sequence: self.sequence,
+            from_unix_ms,
+            rows,
+            sent_requests: self.sent_requests,
+            lost: self.lost,
+            last,
+            unclean: self.unclean.filter(|_| self.sequence == 1),
+        };
+        batch.sent_requests += batch.requests();
+        batch
+    }
+}
+
+/// What was counted, by the minute in which its interval began.
+#[derive(Default)]
+struct Gathered(BTreeMap<u64, (u64, HashMap<Arc<Key>, Counts>)>);
+
+impl Gathered {
+    fn add(&mut self, flush: Flush) {
+        if flush.rows.is_empty() {
+            return;
+        }
+        let from = flush.from_unix_ms;
+        let (first, rows) = self
+            .0
+            .entry(from / MINUTE_MS)
+            .or_insert_with(|| (from, HashMap::new()));
+        *first = from.min(*first);
+        for (key, counts) in flush.rows {
+            rows.entry(key).or_default().merge(&counts);
+        }
+    }
+
+    fn rows(self) -> Vec<(u64, Vec<Row>)> {
+        let row = |(key, counts): (Arc<Key>, Counts)| Row {
+            key: Arc::unwrap_or_clone(key),
+            counts,
+        };
+        self.0
+            .into_values()
+            .map(|(from, rows)| (from, rows.into_iter().map(row).collect()))
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;
