@@ -23,7 +23,7 @@ const NAME_BYTES_MAX: usize = 1024;
 /// The files of one definition: texts as their authors wrote them, by name.
 ///
 /// Names are relative paths with `/` between folders. Invariants: the root is among them, every name passes
-/// [`check_name`], and no two differ in case only.
+/// [`check_name`], no two differ in case only, and none is the folder of another.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Files {
     root: String,
@@ -41,6 +41,9 @@ pub enum FilesError {
     /// Two names that some file systems take for one.
     #[error("`{0}` and `{1}` differ in case only")]
     Case(String, String),
+    /// One name is a file and a folder.
+    #[error("`{0}` is a file, and `{1}` lies in it")]
+    Folder(String, String),
     /// The root is not there.
     #[error("there is no file `{0}`")]
     Root(String),
@@ -91,6 +94,13 @@ impl Files {
             if let Some(other) = folded.insert(name.to_lowercase(), name) {
                 return Err(FilesError::Case(other.to_owned(), name.clone()));
             }
+        }
+        let mut inside = folded.iter().flat_map(|(name, written)| {
+            let folders = name.match_indices('/').map(|(slash, _)| &name[..slash]);
+            folders.map(|folder| (folder.to_owned(), *written))
+        });
+        if let Some((folder, written)) = inside.find(|(folder, _)| folded.contains_key(folder)) {
+            return Err(FilesError::Folder(folder, written.to_owned()));
         }
         if !texts.contains_key(&root) {
             return Err(FilesError::Root(root));
@@ -178,13 +188,7 @@ impl Files {
     /// is changed.
     #[must_use]
     pub fn without_common_folder(self, limits: &Limits) -> Self {
-        let mut names = self.texts.keys();
-        let mut common = folder(names.next().map_or("", String::as_str));
-        for name in names {
-            while !name.starts_with(common) {
-                common = folder(common.trim_end_matches('/'));
-            }
-        }
+        let common = common_folder(self.texts.keys().map(String::as_str));
         if common.is_empty() {
             return self;
         }
@@ -208,6 +212,17 @@ impl Files {
             self
         }
     }
+}
+
+/// The folder that all names lie in, with the `/` at its end; empty at the top.
+pub(crate) fn common_folder<'n>(mut names: impl Iterator<Item = &'n str>) -> &'n str {
+    let mut common = folder(names.next().unwrap_or_default());
+    for name in names {
+        while !name.starts_with(common) {
+            common = folder(common.trim_end_matches('/'));
+        }
+    }
+    common
 }
 
 /// The folder of a name, with the `/` at its end; empty at the top.

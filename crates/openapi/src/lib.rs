@@ -23,6 +23,7 @@ mod model;
 mod operations;
 mod reader;
 mod reference;
+mod root;
 mod schema;
 mod security;
 mod servers;
@@ -45,6 +46,7 @@ pub use crate::model::{
 };
 use crate::reader::{Reader, Trail};
 pub use crate::reference::external_refs;
+pub use crate::root::{RootError, root_of};
 pub use crate::template::{Part, Segment, Template, TemplateError};
 
 /// A definition that was read, with what its author should know.

@@ -46,6 +46,8 @@ fn names_that_lead_elsewhere_are_refused() {
         files(&[("a.yaml", ""), ("A.yaml", "")]),
         Err(FilesError::Case(..))
     ));
+    let inside = files(&[("a/B/c.yaml", ""), ("a/b", "")]);
+    assert!(matches!(inside, Err(FilesError::Folder(..))));
     let nested = files(&[("root.yaml", MAGIC), ("a.yaml", "")]);
     assert_eq!(nested, Err(FilesError::Packed));
     for damaged in [
