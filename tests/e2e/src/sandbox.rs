@@ -160,6 +160,22 @@ impl Sandbox {
         format!("http://{}", self.running.gateway_http())
     }
 
+    /// The value of a metric without labels, as a whole number.
+    ///
+    /// # Panics
+    /// When there is no such metric.
+    pub async fn metric(&self, name: &str) -> u64 {
+        let url = format!("http://{}/metrics", self.running.node());
+        let answer = self.http.get(url).send().await;
+        let text = match answer {
+            Ok(answer) => answer.text().await.unwrap_or_default(),
+            Err(_) => String::new(),
+        };
+        let line = text.lines().find_map(|line| line.strip_prefix(name));
+        line.and_then(|value| value.trim().parse().ok())
+            .unwrap_or_else(|| panic!("there is no metric {name}"))
+    }
+
     /// Imports a definition, publishes it under `plan` and subscribes a new application.
     pub async fn api(
         &self,

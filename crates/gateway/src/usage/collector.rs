@@ -131,7 +131,10 @@ impl Collector {
         let mut gathered = Gathered::default();
         let mut answered = 0;
         let ended = loop {
-            if answered >= self.flushes.workers && self.flushes.workers > 0 {
+            if self.flushes.workers == 0 {
+                break true;
+            }
+            if answered >= self.flushes.workers {
                 break false;
             }
             match tokio::time::timeout_at(deadline, self.flushes.flushes.recv()).await {

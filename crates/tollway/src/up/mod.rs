@@ -11,6 +11,7 @@ mod metrics;
 mod node;
 mod options;
 mod signals;
+mod usage;
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
@@ -27,7 +28,7 @@ use gateway::{Gateway, Snapshots};
 use identity::{IdentityConfig, IdentityMetrics, IdentityState};
 use limits::Quotas;
 use prometheus_client::registry::Registry;
-use store::{Store, UsageStore};
+use store::{Retention, Store, UsageStore};
 use store_sql::{OpenOptions, SqlStore};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -38,6 +39,7 @@ pub use options::{Options, Span};
 
 use data_dir::DataDir;
 use node::NodeState;
+use usage::UsageSide;
 
 /// Counters of quotas that are kept at once, unless configured.
 const QUOTA_COUNTERS_MAX: usize = 1_000_000;
@@ -57,6 +59,7 @@ pub struct Running {
     stop: watch::Sender<bool>,
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
+    usage: JoinHandle<()>,
     store: Arc<SqlStore>,
     _data_dir: DataDir,
 }
@@ -102,6 +105,15 @@ impl Running {
     /// Returns how many connections of the gateway were cut off.
     pub async fn shutdown(self) -> usize {
         let drained = self.gateway.drain(self.drain_timeout).await;
+        // While the control side is there: a stop leaves nothing in the spool.
+        let usage = self.usage.abort_handle();
+        if tokio::time::timeout(self.drain_timeout, self.usage)
+            .await
+            .is_err()
+        {
+            usage.abort();
+            tracing::error!("the usage of the last moments was not gathered in time");
+        }
         self.stop.send_replace(true);
         for server in self.servers {
             let abort = server.abort_handle();
@@ -218,10 +230,15 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     let mut registry = Registry::default();
     node.gateway.metrics().register(&mut registry);
     metrics::register(&mut registry, &node, &plane.identity_metrics);
+    usage::register(&mut registry, &node.usage.state);
     let state = node_state(registry, &node.feed, &plane.store, node_token);
     servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
 
-    let background = vec![housekeeping(&plane, &node.quotas, &clock), node.feeding];
+    let keep = usage::retention(&options)?;
+    let background = vec![
+        housekeeping(&plane, &node.quotas, &clock, keep),
+        node.feeding,
+    ];
     let running = Running {
         control: control_address,
         identity: identity_address,
@@ -234,6 +251,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         stop,
         servers,
         background,
+        usage: node.usage.task,
         store,
         _data_dir: data_dir,
     };
@@ -260,6 +278,7 @@ async fn wait_until_ready(feed: &FeedState) {
 struct ControlSide {
     control: Control,
     store: Arc<dyn Store>,
+    usage: Arc<dyn UsageStore>,
     clock: Arc<dyn Clock>,
     tokens: Tokens,
     passwords: Passwords,
@@ -311,7 +330,7 @@ impl ControlSide {
         };
         let parts = control::Parts {
             store: Arc::clone(&store),
-            usage,
+            usage: Arc::clone(&usage),
             tokens: tokens.clone(),
             hashes: secrets.clone(),
             passwords: passwords.clone(),
@@ -323,6 +342,7 @@ impl ControlSide {
         Ok(Self {
             control,
             store,
+            usage,
             clock,
             tokens,
             passwords,
@@ -367,6 +387,7 @@ struct NodeSide {
     quotas: Arc<Quotas<policy::QuotaKey>>,
     feed: Arc<FeedState>,
     feeding: JoinHandle<()>,
+    usage: UsageSide,
 }
 
 impl NodeSide {
@@ -385,7 +406,7 @@ impl NodeSide {
             quotas: Arc::clone(&quotas),
             clock: Arc::clone(clock),
         });
-        let gateway = gateway::start(
+        let mut gateway = gateway::start(
             options.gateway(data_dir.path())?,
             runtime,
             Arc::clone(&snapshots),
@@ -394,12 +415,20 @@ impl NodeSide {
         let bound = |address: Option<SocketAddr>| address.expect("both listeners are configured");
         let (http, https) = (bound(gateway.http_addr()), bound(gateway.https_addr()));
         let node = sync::Node {
-            id: sync::NodeId(format!("node-{}", std::process::id())),
+            id: sync::NodeId(usage::node_name(options, data_dir.path())?),
             gateway: options
                 .gateway_name
                 .clone()
                 .unwrap_or_else(|| "default".into()),
         };
+        let usage = usage::start(
+            options,
+            data_dir.path(),
+            &node.id.0,
+            &mut gateway,
+            control.plane(),
+            Arc::clone(clock),
+        )?;
         let feed = Feed::new(
             control.plane(),
             node,
@@ -418,6 +447,7 @@ impl NodeSide {
             quotas,
             feed: state,
             feeding,
+            usage,
         })
     }
 }
@@ -448,7 +478,9 @@ fn housekeeping(
     plane: &ControlSide,
     quotas: &Arc<Quotas<policy::QuotaKey>>,
     clock: &Arc<dyn Clock>,
+    keep: Retention,
 ) -> JoinHandle<()> {
+    let usage = Arc::clone(&plane.usage);
     let (store, quotas, clock) = (
         Arc::clone(&plane.store),
         Arc::clone(quotas),
@@ -463,7 +495,8 @@ fn housekeeping(
             }
         };
         let revocations = identity::housekeeping(store.as_ref(), clock.as_ref(), HOUSEKEEPING);
-        tokio::join!(counters, revocations);
+        let usage = control::housekeeping(usage.as_ref(), clock.as_ref(), &keep, HOUSEKEEPING);
+        tokio::join!(counters, revocations, usage);
     })
 }
 

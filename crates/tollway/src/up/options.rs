@@ -98,6 +98,20 @@ options! {
     access_log_sample: f64 = "RATIO";
     /// Lines of the access log that may wait for the disk; what is beyond is dropped and counted [default: 8192]
     access_log_queue_max: usize = "N";
+    /// Name of this node in usage and acknowledgements [default: one that is made at the first start]
+    node_name: String = "NAME";
+    /// Time between two roll-ups of usage; a crash loses as much at most [default: 1s]
+    usage_flush_interval: Span = "DURATION";
+    /// Rows of usage that a core counts in one interval; what is beyond counts as `overflow` of its API [default: 2000]
+    usage_rows_max: usize = "N";
+    /// Bytes of usage that wait on the disk for the control plane; what is beyond is lost and counted [default: 268435456]
+    usage_spool_bytes_max: u64 = "N";
+    /// Time that usage is kept by minutes; then it is kept by hours [default: 7d]
+    usage_keep_minutes: Span = "DURATION";
+    /// Time that usage is kept by hours; then it is kept by days [default: 90d]
+    usage_keep_hours: Span = "DURATION";
+    /// Time that usage is kept at all [default: 1095d]
+    usage_keep_days: Span = "DURATION";
     /// Address of probes and metrics [default: 127.0.0.1:9401]
     node_listen: SocketAddr = "ADDR";
     /// File with the bearer token that probes and metrics need; demanded unless the address is a loopback one
@@ -195,6 +209,7 @@ impl Options {
             }
         };
         config.access_log = self.access_log()?;
+        config.usage = super::usage::config(self)?;
         set(&mut config.workers, self.gateway_workers);
         set(&mut config.series_max, self.gateway_metric_series_max);
         let limits = &mut config.limits;

@@ -85,7 +85,7 @@ fn without_override(command: &Command) -> Command {
     let probe = tempfile::tempdir().unwrap();
     let closed = probe.path().join("closed");
     std::fs::write(&closed, "").unwrap();
-    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0)).unwrap();
+    std::fs::set_permissions(&closed, PermissionsExt::from_mode(0o0)).unwrap();
     let may_read_all = std::fs::read(&closed).is_ok();
     let mut bound = Command::new(if may_read_all { "setpriv" } else { "env" });
     if may_read_all {

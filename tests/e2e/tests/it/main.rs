@@ -12,6 +12,7 @@ mod ports;
 mod revocation;
 mod streaming;
 mod swap;
+mod usage;
 
 /// Two operations, one of them with a scope.
 const PETS: &str = r#"
