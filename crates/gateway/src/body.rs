@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 
 use crate::metrics::Limit;
 use crate::record::Record;
-use crate::upstream::Source;
+use crate::upstream::{BackendBodyFault, Source, Streaming};
 use crate::worker::Worker;
 
 /// A body broke off. hyper closes the connection, or resets the stream, so that nobody takes it for complete.
@@ -25,7 +25,7 @@ pub(crate) enum BodyError {
     Client(#[source] hyper::Error),
     /// The backend's side broke.
     #[error("the backend's body broke off")]
-    Backend(#[source] hyper::Error),
+    Backend(#[source] BackendBodyFault),
 }
 
 /// What went wrong with a client's body.
@@ -150,7 +150,7 @@ pub(crate) struct AnswerBody {
 enum Content {
     Empty,
     Whole(Option<Bytes>),
-    Upstream(Source),
+    Upstream(Streaming),
 }
 
 impl AnswerBody {
@@ -164,7 +164,10 @@ impl AnswerBody {
     }
 
     pub(crate) fn upstream(source: Source, record: Record) -> Self {
-        Self::new(Content::Upstream(source), record)
+        match source {
+            Source::Complete(bytes) => Self::whole(bytes, record),
+            Source::Streaming(body) => Self::new(Content::Upstream(body), record),
+        }
     }
 
     fn new(content: Content, record: Record) -> Self {
@@ -180,14 +183,11 @@ impl Content {
     fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+    ) -> Poll<Option<Result<Frame<Bytes>, BackendBodyFault>>> {
         match self {
             Self::Empty => Poll::Ready(None),
             Self::Whole(bytes) => Poll::Ready(bytes.take().map(|bytes| Ok(Frame::data(bytes)))),
-            Self::Upstream(Source::Complete(incoming) | Source::H2 { body: incoming, .. }) => {
-                Pin::new(incoming).poll_frame(cx)
-            }
-            Self::Upstream(Source::H1(driven)) => driven.poll_frame(cx),
+            Self::Upstream(body) => body.poll_frame(cx),
         }
     }
 
@@ -195,10 +195,7 @@ impl Content {
         match self {
             Self::Empty => true,
             Self::Whole(bytes) => bytes.is_none(),
-            Self::Upstream(Source::Complete(incoming) | Source::H2 { body: incoming, .. }) => {
-                incoming.is_end_stream()
-            }
-            Self::Upstream(Source::H1(driven)) => driven.is_end_stream(),
+            Self::Upstream(body) => body.is_end_stream(),
         }
     }
 }
@@ -243,7 +240,7 @@ impl Body for AnswerBody {
             Content::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            Content::Upstream(source) => source.size_hint(),
+            Content::Upstream(body) => body.size_hint(),
         }
     }
 }

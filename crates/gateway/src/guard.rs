@@ -17,7 +17,7 @@
 //!
 //! Start reading at [`scanner::Scanner`]. Source: RFC 9112.
 
-mod chunked;
+pub(crate) mod chunked;
 mod head;
 mod scanner;
 

@@ -9,13 +9,16 @@ pub(crate) mod pool;
 pub(crate) mod tls;
 pub(crate) mod tries;
 
+use std::borrow::Cow;
+use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
-use http::header::HOST;
+use bytes::{Bytes, BytesMut};
 use http::response::Parts;
-use http::{HeaderMap, HeaderValue, Method, Request, Response, Uri, Version};
-use hyper::body::{Body, Incoming, SizeHint};
+use http::{HeaderMap, HeaderValue, Method};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use policy::{Permit, Reject};
 use snapshot::{Backend, Endpoint};
 
@@ -24,8 +27,16 @@ use crate::metrics::Upstream;
 use crate::timers;
 use crate::worker::Worker;
 use connect::Dialled;
-use pool::BackendPool;
+use pool::{BackendPool, EndpointPool};
 use tries::{Tries, Via};
+
+/// A connection brought no answer.
+pub(crate) struct Unanswered {
+    /// The backend has seen nothing of the request, and all of it is still there.
+    unsent: bool,
+    /// Why, for the operator.
+    cause: Cow<'static, str>,
+}
 
 /// What a backend is asked.
 pub(crate) struct Ask {
@@ -46,13 +57,43 @@ pub(crate) struct Target<'a> {
     pub(crate) query: Option<&'a str>,
 }
 
+impl Target<'_> {
+    /// The backend's own path, the rest and the query.
+    fn write(self, endpoint: &Endpoint, out: &mut BytesMut) {
+        out.extend_from_slice(endpoint.path.as_bytes());
+        out.extend_from_slice(self.rest.as_bytes());
+        if endpoint.path.is_empty() && self.rest.is_empty() {
+            out.extend_from_slice(b"/");
+        }
+        if let Some(query) = self.query {
+            out.extend_from_slice(b"?");
+            out.extend_from_slice(query.as_bytes());
+        }
+    }
+}
+
+/// A request on its way to one endpoint.
+pub(crate) struct Outgoing<'a> {
+    endpoint: &'a EndpointPool,
+    method: &'a Method,
+    target: Target<'a>,
+    headers: HeaderMap,
+    body: RequestBody,
+}
+
 /// Where an answer's body comes from.
 pub(crate) enum Source {
-    /// Nobody has to be asked any more: all of it is here already.
-    Complete(Incoming),
-    /// An HTTP/1.1 connection that this body drives.
-    H1(h1::Driven),
-    /// A stream of a shared HTTP/2 connection.
+    /// All of it is here already.
+    Complete(Bytes),
+    /// It comes as it is asked for.
+    Streaming(Streaming),
+}
+
+/// An answer's body that is still on its way.
+pub(crate) enum Streaming {
+    /// On an HTTP/1.1 connection that this body drives.
+    H1(Box<h1::Driven>),
+    /// On a stream of a shared HTTP/2 connection.
     H2 {
         body: Incoming,
         /// Its place on the connection, free when the body is dropped.
@@ -60,15 +101,43 @@ pub(crate) enum Source {
     },
 }
 
+/// What broke an answer's body.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BackendBodyFault {
+    #[error(transparent)]
+    H1(h1::BodyFault),
+    #[error(transparent)]
+    H2(hyper::Error),
+}
+
 /// The head of an answer, and where its body comes from.
 pub(crate) type Answered = (Parts, Source);
 
-impl Source {
-    /// How long the body is, where that is known.
+impl Streaming {
+    /// The next part of the body.
+    pub(crate) fn poll_frame(
+        &mut self,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BackendBodyFault>>> {
+        match self {
+            Self::H1(driven) => driven.poll_frame(cx).map_err(BackendBodyFault::H1),
+            Self::H2 { body, .. } => Pin::new(body).poll_frame(cx).map_err(BackendBodyFault::H2),
+        }
+    }
+
+    /// Whether nothing more will come.
+    pub(crate) fn is_end_stream(&self) -> bool {
+        match self {
+            Self::H1(driven) => driven.is_end_stream(),
+            Self::H2 { body, .. } => body.is_end_stream(),
+        }
+    }
+
+    /// How long the rest is, where that is known.
     pub(crate) fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Complete(body) | Self::H2 { body, .. } => body.size_hint(),
             Self::H1(driven) => driven.size_hint(),
+            Self::H2 { body, .. } => body.size_hint(),
         }
     }
 }
@@ -134,19 +203,21 @@ pub(crate) async fn call(
     let index = pool.next_endpoint();
     let Ask {
         method,
-        mut headers,
+        headers,
         body,
         body_state,
         deadline_ms,
     } = ask;
     let endpoint = &pool.endpoints[index];
-    headers.insert(HOST, endpoint.host.clone());
-    let mut request = Request::new(body);
-    *request.method_mut() = method;
-    *request.uri_mut() = origin_form(&endpoint.address, target).ok_or(Failure::Failed)?;
-    *request.headers_mut() = headers;
+    let outgoing = Outgoing {
+        endpoint,
+        method: &method,
+        target,
+        headers,
+        body,
+    };
     let sent = {
-        let sending = std::pin::pin!(send(worker, &pool, index, request, tries));
+        let sending = std::pin::pin!(send(worker, &pool, index, outgoing, tries));
         timers::until(&worker.timers, &*worker.clock, deadline_ms, sending).await
     };
     let sent = sent.unwrap_or_else(|| {
@@ -160,65 +231,39 @@ pub(crate) async fn call(
     })
 }
 
-/// The backend's own path, the rest and the query.
-fn origin_form(endpoint: &Endpoint, target: Target<'_>) -> Option<Uri> {
-    let slash = if endpoint.path.is_empty() && target.rest.is_empty() {
-        "/"
-    } else {
-        ""
-    };
-    let query_len = target.query.map_or(0, |query| query.len() + 1);
-    let mut text = String::with_capacity(endpoint.path.len() + target.rest.len() + 1 + query_len);
-    text.push_str(&endpoint.path);
-    text.push_str(target.rest);
-    text.push_str(slash);
-    if let Some(query) = target.query {
-        text.push('?');
-        text.push_str(query);
-    }
-    Uri::from_maybe_shared(bytes::Bytes::from(text)).ok()
-}
-
 /// Takes pooled connections while they last. What happens seldom is boxed: the future of every request has room for
 /// all that it may become, and is copied with it.
 async fn send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     index: usize,
-    mut request: Request<RequestBody>,
+    mut outgoing: Outgoing<'_>,
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
     let endpoint = &pool.endpoints[index];
     loop {
-        if let Some(connection) = endpoint.take_idle() {
-            tries.begin(Via::Reused, &worker.ids, &mut request);
-            match h1::send(connection, request).await {
-                Ok((response, connection)) => {
-                    tries.answered(&endpoint.address, response.status());
-                    worker.numbers().upstream(Upstream::Reused);
-                    return Ok(h1_answer(worker, pool, index, response, connection));
-                }
-                Err(failed) => {
-                    tries.failed(&endpoint.address, tries::causes(&failed.error));
-                    request = replace(worker, failed.request)?;
-                }
-            }
+        let sent = if let Some(connection) = endpoint.take_idle() {
+            tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
+            h1::send(worker, pool, index, connection, &mut outgoing).await
         } else if let Some(slot) = endpoint.take_stream(worker) {
-            tries.begin(Via::Reused, &worker.ids, &mut request);
-            match Box::pin(h2::send(&slot, &endpoint.address, request)).await {
-                Ok(response) => {
-                    tries.answered(&endpoint.address, response.status());
-                    worker.numbers().upstream(Upstream::Reused);
-                    return Ok(h2_answer(response, slot));
-                }
-                Err(failed) => {
-                    tries.failed(&endpoint.address, failed.error);
-                    slot.forget();
-                    request = replace(worker, failed.request)?;
-                }
-            }
+            tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
+            Box::pin(h2::send(slot, &mut outgoing)).await
         } else {
-            return Box::pin(dial_and_send(worker, pool, index, request, tries)).await;
+            return Box::pin(dial_and_send(worker, pool, index, outgoing, tries)).await;
+        };
+        match sent {
+            Ok(answered) => {
+                tries.answered(&endpoint.address, answered.0.status);
+                worker.numbers().upstream(Upstream::Reused);
+                return Ok(answered);
+            }
+            Err(Unanswered { unsent, cause }) => {
+                tries.failed(&endpoint.address, cause);
+                if !unsent {
+                    return Err(Failure::Failed);
+                }
+                worker.numbers().upstream(Upstream::Replaced);
+            }
         }
     }
 }
@@ -227,78 +272,31 @@ async fn dial_and_send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     index: usize,
-    mut request: Request<RequestBody>,
+    mut outgoing: Outgoing<'_>,
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
-    let endpoint = &pool.endpoints[index].address;
-    tries.begin(Via::Connecting, &worker.ids, &mut request);
+    let address = &pool.endpoints[index].address;
+    tries.begin(Via::Connecting, &worker.ids, &mut outgoing.headers);
     let dialled = connect::dial(worker, pool, index).await;
     let dialled = dialled.map_err(|error| {
-        tries.failed(endpoint, tries::causes(&error));
+        tries.failed(address, tries::causes(&error));
         Failure::Unreachable
     })?;
-    match dialled {
-        Dialled::H1(connection) => {
-            tries.connected(Via::New);
-            let (response, connection) = h1::send(connection, request).await.map_err(|failed| {
-                tries.failed(endpoint, tries::causes(&failed.error));
-                Failure::Failed
-            })?;
-            tries.answered(endpoint, response.status());
-            Ok(h1_answer(worker, pool, index, response, connection))
+    tries.connected(Via::New);
+    let sent = match dialled {
+        Dialled::H1(connection) => h1::send(worker, pool, index, connection, &mut outgoing).await,
+        Dialled::H2(slot) => h2::send(slot, &mut outgoing).await,
+    };
+    match sent {
+        Ok(answered) => {
+            tries.answered(address, answered.0.status);
+            Ok(answered)
         }
-        Dialled::H2(slot) => {
-            tries.connected(Via::New);
-            let sent = h2::send(&slot, endpoint, request).await;
-            let response = sent.map_err(|failed| {
-                tries.failed(endpoint, failed.error);
-                Failure::Failed
-            })?;
-            tries.answered(endpoint, response.status());
-            Ok(h2_answer(response, slot))
+        Err(unanswered) => {
+            tries.failed(address, unanswered.cause);
+            Err(Failure::Failed)
         }
     }
-}
-
-/// The request, where it was given back unsent.
-fn replace(
-    worker: &Worker,
-    unsent: Option<Request<RequestBody>>,
-) -> Result<Request<RequestBody>, Failure> {
-    let request = unsent.ok_or(Failure::Failed)?;
-    worker.numbers().upstream(Upstream::Replaced);
-    Ok(request)
-}
-
-fn h1_answer(
-    worker: &Rc<Worker>,
-    pool: &Rc<BackendPool>,
-    index: usize,
-    response: Response<Incoming>,
-    connection: Option<Box<h1::Connection>>,
-) -> Answered {
-    let (mut parts, body) = response.into_parts();
-    parts.version = Version::HTTP_11;
-    let source = match connection {
-        Some(connection) if connection.is_ready() => {
-            pool.endpoints[index].give_back(worker, connection);
-            Source::Complete(body)
-        }
-        connection => Source::H1(h1::Driven::new(
-            body,
-            connection,
-            Rc::clone(worker),
-            Rc::clone(pool),
-            index,
-        )),
-    };
-    (parts, source)
-}
-
-fn h2_answer(response: Response<Incoming>, slot: h2::StreamSlot) -> Answered {
-    let (mut parts, body) = response.into_parts();
-    parts.version = Version::HTTP_11;
-    (parts, Source::H2 { body, _slot: slot })
 }
 
 /// The `Host` header of an endpoint.

@@ -1,11 +1,11 @@
 //! The chunked coding (RFC 9112 §7.1), strictly: hexadecimal size of at most 16 digits, CRLF everywhere.
 
-use super::{Rules, Violation};
+use super::Violation;
 
 /// Where in a chunked body the next byte stands. The last chunk's line end belongs to the coding, what follows to the
 /// trailers.
 #[derive(Default)]
-pub(super) struct Chunked {
+pub(crate) struct Chunked {
     at: At,
     size: u64,
     digits: u32,
@@ -23,44 +23,45 @@ enum At {
     DataLf,
 }
 
-/// What a stretch of bytes led to.
-pub(super) enum Step {
-    /// Still in the coding.
-    More,
-    /// The last chunk's line has ended.
-    Trailers,
-    /// The byte behind what passed is wrong.
-    Wrong(Violation),
+/// What the next bytes are.
+pub(crate) enum Piece {
+    /// So many bytes of data.
+    Data(usize),
+    /// So many bytes around the data.
+    Framing(usize),
+    /// So many bytes, with which the last chunk's line ends.
+    Last(usize),
+    /// The byte behind so many is wrong.
+    Wrong(usize, Violation),
 }
 
 const SIZE_DIGITS_MAX: u32 = 16;
 
 impl Chunked {
-    /// Reads on; says how many bytes are clean.
-    pub(super) fn advance(&mut self, bytes: &[u8], rules: &Rules) -> (usize, Step) {
-        let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            if matches!(self.at, At::Data) {
-                let left = usize::try_from(self.size).unwrap_or(usize::MAX);
-                let passed = left.min(bytes.len() - at);
-                self.size -= passed as u64;
-                at += passed;
-                if self.size == 0 {
-                    self.at = At::DataCr;
-                }
-                continue;
+    /// What stands at the front of `bytes`, which are not empty.
+    pub(crate) fn piece(&mut self, bytes: &[u8], extension_bytes_max: usize) -> Piece {
+        if matches!(self.at, At::Data) {
+            let left = usize::try_from(self.size).unwrap_or(usize::MAX);
+            let passed = left.min(bytes.len());
+            self.size -= passed as u64;
+            if self.size == 0 {
+                self.at = At::DataCr;
             }
-            match self.framing(byte, rules) {
-                Ok(false) => at += 1,
-                Ok(true) => return (at + 1, Step::Trailers),
-                Err(violation) => return (at, Step::Wrong(violation)),
+            return Piece::Data(passed);
+        }
+        for (index, byte) in bytes.iter().enumerate() {
+            match self.framing(*byte, extension_bytes_max) {
+                Ok(true) => return Piece::Last(index + 1),
+                Ok(false) if matches!(self.at, At::Data) => return Piece::Framing(index + 1),
+                Ok(false) => {}
+                Err(violation) => return Piece::Wrong(index, violation),
             }
         }
-        (at, Step::More)
+        Piece::Framing(bytes.len())
     }
 
     /// One byte that is not data; true when it ends the last chunk's line.
-    fn framing(&mut self, byte: u8, rules: &Rules) -> Result<bool, Violation> {
+    fn framing(&mut self, byte: u8, extension_bytes_max: usize) -> Result<bool, Violation> {
         self.at = match (self.at, byte) {
             (At::Size, b'0'..=b'9' | b'a'..=b'f' | b'A'..=b'F') => {
                 self.digits += 1;
@@ -77,7 +78,7 @@ impl Chunked {
             (At::Extension, b'\r') => At::SizeLf,
             (At::Extension, b'\t' | b' '..=b'~') => {
                 self.extension_bytes += 1;
-                if self.extension_bytes > rules.extension_bytes_max {
+                if self.extension_bytes > extension_bytes_max {
                     return Err(Violation::framing("the chunk extensions are too long"));
                 }
                 At::Extension

@@ -1,6 +1,6 @@
 //! Follows the messages of a byte stream: head, body, next head.
 
-use super::chunked::{Chunked, Step};
+use super::chunked::{Chunked, Piece};
 use super::head::{Body, Head};
 use super::{Rules, Violation};
 
@@ -88,17 +88,14 @@ impl Scanner {
                 }
                 Ok(passed)
             }
-            State::Chunked(chunked) => {
-                let (passed, step) = chunked.advance(bytes, &self.rules);
-                match step {
-                    Step::More => Ok(passed),
-                    Step::Trailers => {
-                        self.state = State::Trailers(Head::trailers());
-                        Ok(passed)
-                    }
-                    Step::Wrong(violation) => Err((passed, violation)),
+            State::Chunked(chunked) => match chunked.piece(bytes, self.rules.extension_bytes_max) {
+                Piece::Data(passed) | Piece::Framing(passed) => Ok(passed),
+                Piece::Last(passed) => {
+                    self.state = State::Trailers(Head::trailers());
+                    Ok(passed)
                 }
-            }
+                Piece::Wrong(passed, violation) => Err((passed, violation)),
+            },
             State::Trailers(head) => {
                 let Some(length) = head.advance(bytes, &self.rules).map_err(whole)? else {
                     return Ok(0);

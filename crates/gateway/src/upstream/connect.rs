@@ -124,10 +124,8 @@ async fn connect(
         endpoint.share(connection);
         Ok(Dialled::H2(slot))
     } else {
-        h1::Connection::handshake(stream, worker, open)
-            .await
-            .map(Dialled::H1)
-            .map_err(DialError::Http)
+        let limits = &worker.config.upstream;
+        Ok(Dialled::H1(h1::Connection::new(stream, limits, open)))
     }
 }
 

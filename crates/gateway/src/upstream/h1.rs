@@ -1,237 +1,320 @@
 //! HTTP/1.1 to a backend, driven by the request that uses it.
 //!
-//! A connection has no task of its own: whoever waits for the answer polls it, then the answer's body does. That
-//! saves two task switches for each request, and a request that is dropped closes its connection by itself.
+//! Our own, because the request path is what this crate exists for: a third of what a plain call cost was the library's
+//! client (docs/adr/0022-own-http1-client.md). A connection has no task of its own: whoever waits for the answer polls
+//! it, then the answer's body does; a request that is dropped closes its connection by itself. The request's body may
+//! still be on its way while the answer comes.
+//!
+//! Start reading at [`send`]. Source: RFC 9112.
 
-use std::pin::Pin;
+mod decoder;
+mod head;
+mod upload;
+
+use std::io;
+use std::pin::pin;
 use std::rc::Rc;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
-use bytes::Bytes;
-use futures_util::task::AtomicWaker;
-use http::{Request, Response};
-use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
+use http::{Method, StatusCode, Version};
+use http_body::{Body as _, Frame, SizeHint};
+use tokio::io::AsyncReadExt;
 
 use super::pool::{BackendPool, OpenCount};
-use crate::body::RequestBody;
-use crate::connection::HYPER_HEADERS_MAX;
+use super::tries::causes;
+use super::{Answered, Outgoing, Source, Streaming, Unanswered};
+use crate::config::UpstreamConfig;
 use crate::io::Stream;
 use crate::worker::Worker;
+use decoder::{DecodeFault, Decoder};
+use head::{Framing, Head, HeadFault};
+use upload::{Upload, UploadFault};
 
-type Wire = http1::Connection<TokioIo<Stream>, RequestBody>;
-
-/// Through which a connection wakes whoever uses it.
-///
-/// Its queues wake it when the user puts something in or takes something out. But the user drives the connection
-/// itself afterwards: to be woken for that would cost a second pass through everything. So the bell is silent but
-/// while its user waits; and for a connection that nobody uses there is nobody to wake.
-#[derive(Default)]
-struct Bell {
-    rings: AtomicBool,
-    user: AtomicWaker,
-}
-
-impl Wake for Bell {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.rings.load(Ordering::Relaxed) {
-            self.user.wake();
-        }
-    }
-}
+/// What is read at once of a head, and at most of a body.
+const HEAD_READ_BYTES: usize = 8 * 1024;
+const BODY_READ_BYTES: usize = 64 * 1024;
+/// Answers before the final one (100, 103) that are passed over.
+const INTERIM_MAX: usize = 16;
 
 /// A connection that is idle, or used by one request.
 pub(crate) struct Connection {
-    sender: http1::SendRequest<RequestBody>,
-    /// `None` when it has ended.
-    wire: Option<Wire>,
-    bell: Arc<Bell>,
-    /// The bell, as the connection gets it.
-    rope: Waker,
+    stream: Stream,
+    /// What was read and not yet taken.
+    read: BytesMut,
+    /// The buffer that requests are written from.
+    out: BytesMut,
+    head_bytes_max: usize,
+    headers_max: usize,
     /// When it was last given back.
     pub(crate) idle_since_ms: u64,
     _open: OpenCount,
 }
 
-/// The request was not answered; it is here again when nothing of it was written.
-pub(crate) struct Unsent {
-    pub(crate) request: Option<Request<RequestBody>>,
-    pub(crate) error: hyper::Error,
+/// What broke an exchange.
+#[derive(Debug, thiserror::Error)]
+enum Fault {
+    #[error(transparent)]
+    Upload(UploadFault),
+    #[error(transparent)]
+    Head(HeadFault),
+    #[error("the connection cannot be read: {0}")]
+    Read(#[source] io::Error),
+    #[error("the backend closed the connection before its answer")]
+    Closed,
+}
+
+/// An answer's body that does not arrive whole.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum BodyFault {
+    /// The connection broke.
+    #[error("the connection cannot be read: {0}")]
+    Read(#[source] io::Error),
+    /// It is not what its head says.
+    #[error(transparent)]
+    Decode(#[from] DecodeFault),
+    /// The client's body, still on its way, broke off.
+    #[error("the request's body broke off")]
+    Request,
 }
 
 impl Connection {
-    pub(crate) async fn handshake(
-        stream: Stream,
-        worker: &Worker,
-        open: OpenCount,
-    ) -> Result<Box<Self>, hyper::Error> {
-        let limits = &worker.config.upstream;
-        let mut builder = http1::Builder::new();
-        builder.max_header_size(limits.head_bytes_max);
-        // With a number of its own hyper takes its table of fields from the heap, for every head.
-        if limits.headers_max != HYPER_HEADERS_MAX {
-            builder.max_headers(limits.headers_max);
-        }
-        let (sender, wire) = builder.handshake(TokioIo::new(stream)).await?;
-        let bell = Arc::new(Bell::default());
-        Ok(Box::new(Self {
-            sender,
-            wire: Some(wire),
-            rope: Waker::from(Arc::clone(&bell)),
-            bell,
+    pub(crate) fn new(stream: Stream, limits: &UpstreamConfig, open: OpenCount) -> Box<Self> {
+        Box::new(Self {
+            stream,
+            read: BytesMut::new(),
+            out: BytesMut::new(),
+            head_bytes_max: limits.head_bytes_max,
+            headers_max: limits.headers_max,
             idle_since_ms: 0,
             _open: open,
-        }))
+        })
     }
 
-    /// Whether the exchange is over, both ways, and another may begin.
-    pub(crate) fn is_ready(&self) -> bool {
-        self.wire.is_some() && self.sender.is_ready()
-    }
-
-    /// Whether the peer has closed it. Looks at what the runtime knows already, without a system call.
+    /// Whether the peer has closed it, or says what nobody asked for. Looks at what the runtime knows already,
+    /// mostly without a system call.
     pub(crate) fn is_dead(&mut self) -> bool {
-        self.drive(&mut Context::from_waker(Waker::noop()));
-        !self.is_ready()
+        let mut cx = Context::from_waker(Waker::noop());
+        self.has_unread() || self.poll_read(HEAD_READ_BYTES, &mut cx).is_ready()
     }
 
-    /// Lets the connection read and write what it can; from now on it wakes the caller.
-    fn drive(&mut self, cx: &mut Context<'_>) {
-        if let Some(wire) = &mut self.wire {
-            self.bell.user.register(cx.waker());
-            self.bell.rings.store(true, Ordering::Relaxed);
-            let ended = Pin::new(wire).poll(&mut Context::from_waker(&self.rope));
-            if ended.is_ready() {
-                // Dropping it tells whoever waits for something from it.
-                self.wire = None;
+    /// Whether something came that belongs to no answer.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.read.is_empty()
+    }
+
+    /// Reads up to so many bytes; 0 is the end.
+    fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        if self.read.capacity() - self.read.len() < room.min(HEAD_READ_BYTES / 2) {
+            self.read.reserve(room);
+        }
+        pin!(self.stream.read_buf(&mut self.read)).poll(cx)
+    }
+
+    /// So many bytes, where they were read already.
+    fn take(&mut self, length: u64) -> Option<Bytes> {
+        let length = usize::try_from(length).ok()?;
+        (self.read.len() >= length).then(|| self.read.split_to(length).freeze())
+    }
+
+    /// The final head of the answer. `seen` is how much of what was read was looked at before.
+    fn poll_head(
+        &mut self,
+        method: &Method,
+        seen: &mut usize,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<Head, Fault>> {
+        let mut interim = 0;
+        loop {
+            let taken = head::take(&mut self.read, *seen, self.headers_max, method);
+            match taken.map_err(Fault::Head)? {
+                // Nobody asked for another protocol: whoever gets this answer refuses it.
+                Some(head) if head.parts.status == StatusCode::SWITCHING_PROTOCOLS => {
+                    return Poll::Ready(Ok(head));
+                }
+                Some(head) if head.parts.status.is_informational() => {
+                    interim += 1;
+                    *seen = 0;
+                    if interim > INTERIM_MAX {
+                        return Poll::Ready(Err(Fault::Head(HeadFault::TooLarge)));
+                    }
+                }
+                Some(head) => return Poll::Ready(Ok(head)),
+                None => {
+                    *seen = self.read.len();
+                    if *seen > self.head_bytes_max {
+                        return Poll::Ready(Err(Fault::Head(HeadFault::TooLarge)));
+                    }
+                    match ready!(self.poll_read(HEAD_READ_BYTES, cx)) {
+                        Ok(0) => return Poll::Ready(Err(Fault::Closed)),
+                        Ok(_) => {}
+                        Err(error) => return Poll::Ready(Err(Fault::Read(error))),
+                    }
+                }
             }
         }
     }
-
-    /// The caller no longer waits for the connection, or drives it before it does.
-    pub(super) fn silence(&self) {
-        self.bell.rings.store(false, Ordering::Relaxed);
-    }
 }
 
-/// Sends a request and waits for the head of the answer. The connection comes back unless it has ended.
+/// Sends a request and waits for the head of the answer.
+///
+/// # Errors
+/// [`Unanswered::unsent`] gives the request back whole. A backend that answers and closes before it has read all of the
+/// request has answered.
 pub(crate) async fn send(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    index: usize,
     mut connection: Box<Connection>,
-    request: Request<RequestBody>,
-) -> Result<(Response<Incoming>, Option<Box<Connection>>), Unsent> {
-    connection.silence();
-    let mut answer = std::pin::pin!(connection.sender.try_send_request(request));
+    outgoing: &mut Outgoing<'_>,
+) -> Result<Answered, Unanswered> {
+    if connection.is_dead() {
+        return Err(Unanswered {
+            unsent: true,
+            cause: "the backend had closed the connection".into(),
+        });
+    }
+    let has_body = !outgoing.body.is_end_stream();
+    let buffer = std::mem::take(&mut connection.out);
+    let mut upload = Some(Upload::new(outgoing, buffer));
+    let (mut cut, mut seen) = (false, 0);
     let answered = std::future::poll_fn(|cx| {
-        connection.drive(cx);
-        // Only driving the connection, here, can complete the answer: nobody has to be woken for it.
-        answer
-            .as_mut()
-            .poll(&mut Context::from_waker(Waker::noop()))
+        if let Err(fault) = poll_upload(&mut upload, &mut connection, &mut cut, cx) {
+            return Poll::Ready(Err(fault));
+        }
+        connection.poll_head(outgoing.method, &mut seen, cx)
     })
     .await;
-    match answered {
-        Ok(response) => {
-            let alive = connection.wire.is_some();
-            Ok((response, alive.then_some(connection)))
+    let head = match answered {
+        Ok(head) => head,
+        Err(fault) => {
+            let untouched = matches!(fault, Fault::Upload(UploadFault::Nothing(_)));
+            return Err(Unanswered {
+                unsent: untouched && !has_body,
+                cause: causes(&fault).into(),
+            });
         }
-        Err(mut failed) => Err(Unsent {
-            request: failed.take_message(),
-            error: failed.into_error(),
-        }),
+    };
+    let Head {
+        mut parts,
+        framing,
+        keep_alive,
+    } = head;
+    parts.version = Version::HTTP_11;
+    let keep = keep_alive && !cut;
+    // Mostly all of a short answer came with its head.
+    if let Framing::Length(length) = framing
+        && let Some(bytes) = connection.take(length)
+    {
+        if keep && upload.is_none() {
+            pool.endpoints[index].give_back(worker, connection);
+        }
+        return Ok((parts, Source::Complete(bytes)));
     }
+    let driven = Driven {
+        decoder: Decoder::new(framing, connection.head_bytes_max, connection.headers_max),
+        connection: Some(connection),
+        upload,
+        keep,
+        worker: Rc::clone(worker),
+        pool: Rc::clone(pool),
+        index,
+    };
+    let body = Streaming::H1(Box::new(driven));
+    Ok((parts, Source::Streaming(body)))
+}
+
+/// Writes on. A backend that no longer reads may have answered nevertheless: what it says counts.
+fn poll_upload(
+    upload: &mut Option<Upload>,
+    connection: &mut Connection,
+    cut: &mut bool,
+    cx: &mut Context<'_>,
+) -> Result<(), Fault> {
+    let Some(under_way) = upload else {
+        return Ok(());
+    };
+    match under_way.poll(&mut connection.stream, cx) {
+        Poll::Pending => return Ok(()),
+        Poll::Ready(Ok(())) => {}
+        Poll::Ready(Err(UploadFault::Part(_))) => *cut = true,
+        Poll::Ready(Err(fault)) => return Err(Fault::Upload(fault)),
+    }
+    if let Some(done) = upload.take() {
+        connection.out = done.into_buffer();
+    }
+    Ok(())
 }
 
 /// An answer's body together with the connection that it comes from.
 pub(crate) struct Driven {
-    body: Incoming,
+    decoder: Decoder,
     connection: Option<Box<Connection>>,
+    upload: Option<Upload>,
+    /// The connection may serve another request when this body has ended.
+    keep: bool,
     worker: Rc<Worker>,
     pool: Rc<BackendPool>,
     index: usize,
 }
 
 impl Driven {
-    pub(super) fn new(
-        body: Incoming,
-        connection: Option<Box<Connection>>,
-        worker: Rc<Worker>,
-        pool: Rc<BackendPool>,
-        index: usize,
-    ) -> Self {
-        Self {
-            body,
-            connection,
-            worker,
-            pool,
-            index,
-        }
-    }
-
-    /// The body is complete: its connection may serve somebody else.
-    fn give_back(&mut self, cx: &mut Context<'_>) {
-        if let Some(mut connection) = self.connection.take() {
-            if !connection.is_ready() {
-                connection.drive(cx);
-            }
-            if connection.is_ready() {
-                self.pool.endpoints[self.index].give_back(&self.worker, connection);
-            }
+    /// The body is complete: its connection may serve somebody else, if all of the request was written.
+    fn finish(&mut self) {
+        let Some(connection) = self.connection.take() else {
+            return;
+        };
+        if self.keep && self.upload.is_none() {
+            self.pool.endpoints[self.index].give_back(&self.worker, connection);
         }
     }
 
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let mut frame = self.poll_body();
-        if frame.is_pending()
-            && let Some(connection) = &mut self.connection
-        {
-            connection.drive(cx);
-            if connection.wire.is_none() {
-                self.connection = None;
-            }
-            frame = self.poll_body();
-        }
-        match &frame {
-            Poll::Ready(None) => self.give_back(cx),
-            Poll::Ready(Some(Ok(_))) if self.body.is_end_stream() => self.give_back(cx),
+    ) -> Poll<Option<Result<Frame<Bytes>, BodyFault>>> {
+        let polled = self.poll(cx).map(Result::transpose);
+        match &polled {
             Poll::Ready(Some(Err(_))) => self.connection = None,
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
+            Poll::Ready(_) if self.decoder.has_ended() => self.finish(),
+            Poll::Ready(_) | Poll::Pending => {}
         }
-        frame
+        polled
     }
 
-    /// What is there already. Only driving the connection can bring more, so nobody has to be woken.
-    fn poll_body(&mut self) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Some(connection) = &self.connection else {
-            return self.poll_incoming();
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Option<Frame<Bytes>>, BodyFault>> {
+        let Some(connection) = &mut self.connection else {
+            return Poll::Ready(Ok(None));
         };
-        connection.silence();
-        let frame = self.poll_incoming();
-        if let (Poll::Pending, Some(connection)) = (&frame, &self.connection) {
-            connection.bell.rings.store(true, Ordering::Relaxed);
+        let mut cut = false;
+        if poll_upload(&mut self.upload, connection, &mut cut, cx).is_err() {
+            return Poll::Ready(Err(BodyFault::Request));
         }
-        frame
-    }
-
-    fn poll_incoming(&mut self) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        Pin::new(&mut self.body).poll_frame(&mut Context::from_waker(Waker::noop()))
+        self.keep &= !cut;
+        loop {
+            if let Some(frame) = self.decoder.next(&mut connection.read)? {
+                return Poll::Ready(Ok(Some(frame)));
+            }
+            if self.decoder.has_ended() {
+                return Poll::Ready(Ok(None));
+            }
+            let room = self.decoder.wants().min(BODY_READ_BYTES);
+            match ready!(connection.poll_read(room, cx)) {
+                Ok(0) => {
+                    self.keep = false;
+                    self.decoder.end()?;
+                }
+                Ok(_) => {}
+                Err(error) => return Poll::Ready(Err(BodyFault::Read(error))),
+            }
+        }
     }
 
     pub(crate) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+        self.decoder.has_ended()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
-        self.body.size_hint()
+        self.decoder.size_hint()
     }
 }

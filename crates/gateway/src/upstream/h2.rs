@@ -3,15 +3,17 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use bytes::BytesMut;
 use http::header::HOST;
-use http::{HeaderValue, Request, Response, Uri, Version};
-use hyper::body::Incoming;
+use http::uri::PathAndQuery;
+use http::{Request, Uri, Version};
 use hyper::client::conn::http2;
 use hyper_util::rt::TokioIo;
-use snapshot::{Endpoint, Scheme};
+use snapshot::Scheme;
 
 use super::pool::OpenCount;
 use super::tries::causes;
+use super::{Answered, Outgoing, Source, Streaming, Unanswered};
 use crate::body::RequestBody;
 use crate::io::Stream;
 use crate::worker::{LocalExecutor, Worker};
@@ -23,12 +25,6 @@ pub(crate) struct Connection {
     closed: Cell<bool>,
     /// When a stream was last begun.
     pub(crate) used_ms: Cell<u64>,
-}
-
-/// The request was not answered; it is here again when nothing of it was written.
-pub(crate) struct Unsent {
-    pub(crate) request: Option<Request<RequestBody>>,
-    pub(crate) error: String,
 }
 
 /// One stream's place on a connection, held while the stream lasts.
@@ -92,47 +88,57 @@ impl Drop for StreamSlot {
 /// Sends a request and waits for the head of the answer.
 ///
 /// # Errors
-/// Why not, and the request when nothing of it was sent.
+/// [`Unanswered::unsent`] gives the request back whole; the connection takes no more.
 pub(crate) async fn send(
-    slot: &StreamSlot,
-    endpoint: &Endpoint,
-    mut request: Request<RequestBody>,
-) -> Result<Response<Incoming>, Unsent> {
-    let mut parts = std::mem::take(request.uri_mut()).into_parts();
-    parts.scheme = Some(match endpoint.scheme {
-        Scheme::Http => http::uri::Scheme::HTTP,
-        Scheme::Https => http::uri::Scheme::HTTPS,
-    });
-    parts.authority = Some(endpoint.authority.clone());
-    *request.uri_mut() = Uri::from_parts(parts).map_err(|error| Unsent {
-        request: None,
-        error: error.to_string(),
-    })?;
+    slot: StreamSlot,
+    outgoing: &mut Outgoing<'_>,
+) -> Result<Answered, Unanswered> {
+    let Some(uri) = uri(outgoing) else {
+        return Err(Unanswered {
+            unsent: false,
+            cause: "the backend's address and the path are no URI together".into(),
+        });
+    };
+    let mut request = Request::new(std::mem::replace(&mut outgoing.body, RequestBody::Empty));
+    *request.method_mut() = outgoing.method.clone();
+    *request.uri_mut() = uri;
     *request.version_mut() = Version::HTTP_2;
+    *request.headers_mut() = std::mem::take(&mut outgoing.headers);
     // HTTP/2 says it in `:authority` (RFC 9113 §8.3.1).
-    let host = request.headers_mut().remove(HOST);
+    request.headers_mut().remove(HOST);
     let mut sender = slot.0.sender.clone();
-    sender
-        .try_send_request(request)
-        .await
-        .map_err(|mut failed| Unsent {
-            request: failed
-                .take_message()
-                .and_then(|unsent| as_http1(unsent, host)),
-            error: causes(&failed.into_error()),
-        })
+    match sender.try_send_request(request).await {
+        Ok(response) => {
+            let (mut parts, body) = response.into_parts();
+            parts.version = Version::HTTP_11;
+            let body = Streaming::H2 { body, _slot: slot };
+            Ok((parts, Source::Streaming(body)))
+        }
+        Err(mut failed) => {
+            let given_back = failed.take_message();
+            let unsent = given_back.is_some();
+            if let Some(request) = given_back {
+                slot.forget();
+                let (parts, body) = request.into_parts();
+                (outgoing.headers, outgoing.body) = (parts.headers, body);
+            }
+            let cause = causes(&failed.into_error()).into();
+            Err(Unanswered { unsent, cause })
+        }
+    }
 }
 
-/// The next connection may speak HTTP/1.1.
-fn as_http1(
-    mut unsent: Request<RequestBody>,
-    host: Option<HeaderValue>,
-) -> Option<Request<RequestBody>> {
-    let path = unsent.uri().path_and_query().cloned()?;
-    *unsent.uri_mut() = Uri::from(path);
-    *unsent.version_mut() = Version::HTTP_11;
-    if let Some(host) = host {
-        unsent.headers_mut().insert(HOST, host);
-    }
-    Some(unsent)
+fn uri(outgoing: &Outgoing<'_>) -> Option<Uri> {
+    let endpoint = &outgoing.endpoint.address;
+    let mut target = BytesMut::new();
+    outgoing.target.write(endpoint, &mut target);
+    let scheme = match endpoint.scheme {
+        Scheme::Http => http::uri::Scheme::HTTP,
+        Scheme::Https => http::uri::Scheme::HTTPS,
+    };
+    let mut parts = http::uri::Parts::default();
+    parts.scheme = Some(scheme);
+    parts.authority = Some(endpoint.authority.clone());
+    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(target.freeze()).ok()?);
+    Uri::from_parts(parts).ok()
 }

@@ -122,14 +122,16 @@ impl EndpointPool {
         self.idle.borrow_mut().pop()
     }
 
-    /// Keeps a connection for the next request.
+    /// Keeps a connection for the next request, unless the backend sent more than its answer.
     pub(crate) fn give_back(&self, worker: &Worker, mut connection: Box<h1::Connection>) {
+        if connection.has_unread() {
+            return;
+        }
         let mut idle = self.idle.borrow_mut();
         if idle.len() >= worker.config.upstream.idle_max {
             worker.numbers().limit(Limit::UpstreamIdle);
             return;
         }
-        connection.silence();
         connection.idle_since_ms = worker.now_ms.get();
         idle.push(connection);
     }

@@ -5,7 +5,7 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use http::Request;
+use http::HeaderMap;
 use http::uri::Authority;
 use policy::Trace;
 use snapshot::Endpoint;
@@ -95,11 +95,11 @@ impl Tries {
 
     /// A try begins that has a connection, or waits for one. In a traced call it becomes the parent of what the
     /// backend does.
-    pub(super) fn begin<B>(&mut self, via: Via, ids: &IdSource, request: &mut Request<B>) {
+    pub(super) fn begin(&mut self, via: Via, ids: &IdSource, headers: &mut HeaderMap) {
         self.via = via;
         if let Some((trace, arrival)) = &self.traced {
             self.span_id = ids.next().to_be_bytes();
-            arrival.restamp(request.headers_mut(), trace, self.span_id);
+            arrival.restamp(headers, trace, self.span_id);
         }
     }
 

@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod drain;
+mod exchange;
 mod http2;
 mod limits;
 mod log;
