@@ -4,7 +4,18 @@
 //! A part whose program is not installed fails the test with a line that names the package; nothing is skipped in
 //! silence. One file a part; start at [`Postgres`]. Used by tests alone: whatever goes wrong here is a panic.
 
+mod http;
+pub mod jaeger;
 mod keeper;
 pub mod postgres;
+pub mod prometheus;
 
+pub use jaeger::Jaeger;
 pub use postgres::Postgres;
+pub use prometheus::Prometheus;
+
+/// A port of loopback that is free at this moment; whoever takes it must be ready for another one to be faster.
+fn free_port() -> u16 {
+    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
+    free.expect("loopback has a free port").port()
+}
