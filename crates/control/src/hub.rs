@@ -25,6 +25,7 @@ use crate::catalogue::Catalogue;
 use crate::decisions::Decisions;
 use crate::{ControlConfig, Parts};
 use nodes::Nodes;
+pub use nodes::NodesSummary;
 pub(crate) use nodes::Serving;
 pub(crate) use state::Compiled;
 use state::State;
@@ -51,6 +52,11 @@ impl Hub {
             newest: watch::Sender::new(0),
             state: Mutex::default(),
         }
+    }
+
+    /// How the nodes keep up with what was told of.
+    pub(crate) fn nodes_summary(&self) -> NodesSummary {
+        self.nodes.summary(*self.newest.borrow(), self.now_ms())
     }
 
     /// What nodes told of refused and failed calls.

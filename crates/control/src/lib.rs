@@ -31,6 +31,7 @@ pub use housekeeping::{housekeeping, usage_compact};
 
 use crate::http::{ApiResult, Caller};
 use crate::hub::Hub;
+pub use crate::hub::NodesSummary;
 
 /// Who the history names when nobody asked for a change.
 pub const SYSTEM: &str = "system";
@@ -140,6 +141,12 @@ impl Control {
     #[must_use]
     pub fn plane(&self) -> Arc<dyn sync::ControlPlane> {
         Arc::clone(&self.0.hub) as _
+    }
+
+    /// How the nodes keep up, for metrics.
+    #[must_use]
+    pub fn nodes(&self) -> NodesSummary {
+        self.0.hub.nodes_summary()
     }
 
     pub(crate) fn store(&self) -> &dyn Store {

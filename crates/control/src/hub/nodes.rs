@@ -28,6 +28,15 @@ struct State {
     listeners: Vec<ListenerFault>,
 }
 
+/// How the nodes keep up, in numbers.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct NodesSummary {
+    /// Nodes whose lease has not ended.
+    pub alive: u64,
+    /// Those of them that have not acknowledged the newest revision.
+    pub behind: u64,
+}
+
 /// What one live node says of a resource.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub(crate) struct Serving {
@@ -91,6 +100,23 @@ impl Nodes {
             .filter(|(_, state)| state.revision < Some(revision))
             .map(|(id, _)| id.clone())
             .collect()
+    }
+
+    /// How the live nodes keep up with this revision.
+    pub(super) fn summary(&self, revision: u64, now_ms: u64) -> NodesSummary {
+        let known = self.lock();
+        let alive = known
+            .values()
+            .filter(|state| now_ms.saturating_sub(state.seen_ms) < self.lease_ms);
+        let (mut count, mut behind) = (0, 0);
+        for state in alive {
+            count += 1;
+            behind += u64::from(state.revision < Some(revision));
+        }
+        NodesSummary {
+            alive: count,
+            behind,
+        }
     }
 
     /// What the live nodes of a gateway group say of an API that changed last in `revision`.
@@ -175,6 +201,8 @@ mod tests {
         nodes.seen(&node("a"), 0);
         nodes.acknowledge(ack("b", 5), 0);
         assert_eq!(nodes.behind(5, 999), [NodeId("a".to_owned())]);
+        let summary = nodes.summary(5, 999);
+        assert_eq!((summary.alive, summary.behind), (2, 1));
         assert!(nodes.behind(5, 1000).is_empty());
         nodes.acknowledge(ack("a", 4), 1000);
         assert_eq!(nodes.behind(5, 1001), [NodeId("a".to_owned())]);

@@ -68,6 +68,8 @@ pub enum Command {
     Export(Export),
     /// Check documents without a platform; prints `file:line:column pointer message`
     Validate(Validate),
+    /// Say why a call was refused or failed, by the trace id of its answer; exit code 1 when nothing is known of it
+    Explain(Explain),
     /// Show the fields of a kind of document
     ExplainKind(ExplainKind),
     /// Print a completion script
@@ -488,6 +490,15 @@ pub struct Validate {
     /// Files or folders of documents, or OpenAPI definitions
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+}
+
+/// `tollway explain`
+#[derive(Debug, Args)]
+pub struct Explain {
+    /// `traceId` of the problem, 32 hexadecimal digits
+    pub trace_id: String,
+    #[command(flatten)]
+    pub common: Common,
 }
 
 /// `tollway explain-kind`

@@ -11,6 +11,7 @@ pub mod args;
 mod bundle;
 mod client;
 mod documents;
+mod explain;
 mod failure;
 mod gitops;
 mod local;
@@ -55,6 +56,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Diff(diff) => gitops::diff(diff).await,
         Command::Export(export) => gitops::export(export).await,
         Command::Validate(validate) => local::validate(&validate),
+        Command::Explain(explain) => self::explain::run(explain).await,
         Command::ExplainKind(kind) => local::explain(&kind.kind),
         Command::Completion { shell } => local::completion(shell),
     }

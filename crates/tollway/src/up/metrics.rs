@@ -1,7 +1,12 @@
-//! Metrics that belong to no single role's own collector: the node's tables and feed, and identity's counters.
+//! Metrics that belong to no single role's own collector: the node's tables and feed, identity's counters, the control
+//! plane's nodes, the exporter of traces, and the process itself.
 
+mod process;
+
+use std::fmt;
 use std::sync::Arc;
 
+use control::Control;
 use gateway::directory::NodeDirectory;
 use gateway::feed::FeedState;
 use identity::{Counter, IdentityMetrics};
@@ -12,95 +17,167 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use super::NodeSide;
+use super::{NodeSide, otlp};
 
 /// Adds them to a registry.
-pub(crate) fn register(registry: &mut Registry, node: &NodeSide, identity: &Arc<IdentityMetrics>) {
-    registry.register_collector(Box::new(Process {
+pub(crate) fn register(
+    registry: &mut Registry,
+    node: &NodeSide,
+    control: &Control,
+    identity: &Arc<IdentityMetrics>,
+    otlp: Option<Arc<otlp::Numbers>>,
+) {
+    registry.register_collector(Box::new(process::Process));
+    registry.register_collector(Box::new(Node {
         directory: Arc::clone(&node.directory),
         quotas: Arc::clone(&node.quotas),
+        quotas_max: node.quotas_max,
         feed: Arc::clone(&node.feed),
-        identity: Arc::clone(identity),
     }));
-}
-
-struct Process {
-    directory: Arc<NodeDirectory>,
-    quotas: Arc<Quotas<policy::QuotaKey>>,
-    feed: Arc<FeedState>,
-    identity: Arc<IdentityMetrics>,
-}
-
-impl std::fmt::Debug for Process {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Process")
+    registry.register_collector(Box::new(Nodes(control.clone())));
+    registry.register_collector(Box::new(Identity(Arc::clone(identity))));
+    if let Some(numbers) = otlp {
+        registry.register_collector(Box::new(Traces(numbers)));
     }
 }
 
-impl Collector for Process {
-    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), std::fmt::Error> {
+/// Writes numbers that have no labels.
+struct Plain<'e>(DescriptorEncoder<'e>);
+
+impl Plain<'_> {
+    fn gauge(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+        let kind = value.metric_type();
+        value.encode(self.0.encode_descriptor(name, help, None, kind)?)
+    }
+
+    fn counter(&mut self, name: &str, help: &str, value: u64) -> fmt::Result {
+        let value = ConstCounter::new(value);
+        let kind = value.metric_type();
+        value.encode(self.0.encode_descriptor(name, help, None, kind)?)
+    }
+}
+
+/// What the node knows, and how it keeps up.
+struct Node {
+    directory: Arc<NodeDirectory>,
+    quotas: Arc<Quotas<policy::QuotaKey>>,
+    quotas_max: usize,
+    feed: Arc<FeedState>,
+}
+
+impl fmt::Debug for Node {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Node")
+    }
+}
+
+impl Collector for Node {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut plain = Plain(encoder);
+        self.tables(&mut plain)?;
+        self.feed(&mut plain)
+    }
+}
+
+impl Node {
+    fn tables(&self, plain: &mut Plain<'_>) -> fmt::Result {
         let sizes = self.directory.sizes();
-        let mut gauge = |name: &str, help: &str, value: usize| {
-            let value = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
-            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)
-        };
-        gauge(
-            "tollway_node_applications",
-            "Applications that the node knows",
-            sizes.applications,
-        )?;
-        gauge(
-            "tollway_node_subscriptions",
-            "Subscriptions that the node knows",
-            sizes.subscriptions,
-        )?;
-        gauge(
-            "tollway_node_clients",
-            "OAuth clients that the node knows",
-            sizes.clients,
-        )?;
-        gauge(
-            "tollway_node_api_keys",
-            "API keys that the node knows",
-            sizes.api_keys,
-        )?;
-        gauge(
-            "tollway_node_revocations",
-            "Revoked tokens that have not expired",
-            sizes.revocations,
-        )?;
-        gauge(
-            "tollway_node_quota_counters",
-            "Counters of quotas that are kept",
-            self.quotas.len(),
-        )?;
-        gauge(
+        let tables = [
+            (
+                "tollway_node_applications",
+                "Applications that the node knows",
+                sizes.applications,
+            ),
+            (
+                "tollway_node_subscriptions",
+                "Subscriptions that the node knows",
+                sizes.subscriptions,
+            ),
+            (
+                "tollway_node_clients",
+                "OAuth clients that the node knows",
+                sizes.clients,
+            ),
+            (
+                "tollway_node_api_keys",
+                "API keys that the node knows",
+                sizes.api_keys,
+            ),
+            (
+                "tollway_node_revocations",
+                "Revoked tokens that have not expired",
+                sizes.revocations,
+            ),
+            (
+                "tollway_node_quota_counters",
+                "Counters of quotas that are kept",
+                self.quotas.len(),
+            ),
+            (
+                "tollway_node_quota_counters_max",
+                "Counters of quotas that may be kept; a call beyond it is refused",
+                self.quotas_max,
+            ),
+        ];
+        tables
+            .into_iter()
+            .try_for_each(|(name, help, value)| plain.gauge(name, help, value as u64))
+    }
+
+    fn feed(&self, plain: &mut Plain<'_>) -> fmt::Result {
+        plain.gauge(
             "tollway_node_ready",
             "Whether the node has its configuration",
-            usize::from(self.feed.is_ready()),
+            u64::from(self.feed.is_ready()),
         )?;
-        let number = |value: u64| usize::try_from(value).unwrap_or(usize::MAX);
-        gauge(
+        plain.gauge(
             "tollway_node_revision",
             "The revision that the node serves",
-            number(self.feed.revision()),
+            self.feed.revision(),
         )?;
-        gauge(
+        plain.gauge(
             "tollway_node_apis_broken",
             "APIs that do not compile on the node",
-            number(self.feed.broken()),
+            self.feed.broken(),
         )?;
-
-        let mut counter = |name: &str, help: &str, value: u64| {
-            let value = ConstCounter::new(value);
-            value.encode(encoder.encode_descriptor(name, help, None, value.metric_type())?)
-        };
-        counter(
+        plain.counter(
             "tollway_node_feed_failures",
             "Times that the control plane could not be reached",
             self.feed.failures(),
+        )
+    }
+}
+
+/// What the control plane knows of its nodes.
+#[derive(Debug)]
+struct Nodes(Control);
+
+impl Collector for Nodes {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut plain = Plain(encoder);
+        let nodes = self.0.nodes();
+        plain.gauge(
+            "tollway_control_nodes",
+            "Nodes that spoke to this control plane within their lease",
+            nodes.alive,
         )?;
-        let identity = &self.identity;
+        plain.gauge(
+            "tollway_control_nodes_behind",
+            "Nodes that have not acknowledged the newest revision",
+            nodes.behind,
+        )
+    }
+}
+
+/// What the authorization server did.
+#[derive(Debug)]
+struct Identity(Arc<IdentityMetrics>);
+
+impl Collector for Identity {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut plain = Plain(encoder);
+        let identity = &self.0;
         let counts: [(&str, &str, &Counter); 6] = [
             (
                 "tollway_identity_logins",
@@ -135,6 +212,26 @@ impl Collector for Process {
         ];
         counts
             .iter()
-            .try_for_each(|(name, help, count)| counter(name, help, count.get()))
+            .try_for_each(|(name, help, count)| plain.counter(name, help, count.get()))
+    }
+}
+
+/// What went to the collector of traces.
+#[derive(Debug)]
+struct Traces(Arc<otlp::Numbers>);
+
+impl Collector for Traces {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut plain = Plain(encoder);
+        plain.counter(
+            "tollway_otlp_spans",
+            "Spans that the collector took",
+            self.0.spans(),
+        )?;
+        plain.counter(
+            "tollway_otlp_spans_failed",
+            "Spans that the collector did not take",
+            self.0.spans_failed(),
+        )
     }
 }

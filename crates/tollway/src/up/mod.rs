@@ -6,10 +6,12 @@
 
 mod data_dir;
 mod error;
+mod exposition;
 mod logging;
 mod metrics;
 mod node;
 mod options;
+mod otlp;
 mod signals;
 mod usage;
 
@@ -35,7 +37,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 pub use error::UpError;
-pub use options::{Options, Span};
+pub use options::{Options, Propagation, Span};
 
 use data_dir::DataDir;
 use node::NodeState;
@@ -221,23 +223,39 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     )
     .await?;
 
-    let node = NodeSide::start(&options, &data_dir, &plane.control, &clock)?;
     let (stop, stopped) = watch::channel(false);
+    let node_name = usage::node_name(&options, data_dir.path())?;
+    let exporting = match options.otlp(&node_name)? {
+        Some(settings) => Some(otlp::start(settings, stopped.clone())?),
+        None => None,
+    };
+    let sink = exporting.as_ref().map(|running| running.sink.clone());
+    let node = NodeSide::start(&options, &data_dir, &plane.control, &clock, node_name, sink)?;
     let mut servers = vec![serve(control_listener, plane.router(), stopped.clone())];
     if let Some(listener) = identity_listener {
         servers.push(serve(listener, plane.identity_router(), stopped.clone()));
     }
     let mut registry = Registry::default();
     node.gateway.metrics().register(&mut registry);
-    metrics::register(&mut registry, &node, &plane.identity_metrics);
+    metrics::register(
+        &mut registry,
+        &node,
+        &plane.control,
+        &plane.identity_metrics,
+        exporting
+            .as_ref()
+            .map(|running| Arc::clone(&running.numbers)),
+    );
     usage::register(&mut registry, &node.usage.state);
     let state = node_state(registry, &node.feed, &plane.store, node_token);
     servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
+    servers.extend(exporting.map(|running| running.task));
 
     let keep = usage::retention(&options)?;
     let background = vec![
         housekeeping(&plane, &node.quotas, &clock, keep),
         node.feeding,
+        node.deciding,
     ];
     let running = Running {
         control: control_address,
@@ -322,6 +340,9 @@ impl ControlSide {
             .map_err(part("first documents"))?;
         let defaults = ControlConfig::default();
         let config = ControlConfig {
+            decisions_max: options
+                .control_decisions_max
+                .unwrap_or(defaults.decisions_max),
             body_bytes_max: options
                 .control_body_bytes_max
                 .unwrap_or(defaults.body_bytes_max),
@@ -385,9 +406,12 @@ struct NodeSide {
     https: SocketAddr,
     directory: Arc<NodeDirectory>,
     quotas: Arc<Quotas<policy::QuotaKey>>,
+    quotas_max: usize,
     feed: Arc<FeedState>,
     feeding: JoinHandle<()>,
     usage: UsageSide,
+    /// Tells the control plane why calls are refused.
+    deciding: JoinHandle<()>,
 }
 
 impl NodeSide {
@@ -396,6 +420,8 @@ impl NodeSide {
         data_dir: &DataDir,
         control: &Control,
         clock: &Arc<dyn Clock>,
+        node_name: String,
+        sink: Option<gateway::spans::Sink>,
     ) -> Result<Self, UpError> {
         let directory = Arc::new(NodeDirectory::new());
         let counters = options.quota_counters_max.unwrap_or(QUOTA_COUNTERS_MAX);
@@ -406,16 +432,14 @@ impl NodeSide {
             quotas: Arc::clone(&quotas),
             clock: Arc::clone(clock),
         });
-        let mut gateway = gateway::start(
-            options.gateway(data_dir.path())?,
-            runtime,
-            Arc::clone(&snapshots),
-        )
-        .map_err(part("gateway"))?;
+        let mut config = options.gateway(data_dir.path())?;
+        config.tracing.sink = sink;
+        let mut gateway =
+            gateway::start(config, runtime, Arc::clone(&snapshots)).map_err(part("gateway"))?;
         let bound = |address: Option<SocketAddr>| address.expect("both listeners are configured");
         let (http, https) = (bound(gateway.http_addr()), bound(gateway.https_addr()));
         let node = sync::Node {
-            id: sync::NodeId(usage::node_name(options, data_dir.path())?),
+            id: sync::NodeId(node_name),
             gateway: options
                 .gateway_name
                 .clone()
@@ -429,6 +453,8 @@ impl NodeSide {
             control.plane(),
             Arc::clone(clock),
         )?;
+        let decisions = gateway.take_decisions().expect("nobody has taken them yet");
+        let deciding = tokio::spawn(decisions.forward(control.plane(), node.clone()));
         let feed = Feed::new(
             control.plane(),
             node,
@@ -445,9 +471,11 @@ impl NodeSide {
             https,
             directory,
             quotas,
+            quotas_max: counters,
             feed: state,
             feeding,
             usage,
+            deciding,
         })
     }
 }

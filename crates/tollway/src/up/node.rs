@@ -4,13 +4,15 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::{Request, State};
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use base::{Problem, Secret, code};
 use prometheus_client::registry::Registry;
 use store::Store;
+
+use super::exposition;
 
 /// What the probes and the metrics page read.
 pub(crate) struct NodeState {
@@ -63,13 +65,17 @@ async fn ready(State(state): State<Arc<NodeState>>) -> Response {
         .into_response()
 }
 
-async fn metrics(State(state): State<Arc<NodeState>>) -> Response {
+async fn metrics(State(state): State<Arc<NodeState>>, headers: HeaderMap) -> Response {
     let mut text = String::new();
     if prometheus_client::encoding::text::encode(&mut text, &state.registry).is_err() {
         return problem(code::INTERNAL, "the metrics cannot be written");
     }
-    let content_type =
-        HeaderValue::from_static("application/openmetrics-text; version=1.0.0; charset=utf-8");
+    let (content_type, text) = if exposition::wants_openmetrics(&headers) {
+        (exposition::OPENMETRICS, text)
+    } else {
+        (exposition::TEXT, exposition::classic(&text))
+    };
+    let content_type = HeaderValue::from_static(content_type);
     ([(header::CONTENT_TYPE, content_type)], text).into_response()
 }
 

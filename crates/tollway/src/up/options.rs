@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
-use super::UpError;
+use super::{UpError, otlp};
 
 /// Declares the options once; flag `--data-dir`, key `data-dir` and field `data_dir` are the same thing.
 macro_rules! options {
@@ -112,6 +112,22 @@ options! {
     usage_keep_hours: Span = "DURATION";
     /// Time that usage is kept at all [default: 1095d]
     usage_keep_days: Span = "DURATION";
+    /// Collector that gets traces: base URL of OTLP over HTTP, such as http://127.0.0.1:4318 [default: none]
+    otlp_endpoint: String = "URL";
+    /// File with headers for the collector, one `name: value` a line
+    otlp_headers_file: PathBuf = "FILE";
+    /// Time that the collector may take for a batch [default: 10s]
+    otlp_timeout: Span = "DURATION";
+    /// Traced calls that may wait for the collector; what is beyond is dropped and counted [default: 4096]
+    otlp_queue_max: usize = "N";
+    /// Share of calls that is traced where the caller has not decided, 0 to 1 [default: 1 with a collector]
+    trace_ratio: f64 = "RATIO";
+    /// Fields of a trace beside W3C's: `auto` answers B3 with B3, `w3c` leaves B3 alone, `b3` and `b3-single` always send it [default: auto]
+    trace_propagation: Propagation = "FORM";
+    /// Decisions on refused and failed calls that each worker keeps for a second; what is beyond is counted [default: 256]
+    gateway_decisions_max: usize = "N";
+    /// Decisions on refused and failed calls that `tollway explain` can find [default: 10000]
+    control_decisions_max: usize = "N";
     /// Address of probes and metrics [default: 127.0.0.1:9401]
     node_listen: SocketAddr = "ADDR";
     /// File with the bearer token that probes and metrics need; demanded unless the address is a loopback one
@@ -122,6 +138,20 @@ options! {
     acknowledge_timeout: Span = "DURATION";
     /// Time for calls in flight to finish after SIGTERM [default: 30s]
     drain_timeout: Span = "DURATION";
+}
+
+/// The forms of `--trace-propagation`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Propagation {
+    /// B3 is read, and sent in the form in which it came
+    Auto,
+    /// B3 is neither read nor changed
+    W3c,
+    /// B3 is read, and always sent as `X-B3-*`
+    B3,
+    /// B3 is read, and always sent as `b3`
+    B3Single,
 }
 
 /// A duration as people write it: `30s`, `500ms`, `5m`.
@@ -210,6 +240,14 @@ impl Options {
         };
         config.access_log = self.access_log()?;
         config.usage = super::usage::config(self)?;
+        config.tracing.propagation = match self.trace_propagation {
+            None | Some(Propagation::Auto) => gateway::Propagation::Auto,
+            Some(Propagation::W3c) => gateway::Propagation::W3c,
+            Some(Propagation::B3) => gateway::Propagation::B3,
+            Some(Propagation::B3Single) => gateway::Propagation::B3Single,
+        };
+        config.tracing.ratio = share("--trace-ratio", self.trace_ratio.unwrap_or(1.0))?;
+        set(&mut config.decisions_max, self.gateway_decisions_max);
         set(&mut config.workers, self.gateway_workers);
         set(&mut config.series_max, self.gateway_metric_series_max);
         let limits = &mut config.limits;
@@ -260,14 +298,38 @@ impl Options {
         }
         set(&mut log.sample, self.access_log_sample);
         set(&mut log.queue_max, self.access_log_queue_max);
-        if !(0.0..=1.0).contains(&log.sample) {
-            return Err(UpError::Options(format!(
-                "--access-log-sample is {}, it goes from 0 to 1",
-                log.sample
-            )));
-        }
+        log.sample = share("--access-log-sample", log.sample)?;
         Ok(Some(log))
     }
+
+    /// Where traces go; `None` where no collector is named.
+    ///
+    /// # Errors
+    /// [`UpError`] when the headers cannot be read.
+    pub(super) fn otlp(&self, node: &str) -> Result<Option<otlp::Settings>, UpError> {
+        let Some(endpoint) = &self.otlp_endpoint else {
+            return Ok(None);
+        };
+        let headers = self.otlp_headers_file.as_deref().map(otlp::headers);
+        Ok(Some(otlp::Settings {
+            endpoint: endpoint.clone(),
+            headers: headers.transpose()?.unwrap_or_default(),
+            timeout: self
+                .otlp_timeout
+                .map_or(Duration::from_secs(10), |span| span.0),
+            queue_max: self.otlp_queue_max.unwrap_or(4096),
+            node: node.to_owned(),
+        }))
+    }
+}
+
+/// A share from 0 to 1.
+fn share(flag: &str, value: f64) -> Result<f64, UpError> {
+    if (0.0..=1.0).contains(&value) {
+        return Ok(value);
+    }
+    let message = format!("{flag} is {value}, it goes from 0 to 1");
+    Err(UpError::Options(message))
 }
 
 fn set<T>(default: &mut T, configured: Option<T>) {

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod described;
+mod explain;
 mod framing;
 mod lifecycle;
 mod limits;
@@ -12,6 +13,7 @@ mod ports;
 mod revocation;
 mod streaming;
 mod swap;
+mod traces;
 mod usage;
 
 /// Two operations, one of them with a scope.
