@@ -9,6 +9,7 @@ use serde_json::Value;
 use crate::Extensions;
 use crate::backend::Backends;
 use crate::lifecycle::Lifecycle;
+use crate::revision::RevisionRef;
 use crate::units::{Date, Duration};
 
 /// One version of an API.
@@ -39,7 +40,7 @@ pub struct ApiSpec {
     #[serde(default)]
     #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "tollway-host"}))]
     pub vhosts: Vec<String>,
-    /// Which gateways serve it.
+    /// Which gateways serve which revision of it.
     #[serde(default = "ApiSpec::default_deployments")]
     #[schemars(length(max = 100))]
     pub deployments: Vec<Deployment>,
@@ -138,6 +139,7 @@ impl ApiSpec {
     fn default_deployments() -> Vec<Deployment> {
         vec![Deployment {
             gateway: "default".to_owned(),
+            revision: RevisionRef::Latest,
             extensions: Extensions::new(),
         }]
     }
@@ -168,6 +170,9 @@ pub struct Deployment {
     /// The name of a `Gateway` document.
     #[schemars(extend("format" = "tollway-name"))]
     pub gateway: String,
+    /// The revision that it serves: a number from `tollway api revisions`, or `latest`; absent = `latest`.
+    #[serde(skip_serializing_if = "RevisionRef::is_latest", default)]
+    pub revision: RevisionRef,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]

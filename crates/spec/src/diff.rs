@@ -23,8 +23,14 @@ pub struct FieldChange {
 /// whole. Nothing when the digests are equal.
 #[must_use]
 pub fn diff(old: &Document, new: &Document) -> Vec<FieldChange> {
+    diff_json(Some(&old.to_json()), Some(&new.to_json()))
+}
+
+/// [`diff`] of JSON values; of a value that is there on one side alone, one change of the whole.
+#[must_use]
+pub fn diff_json(old: Option<&Value>, new: Option<&Value>) -> Vec<FieldChange> {
     let mut changes = Vec::new();
-    compare("", Some(&old.to_json()), Some(&new.to_json()), &mut changes);
+    compare("", old, new, &mut changes);
     changes
 }
 

@@ -19,6 +19,7 @@ mod kind;
 pub mod lifecycle;
 pub mod names;
 mod read;
+mod revision;
 mod schema;
 mod suggest;
 pub mod units;
@@ -39,12 +40,13 @@ pub use api::{
     Security, Transport,
 };
 pub use backend::{BackendRef, BackendSpec, BackendTls, Backends, Ca, EndpointSpec, Protocol};
-pub use diff::{FieldChange, diff};
+pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
 pub use faults::schema_faults;
 pub use kind::{Kind, UnknownKind};
 pub use lifecycle::Lifecycle;
 pub use read::{Located, from_json, parse_document, parse_documents, parse_located};
+pub use revision::{NoRevision, RevisionRef, content, content_digest};
 pub use schema::{explain, schema};
 pub use suggest::nearest;
 pub use units::{Date, Duration, UnitError};

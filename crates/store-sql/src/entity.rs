@@ -130,7 +130,7 @@ entity!(
 );
 
 entity!(
-    /// Nodes of all control processes; `broken` is JSON.
+    /// Nodes of all control processes; `report` is JSON.
     node, "nodes", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: String,
@@ -139,7 +139,7 @@ entity!(
         lease_until_unix_ms: i64,
         revision: Option<i64>,
         digest: Option<Vec<u8>>,
-        broken: String,
+        report: String,
     }
 );
 

@@ -17,7 +17,7 @@ fn to_node(node: &NodeRecord) -> node::Model {
         lease_until_unix_ms: signed(node.lease_until_unix_ms),
         revision: node.revision.map(signed),
         digest: node.digest.map(bytes),
-        broken: node.broken.to_string(),
+        report: node.report.to_string(),
     }
 }
 
@@ -33,7 +33,7 @@ fn from_node(model: node::Model) -> Result<NodeRecord> {
             .digest
             .map(|bytes| digest(&bytes, &what))
             .transpose()?,
-        broken: json(&model.broken, &what)?,
+        report: json(&model.report, &what)?,
         id: model.id,
         gateway: model.gateway,
         control: model.control,
@@ -54,7 +54,7 @@ impl NodeStore for SqlStore {
                 Column::LeaseUntilUnixMs,
                 Column::Revision,
                 Column::Digest,
-                Column::Broken,
+                Column::Report,
             ])
             .to_owned();
         // One statement: all or none, without a transaction of our own.

@@ -21,8 +21,8 @@ pub struct NodeRecord {
     pub revision: Option<u64>,
     /// The digest over all that it serves, as it said with that acknowledgement.
     pub digest: Option<Digest>,
-    /// The APIs that it refuses to serve, and why; in the writer's own form.
-    pub broken: Value,
+    /// What else it said then (what it refuses to serve, and why); in the writer's own form.
+    pub report: Value,
 }
 
 /// The nodes' leases and acknowledgements.

@@ -72,7 +72,7 @@ fn nodes() -> TableCreateStatement {
         number("lease_until_unix_ms"),
         number_null("revision"),
         bytes_null("digest"),
-        text("broken"),
+        text("report"),
     ];
     table("nodes", 1, columns)
 }

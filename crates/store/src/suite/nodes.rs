@@ -12,7 +12,7 @@ pub async fn nodes_are_kept_until_they_expire(store: &dyn Store) {
         lease_until_unix_ms: until,
         revision,
         digest: revision.map(|revision: u64| Digest::of(&revision.to_be_bytes())),
-        broken: json!([{"key": "pets"}]),
+        report: json!([{"key": "pets"}]),
     };
     assert_eq!(store.node_list().await.unwrap(), []);
     store.node_put(&[]).await.unwrap();
