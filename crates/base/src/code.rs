@@ -133,6 +133,8 @@ codes! {
             "The life cycle has no way from the present state to the wanted one; the detail lists those it has.";
         REVISION_CONFLICT 412 Client "Changed meanwhile":
             "If-Match names a revision that is no longer the present one. Read the object again.";
+        CANNOT_UNDO 409 Client "Cannot be undone":
+            "The revision changed no documents, or a later one changed the same documents; `errors` lists them. With force the later changes are lost.";
         PAYLOAD_TOO_LARGE 413 Client "Too large":
             "The body of the call to the control API exceeds the configured size.";
         UNSUPPORTED_MEDIA_TYPE 415 Client "Unsupported media type":
@@ -140,7 +142,7 @@ codes! {
         TOO_MANY_REQUESTS 429 Client "Too many requests":
             "Too many logins or token requests are being checked at the moment. Retry-After says when to come back.";
         NOT_ACKNOWLEDGED 504 Gateway "Saved, not yet served":
-            "The change is stored, but not every node acknowledged it in time. It takes effect when the node is back; nothing has to be repeated.";
+            "The change is stored, but not every node acknowledged it in time. It takes effect when the node is back; nothing has to be repeated. The member `missing` lists the nodes and what they serve.";
         STORE_UNAVAILABLE 503 Gateway "Store unavailable":
             "The database cannot be reached or refuses to write. Nothing was changed.";
         INTERNAL 500 Gateway "Internal error":

@@ -36,6 +36,9 @@ pub struct Problem {
     /// The faults of a document, all of them.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub errors: Vec<FieldError>,
+    /// Members that some codes have besides (RFC 9457 §3.2), as their help says.
+    #[serde(flatten)]
+    pub extensions: serde_json::Map<String, serde_json::Value>,
 }
 
 impl Problem {
@@ -49,6 +52,7 @@ impl Problem {
             detail: detail.into(),
             trace_id: String::new(),
             errors: Vec::new(),
+            extensions: serde_json::Map::new(),
         }
     }
 
@@ -56,6 +60,13 @@ impl Problem {
     #[must_use]
     pub fn trace(mut self, trace_id: impl Into<String>) -> Self {
         self.trace_id = trace_id.into();
+        self
+    }
+
+    /// Adds a member of this code's own.
+    #[must_use]
+    pub fn extension(mut self, name: &str, value: serde_json::Value) -> Self {
+        self.extensions.insert(name.to_owned(), value);
         self
     }
 

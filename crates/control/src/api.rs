@@ -1,9 +1,11 @@
 //! The REST API: its bodies and paths for callers, and the router.
 
 mod apis;
+mod audit;
 mod bundle;
 mod credentials;
 mod definitions;
+mod deployments;
 mod documents;
 mod dto;
 mod explanation;
@@ -14,11 +16,12 @@ mod schema;
 mod source;
 mod status;
 mod traces;
+mod undo;
 mod usage;
 mod users;
+mod waiting;
 
-use ::credentials::Acknowledged as _;
-use ::http::{HeaderValue, StatusCode, header};
+use ::http::{HeaderValue, header};
 use axum::Router;
 use axum::extract::State;
 use axum::http::Request;
@@ -111,6 +114,9 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(documents::router())
         .merge(apis::router())
         .merge(definitions::router())
+        .merge(deployments::router())
+        .merge(audit::router())
+        .merge(undo::router())
         .merge(credentials::router())
         .merge(bundle::router())
         .merge(users::router())
@@ -161,41 +167,13 @@ async fn unknown_method(request: Request<axum::body::Body>) -> ApiError {
     )
 }
 
-impl Waiting {
-    /// Waits until every live node has this revision, unless the caller does not want to.
-    ///
-    /// # Errors
-    /// `NOT_ACKNOWLEDGED`: it is stored, and takes effect later.
-    pub(crate) async fn acknowledged(&self, control: &Control, revision: u64) -> ApiResult<()> {
-        if self.wait == Some(false) {
-            return Ok(());
-        }
-        control.acknowledged(revision).await.map_err(|_| {
-            ApiError::new(
-                code::NOT_ACKNOWLEDGED,
-                format!(
-                    "the change is stored as revision {revision}; not every node serves it yet"
-                ),
-            )
-        })
-    }
-
-    /// [`Waiting::acknowledged`] for answers with a secret, which must arrive: 202 says that it is stored and not yet
-    /// served everywhere.
-    pub(crate) async fn status(&self, control: &Control, revision: u64) -> StatusCode {
-        match self.acknowledged(control, revision).await {
-            Ok(()) => StatusCode::CREATED,
-            Err(_) => StatusCode::ACCEPTED,
-        }
-    }
-}
-
 /// Secrets are kept by nobody on the way.
 pub(crate) const NO_STORE: (::http::HeaderName, HeaderValue) =
     (header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
 
 #[cfg(test)]
 mod tests {
+    use ::http::StatusCode;
     use tower::ServiceExt as _;
 
     use super::*;

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use base::Digest;
-use spec::{ApiSpec, Document, Kind};
-use store::{Record, RecordKind};
+use base::{Digest, Org};
+use spec::{ApiSpec, Deployment, Document, Kind};
+use store::{Record, RecordKind, RevisionStore};
 
 /// The documents of one organisation, by kind and name. Cheap to clone: the documents are shared.
 #[derive(Clone, Debug, Default)]
@@ -19,6 +19,26 @@ pub(crate) struct Held {
     /// The document.
     pub(crate) document: Document,
     /// The blob of its definition, where that is not written inside it.
+    pub(crate) blob: Option<Digest>,
+    /// The revisions that gateways serve in its stead.
+    pub(crate) pinned: Vec<Pinned>,
+}
+
+/// A deployment that names a number.
+#[derive(Debug)]
+pub(crate) struct Pinned {
+    /// Its place among the document's deployments.
+    pub(crate) index: usize,
+    /// The number.
+    pub(crate) number: u64,
+    /// What is served; absent when there is no such revision, or when it cannot be read.
+    pub(crate) content: Option<Content>,
+}
+
+/// A document and the blob of its definition.
+#[derive(Debug)]
+pub(crate) struct Content {
+    pub(crate) document: Document,
     pub(crate) blob: Option<Digest>,
 }
 
@@ -49,6 +69,19 @@ impl Catalogue {
     pub(crate) fn apis(&self) -> impl Iterator<Item = (&str, &ApiSpec)> {
         self.of_kind(Kind::Api)
             .filter_map(|held| Some((held.document.name(), held.document.as_api()?)))
+    }
+
+    /// All that APIs say, or said in a revision that is still served.
+    pub(crate) fn served(&self) -> impl Iterator<Item = (&str, &ApiSpec)> {
+        self.of_kind(Kind::Api).flat_map(|held| {
+            let pinned = held
+                .pinned
+                .iter()
+                .filter_map(|pinned| pinned.content.as_ref());
+            std::iter::once(&held.document)
+                .chain(pinned.map(|content| &content.document))
+                .filter_map(|document| Some((held.document.name(), document.as_api()?)))
+        })
     }
 
     /// What references may name.
@@ -99,10 +132,73 @@ pub(crate) fn read(record: &Record) -> store::Result<Document> {
 }
 
 impl Held {
-    pub(crate) fn of(record: &Record) -> store::Result<Self> {
+    /// A document with all that is served of it.
+    pub(crate) async fn load(
+        store: &(impl RevisionStore + ?Sized),
+        record: &Record,
+    ) -> store::Result<Self> {
+        let document = read(record)?;
+        let pinned = pinned(store, &record.org, &document).await?;
         Ok(Self {
-            document: read(record)?,
+            document,
             blob: record.blob,
+            pinned,
         })
     }
+
+    /// The revision that the deployment at this place names by its number.
+    pub(crate) fn pinned_at(&self, index: usize) -> Option<&Pinned> {
+        self.pinned.iter().find(|pinned| pinned.index == index)
+    }
+
+    /// Each deployment of an API with what is served there; of what cannot be read the present document stands for it.
+    pub(crate) fn places(&self) -> impl Iterator<Item = (usize, &Deployment, &ApiSpec)> {
+        let now = self.document.as_api();
+        let deployments = now
+            .into_iter()
+            .flat_map(|api| api.deployments.iter().enumerate());
+        deployments.filter_map(move |(index, deployment)| {
+            let content = self
+                .pinned_at(index)
+                .and_then(|pinned| pinned.content.as_ref());
+            let api = content
+                .and_then(|content| content.document.as_api())
+                .or(now)?;
+            Some((index, deployment, api))
+        })
+    }
+}
+
+/// The revisions that a document's deployments name by their numbers.
+pub(crate) async fn pinned(
+    store: &(impl RevisionStore + ?Sized),
+    org: &Org,
+    document: &Document,
+) -> store::Result<Vec<Pinned>> {
+    let Some(api) = document.as_api() else {
+        return Ok(Vec::new());
+    };
+    let mut pinned = Vec::new();
+    for (index, deployment) in api.deployments.iter().enumerate() {
+        let Some(number) = deployment.revision.number() else {
+            continue;
+        };
+        let found = store.api_revision_get(org, document.name(), number).await?;
+        let content = found.and_then(|(revision, content)| {
+            let read = spec::from_json(content).map_err(|problems| {
+                let name = document.name();
+                tracing::error!(name, number, ?problems, "a revision cannot be read");
+            });
+            Some(Content {
+                document: read.ok()?.placed(api, deployment),
+                blob: revision.blob,
+            })
+        });
+        pinned.push(Pinned {
+            index,
+            number,
+            content,
+        });
+    }
+    Ok(pinned)
 }

@@ -6,6 +6,7 @@
 mod check;
 mod fault;
 mod mounts;
+mod revisions;
 mod subscriptions;
 mod work;
 
@@ -17,7 +18,7 @@ use store::{Expect, ResourceStore, StoreError, Write};
 
 use crate::Control;
 use crate::api::Action;
-use crate::catalogue::{Held, record_kind};
+use crate::catalogue::record_kind;
 use crate::http::{ApiResult, Caller};
 pub(crate) use fault::{Fault, Faults, Source};
 use work::Work;
@@ -105,15 +106,16 @@ pub(crate) async fn prepare(
 /// [`StoreError::Corrupt`] when its blob is not there or is no text.
 pub(crate) async fn definition_text(
     store: &(impl ResourceStore + ?Sized),
-    held: &Held,
+    document: &Document,
+    blob: Option<Digest>,
 ) -> store::Result<Arc<str>> {
-    let corrupt = || StoreError::Corrupt(format!("the definition of {}", held.document.name()));
-    if let Some(api) = held.document.as_api()
+    let corrupt = || StoreError::Corrupt(format!("the definition of {}", document.name()));
+    if let Some(api) = document.as_api()
         && let Definition::Inline(text) = &api.definition
     {
         return Ok(text.as_str().into());
     }
-    let digest = held.blob.ok_or_else(corrupt)?;
+    let digest = blob.ok_or_else(corrupt)?;
     let bytes = store.blob_get(&digest).await?.ok_or_else(corrupt)?;
     let text = std::str::from_utf8(&bytes).map_err(|_| corrupt())?;
     Ok(text.into())
@@ -141,6 +143,14 @@ fn write_put(item: &work::Item, writes: &mut Vec<Write>) {
         links: item.links.clone(),
         expect,
     });
+    if let Some(made) = &item.made {
+        writes.push(Write::ApiRevisionPut {
+            api: item.document.name().to_owned(),
+            digest: made.digest,
+            document: made.content.clone(),
+            blob: item.blob,
+        });
+    }
 }
 
 /// The digest of a document with its definition: equal digests mean that nothing differs.

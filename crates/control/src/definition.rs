@@ -2,14 +2,13 @@
 
 use std::sync::Arc;
 
-use base::{Diagnostic, Diagnostics};
+use base::{Diagnostic, Diagnostics, Digest};
 use openapi::{Files, Gathering};
-use spec::Definition;
+use spec::{Definition, Document};
 use store::{ResourceStore, StoreError};
 use tree::Limits;
 
 use crate::ControlConfig;
-use crate::catalogue::Held;
 use crate::change::definition_text;
 
 /// The path of a file that a document names, in the terms of the bundle.
@@ -65,15 +64,16 @@ pub(crate) fn named(problems: Diagnostics, root: &str) -> Diagnostics {
 /// As [`definition_text`].
 pub(crate) async fn stored(
     store: &(impl ResourceStore + ?Sized),
-    held: &Held,
+    document: &Document,
+    blob: Option<Digest>,
 ) -> store::Result<Files> {
-    let text = definition_text(store, held).await?;
-    let name = match held.document.as_api().map(|api| &api.definition) {
+    let text = definition_text(store, document, blob).await?;
+    let name = match document.as_api().map(|api| &api.definition) {
         Some(Definition::File(file)) => beside(None, file),
         _ => "definition".to_owned(),
     };
     Files::unpack(&name, &text)
-        .map_err(|_| StoreError::Corrupt(format!("the definition of {}", held.document.name())))
+        .map_err(|_| StoreError::Corrupt(format!("the definition of {}", document.name())))
 }
 
 #[cfg(test)]

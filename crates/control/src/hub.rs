@@ -4,14 +4,14 @@
 //! change feed. Pulls are answered from it, so ten nodes cost the database what one costs.
 
 mod changelog;
+mod expected;
 mod nodes;
 mod state;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ApplicationId, Org};
-use credentials::NotAcknowledged;
+use base::{ApplicationId, Diagnostics, Org};
 use spec::{Kind, Spec};
 use store::StoreError;
 use sync::{
@@ -24,17 +24,37 @@ use tokio::time::Instant;
 use crate::catalogue::Catalogue;
 use crate::decisions::Decisions;
 use crate::{ControlConfig, Parts};
+pub(crate) use nodes::Alive;
 use nodes::Nodes;
 pub use nodes::NodesSummary;
-pub(crate) use nodes::Serving;
-pub(crate) use state::Compiled;
 use state::State;
+pub(crate) use state::{Compiled, Place};
+
+/// What one live node says of an API that its gateway is to serve.
+#[derive(Debug)]
+pub(crate) struct Serving {
+    /// The node.
+    pub(crate) node: Alive,
+    /// It serves what it is to serve.
+    pub(crate) current: bool,
+    /// It refuses the API, and why.
+    pub(crate) broken: Option<Diagnostics>,
+}
+
+/// Nodes did not serve a revision in time.
+#[derive(Debug)]
+pub(crate) struct Behind {
+    /// The revision.
+    pub(crate) revision: u64,
+    /// Those nodes, with what they serve.
+    pub(crate) missing: Vec<Alive>,
+}
 
 /// See the module.
 pub(crate) struct Hub {
     parts: Parts,
     config: ControlConfig,
-    nodes: Nodes,
+    nodes: Arc<Nodes>,
     decisions: Decisions,
     /// The newest revision that anybody told of.
     newest: watch::Sender<u64>,
@@ -44,10 +64,11 @@ pub(crate) struct Hub {
 
 impl Hub {
     pub(crate) fn new(parts: Parts, config: &ControlConfig) -> Self {
+        let (store, clock) = (Arc::clone(&parts.store), Arc::clone(&parts.clock));
         Self {
             parts,
             config: config.clone(),
-            nodes: Nodes::new(config.lease_ms),
+            nodes: Nodes::new(store, clock, config.lease_ms),
             decisions: Decisions::new(config.decisions_max),
             newest: watch::Sender::new(0),
             state: Mutex::default(),
@@ -56,7 +77,7 @@ impl Hub {
 
     /// How the nodes keep up with what was told of.
     pub(crate) fn nodes_summary(&self) -> NodesSummary {
-        self.nodes.summary(*self.newest.borrow(), self.now_ms())
+        self.nodes.summary(*self.newest.borrow())
     }
 
     /// What nodes told of refused and failed calls.
@@ -73,32 +94,56 @@ impl Hub {
         });
     }
 
-    /// Waits until every live node serves this revision; with no nodes there is nobody to wait for.
+    /// Waits until every live node serves this revision, all of them or those of some gateways. Returns how many they
+    /// are; with none there is nobody to wait for.
+    ///
+    /// # Errors
+    /// [`Behind`], when the limit is reached before.
     pub(crate) async fn acknowledged(
         &self,
         revision: u64,
+        gateways: Option<&[String]>,
         limit: Duration,
-    ) -> Result<(), NotAcknowledged> {
+    ) -> Result<usize, Behind> {
         self.announce(revision);
         let mut acknowledgements = self.nodes.watch();
         let deadline = Instant::now() + limit;
-        // Leases end without anybody saying so.
-        let look_again = Duration::from_millis((self.config.lease_ms / 10).max(1));
+        let mut missing = Vec::new();
         loop {
             acknowledgements.mark_unchanged();
-            let behind = self.nodes.behind(revision, self.now_ms());
-            if behind.is_empty() {
-                return Ok(());
+            // A store that is away is asked again until the limit: what nodes of other processes serve is not known.
+            match self.wanted(gateways).await {
+                Ok(nodes) => {
+                    let count = nodes.len();
+                    missing = self.behind(nodes, revision).await;
+                    if missing.is_empty() {
+                        return Ok(count);
+                    }
+                }
+                Err(error) => tracing::warn!(%error, "the nodes cannot be listed"),
             }
             let now = Instant::now();
             if now >= deadline {
-                tracing::warn!(revision, ?behind, "nodes did not acknowledge in time");
-                return Err(NotAcknowledged { revision });
+                tracing::warn!(revision, ?missing, "nodes did not acknowledge in time");
+                return Err(Behind { revision, missing });
             }
-            let until = deadline.min(now + look_again);
-            // Both ways to wake lead to another look.
+            // Nodes of other processes acknowledge, and leases end, without anybody waking us.
+            let until = deadline.min(now + nodes::GATHER);
             let _ = tokio::time::timeout_at(until, acknowledgements.changed()).await;
         }
+    }
+
+    async fn wanted(&self, gateways: Option<&[String]>) -> store::Result<Vec<Alive>> {
+        let mut nodes = self.nodes.alive().await?;
+        nodes.retain(|node| gateways.is_none_or(|wanted| wanted.contains(&node.gateway)));
+        Ok(nodes)
+    }
+
+    /// Those that do not serve this revision.
+    async fn behind(&self, mut nodes: Vec<Alive>, revision: u64) -> Vec<Alive> {
+        let state = self.state.lock().await;
+        nodes.retain(|node| !serves(state.as_ref(), node, revision));
+        nodes
     }
 
     /// What an organisation has stored, at the newest revision.
@@ -111,33 +156,44 @@ impl Hub {
         self.view(State::catalogues).await
     }
 
-    /// An API as nodes get it, the revision of its last change, and what each live node says of it, by gateway.
+    /// An API as nodes get it, and what each live node of its gateways says of it.
     pub(crate) async fn api(
         &self,
         org: &Org,
         name: &str,
-    ) -> store::Result<Option<(Arc<Compiled>, Vec<(String, Vec<Serving>)>)>> {
+    ) -> store::Result<Option<(Arc<Compiled>, Vec<Serving>)>> {
         let key = ResourceKey {
             org: org.clone(),
             name: name.to_owned(),
         };
-        let found = self.view_known(|state| state.api(&key)).await?;
-        Ok(found.map(|(compiled, revision)| {
-            let serving = compiled
-                .gateways
-                .iter()
-                .map(|gateway| {
-                    let nodes = self.nodes.serving(gateway, &key, revision, self.now_ms());
-                    (gateway.clone(), nodes)
+        let nodes = self.nodes.alive().await?;
+        self.view_known(|state| {
+            let (compiled, revision) = state.api(&key)?;
+            let serving = nodes
+                .into_iter()
+                .filter(|node| compiled.at(&node.gateway).is_some())
+                .map(|node| Serving {
+                    current: serves(Some(state), &node, revision),
+                    broken: node.broken(&key).cloned(),
+                    node,
                 })
                 .collect();
-            (compiled, serving)
-        }))
+            Some((compiled, serving))
+        })
+        .await
     }
 
     /// What each live node of a gateway group says of the ports that it is to open.
-    pub(crate) fn listening(&self, gateway: &str) -> Vec<(NodeId, Vec<ListenerFault>)> {
-        self.nodes.listening(gateway, self.now_ms())
+    pub(crate) async fn listening(
+        &self,
+        gateway: &str,
+    ) -> store::Result<Vec<(NodeId, Vec<ListenerFault>)>> {
+        let mut nodes = self.nodes.alive().await?;
+        nodes.retain(|node| node.gateway == gateway);
+        let facts = nodes
+            .into_iter()
+            .map(|node| (node.id, node.report.listeners));
+        Ok(facts.collect())
     }
 
     /// The APIs that an application is subscribed to.
@@ -184,10 +240,8 @@ impl Hub {
     fn update(&self, state: &State, node: &Node, since: Option<u64>) -> Update {
         let since = since.filter(|since| *since >= state.floor() && *since <= state.revision());
         let for_node = |compiled: &Arc<Compiled>| {
-            compiled
-                .gateways
-                .contains(&node.gateway)
-                .then(|| Arc::clone(&compiled.model))
+            let place = compiled.at(&node.gateway)?;
+            Some(Arc::clone(&place.version.model))
         };
         let apis = state
             .apis
@@ -214,16 +268,12 @@ impl Hub {
                 .collect(),
         }
     }
-
-    fn now_ms(&self) -> u64 {
-        self.parts.clock.monotonic_ms()
-    }
 }
 
 #[async_trait::async_trait]
 impl ControlPlane for Hub {
     async fn pull(&self, node: &Node, since: Option<u64>) -> Result<Update, SyncError> {
-        self.nodes.seen(node, self.now_ms());
+        self.nodes.seen(node);
         let update = self
             .view(|state| self.update(state, node, since))
             .await
@@ -249,7 +299,7 @@ impl ControlPlane for Hub {
     }
 
     async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError> {
-        self.nodes.acknowledge(ack, self.now_ms());
+        self.nodes.acknowledge(ack);
         Ok(())
     }
 
@@ -280,6 +330,18 @@ fn environment(catalogue: &Catalogue, gateway: &str) -> String {
         _ => None,
     });
     environment.unwrap_or_default()
+}
+
+/// Whether a node serves this revision: it said so, and the digest over all that it serves is the one that was meant.
+fn serves(state: Option<&State>, node: &Alive, revision: u64) -> bool {
+    let Some(acknowledged) = node
+        .revision
+        .filter(|acknowledged| *acknowledged >= revision)
+    else {
+        return false;
+    };
+    let expected = state.and_then(|state| state.expected.at(&node.gateway, acknowledged));
+    expected.is_none_or(|expected| node.digest == Some(expected))
 }
 
 /// Ports belong to whoever runs the platform: to the documents of its first organisation.

@@ -53,6 +53,8 @@ pub struct ControlConfig {
     pub credentials_max: usize,
     /// How long a write waits for the nodes, in milliseconds; default 10 seconds.
     pub acknowledge_ms: u64,
+    /// The longest wait that a caller may ask for instead, in milliseconds; default 10 minutes.
+    pub acknowledge_ms_max: u64,
     /// How long a node counts as alive after it spoke, in milliseconds; default 15 seconds.
     pub lease_ms: u64,
     /// Deleted objects that are remembered for nodes that come back; beyond it they get everything; default 100,000.
@@ -77,6 +79,7 @@ impl Default for ControlConfig {
             definition_files_max: openapi::FILES_MAX,
             credentials_max: 100,
             acknowledge_ms: 10_000,
+            acknowledge_ms_max: 600_000,
             lease_ms: 15_000,
             deleted_max: 100_000,
             feed_max: 10_000,
@@ -220,6 +223,9 @@ pub(crate) struct Writing<'a> {
 impl Acknowledged for Control {
     async fn acknowledged(&self, revision: u64) -> Result<(), NotAcknowledged> {
         let limit = Duration::from_millis(self.0.config.acknowledge_ms);
-        self.hub().acknowledged(revision, limit).await
+        let reached = self.hub().acknowledged(revision, None, limit).await;
+        reached.map(drop).map_err(|behind| NotAcknowledged {
+            revision: behind.revision,
+        })
     }
 }

@@ -12,11 +12,14 @@ use crate::Control;
 impl credentials::TermsSource for Control {
     async fn terms_of(&self, org: &Org, application: ApplicationId) -> store::Result<TokenTerms> {
         let apis = self.hub().apis_of(org, application).await?;
+        // Whatever revision a gateway serves: its scopes are wanted there.
         let serving = apis
             .iter()
-            .filter(|api| matches!(api.model.gate, Gate::Serve { .. }));
+            .flat_map(|api| &api.places)
+            .map(|place| &place.version.model)
+            .filter(|model| matches!(model.gate, Gate::Serve { .. }));
         let alternatives = serving
-            .flat_map(|api| &api.model.operations)
+            .flat_map(|model| &model.operations)
             .flat_map(|operation| &operation.scopes);
         Ok(TokenTerms {
             scopes: alternatives.flatten().cloned().collect(),

@@ -64,7 +64,8 @@ impl Writer<'_> {
 
 /// A credential without its hash; `application` is the application's name.
 pub(crate) fn credential(credential: &Credential, application: &str) -> Value {
-    let mut value = json!({"application": application});
+    let mut value =
+        json!({"application": application, "environment": credential.environment.as_str()});
     match &credential.kind {
         CredentialKind::Client { client_id } => value["clientId"] = json!(client_id),
         CredentialKind::ApiKey { prefix } => value["prefix"] = json!(prefix),

@@ -122,7 +122,7 @@ fn document(
 }
 
 /// A document that a program made is checked like one that a person wrote.
-fn checked(document: &Document) -> ApiResult<Document> {
+pub(super) fn checked(document: &Document) -> ApiResult<Document> {
     spec::from_json(document.to_json())
         .map_err(|Diagnostics(problems)| ApiError::faulty(code::INVALID_DOCUMENT, problems))
 }

@@ -13,10 +13,10 @@ use utoipa_axum::routes;
 
 use super::{
     Action, ApplyAnswer, ApplyParams, ApplyResult, Bundle, DiffAnswer, DocumentChange, Export,
-    ExportDefinition, ExportDocument, FieldChange, Validation, Waiting,
+    ExportDefinition, ExportDocument, FieldChange, Validation,
 };
 use crate::Control;
-use crate::catalogue::{Held, record_kind};
+use crate::catalogue::{read, record_kind};
 use crate::change::{Change, Delete, Faults, Outcome, Put, Source, content_digest, prepare};
 use crate::definition::{self, beside};
 use crate::http::{self, ApiError, ApiResult, Caller, Json, Params};
@@ -89,7 +89,7 @@ async fn apply(
     }
     drop(writing);
     if let Some(revision) = revision {
-        let waiting = Waiting { wait: params.wait };
+        let waiting = params.waiting();
         waiting.acknowledged(&control, revision).await?;
     }
     let results = prepared.outcomes.into_iter().map(|outcome| ApplyResult {
@@ -197,7 +197,7 @@ async fn missing(control: &Control, caller: &Caller, puts: &[Put]) -> ApiResult<
     Ok(deletes)
 }
 
-fn difference(outcome: Outcome) -> DocumentChange {
+pub(super) fn difference(outcome: Outcome) -> DocumentChange {
     let whole = |before: Option<&spec::Document>, after: Option<&spec::Document>| {
         vec![FieldChange {
             pointer: String::new(),
@@ -208,11 +208,7 @@ fn difference(outcome: Outcome) -> DocumentChange {
     let fields = match (&outcome.before, &outcome.after) {
         (Some(before), Some(after)) => spec::diff(before, after)
             .into_iter()
-            .map(|field| FieldChange {
-                pointer: field.pointer,
-                before: field.before,
-                after: field.after,
-            })
+            .map(FieldChange::from)
             .collect(),
         (before, after) => whole(before.as_ref(), after.as_ref()),
     };
@@ -252,11 +248,11 @@ async fn export(State(control): State<Control>, caller: Caller) -> ApiResult<Jso
             .record_list(&caller.org, record_kind(kind), &filter, &Page::ALL)
             .await?;
         for record in records {
-            let held = Held::of(&record)?;
+            let read = read(&record)?;
             let folder = folder(kind, &record.name, &mut taken);
-            let definition = match held.document.as_api().map(|api| &api.definition) {
+            let definition = match read.as_api().map(|api| &api.definition) {
                 Some(Definition::File(_)) => {
-                    let files = definition::stored(store, &held).await?;
+                    let files = definition::stored(store, &read, record.blob).await?;
                     Some(exported(&folder, &files))
                 }
                 _ => None,

@@ -11,7 +11,7 @@ use utoipa_axum::routes;
 use super::documents::visible;
 use super::{DefinitionFiles, DefinitionParams};
 use crate::Control;
-use crate::catalogue::Held;
+use crate::catalogue::read;
 use crate::definition::stored;
 use crate::http::{Action, ApiResult, Caller, Json, Name, Params};
 
@@ -24,7 +24,7 @@ pub(super) fn router() -> OpenApiRouter<Control> {
 async fn files(control: &Control, caller: &Caller, name: &str) -> ApiResult<Files> {
     caller.require_for(RecordKind::Api, Action::Read)?;
     let record = visible(control, caller, RecordKind::Api, name).await?;
-    Ok(stored(control.store(), &Held::of(&record)?).await?)
+    Ok(stored(control.store(), &read(&record)?, record.blob).await?)
 }
 
 /// The definition of an API

@@ -76,7 +76,7 @@ async fn list(
 ) -> ApiResult<Json<List<Object>>> {
     caller.require_for(record_kind(kind), Action::Read)?;
     check_filters(kind, params)?;
-    let limit = limit(control, params)?;
+    let limit = limit(control, params.limit)?;
     // One more than wanted tells whether there is a next part.
     let mut records = if matches!(kind, Kind::Application | Kind::Subscription) {
         let filter = Filter {
@@ -154,9 +154,10 @@ fn check_filters(kind: Kind, params: &ListParams) -> ApiResult<()> {
     Ok(())
 }
 
-fn limit(control: &Control, params: &ListParams) -> ApiResult<u64> {
+/// How many items of a list are answered at once.
+pub(super) fn limit(control: &Control, wanted: Option<u64>) -> ApiResult<u64> {
     let max = control.config().page_max;
-    let limit = params.limit.unwrap_or(control.config().page_default);
+    let limit = wanted.unwrap_or(control.config().page_default);
     if (1..=max).contains(&limit) {
         return Ok(limit);
     }
@@ -309,7 +310,7 @@ async fn delete(
     let prepared = prepare(control, caller, change).await?;
     let revision = control.commit(caller, prepared.writes).await?;
     drop(writing);
-    let waiting = Waiting { wait: params.wait };
+    let waiting = params.waiting();
     waiting.acknowledged(control, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,6 +7,12 @@ use serde_json::Value;
 use store::Role;
 use utoipa::ToSchema;
 
+mod audit;
+mod deployments;
+
+pub use audit::*;
+pub use deployments::*;
+
 /// A part of a list.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
@@ -57,6 +63,9 @@ pub struct Status {
     pub id: String,
     /// The revision that wrote the document last; the `ETag` holds the same.
     pub revision: u64,
+    /// For an API: the number of its newest revision, which is what the document says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub api_revision: Option<u64>,
     /// SHA-256 of the document and its definition, in hexadecimal digits.
     pub digest: String,
     /// When it was created, in milliseconds since 1970.
@@ -93,6 +102,10 @@ pub struct Condition {
 pub struct GatewayStatus {
     /// The `Gateway` document's name.
     pub gateway: String,
+    /// The number of the revision of the API that it is to serve.
+    pub api_revision: u64,
+    /// Whether it goes on to the next revisions by itself.
+    pub latest: bool,
     /// Nodes of the group that are alive.
     pub nodes: u64,
     /// Those that serve the present revision.
@@ -100,6 +113,9 @@ pub struct GatewayStatus {
     /// Names of those that do not.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub missing: Vec<String>,
+    /// What each node says that it serves.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub serving: Vec<NodeItem>,
 }
 
 /// An OpenAPI definition that shall become an API: one of `definition`, `archive` and `url`.
@@ -449,6 +465,16 @@ pub struct FieldChange {
     /// The value in the bundle; absent when there is none.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub after: Option<Value>,
+}
+
+impl From<spec::FieldChange> for FieldChange {
+    fn from(field: spec::FieldChange) -> Self {
+        Self {
+            pointer: field.pointer,
+            before: field.before,
+            after: field.after,
+        }
+    }
 }
 
 /// Every document of the organisation, and the definitions.

@@ -10,6 +10,19 @@ pub(super) fn diagnostics() -> RefOr<Schema> {
         .into()
 }
 
+/// A [`spec::RevisionRef`].
+pub(super) fn revision() -> RefOr<Schema> {
+    utoipa::openapi::schema::OneOfBuilder::new()
+        .description(Some("The number of a revision, or `latest`"))
+        .item(
+            ObjectBuilder::new()
+                .schema_type(SchemaType::Type(Type::String))
+                .enum_values(Some(["latest"])),
+        )
+        .item(ObjectBuilder::new().schema_type(SchemaType::Type(Type::Integer)))
+        .into()
+}
+
 fn text(description: &str) -> RefOr<Schema> {
     ObjectBuilder::new()
         .schema_type(SchemaType::Type(Type::String))
@@ -60,6 +73,10 @@ pub(super) fn problem() -> RefOr<Schema> {
         .property("detail", text("What is wrong in this case"))
         .property("traceId", text("The trace id that the log carries too"))
         .property("errors", diagnostics())
+        .property(
+            "missing",
+            ArrayBuilder::new().items(Ref::from_schema_name("NodeItem")),
+        )
         .into()
 }
 
@@ -87,7 +104,8 @@ mod tests {
             .in_file("f");
         let problem = Problem::new(code::INTERNAL, "d")
             .trace("t")
-            .errors([diagnostic.clone()]);
+            .errors([diagnostic.clone()])
+            .extension("missing", Value::Null);
         for (schema, value) in [
             (
                 super::diagnostic(),

@@ -1,21 +1,24 @@
 //! A stored document as an answer: with what is true of it.
 
-use base::Org;
+use base::{Diagnostics, Org};
 use serde_json::Value;
 use store::{Record, RecordKind};
 use sync::ListenerFault;
 
+use super::deployments::newest;
+use super::waiting::node_item;
 use super::{Condition, GatewayStatus, Object, Status};
 use crate::Control;
 use crate::change::content_digest;
 use crate::http::ApiResult;
-use crate::hub::{Compiled, Serving};
+use crate::hub::{Compiled, Place, Serving};
 
 /// The document with its status.
 pub(super) async fn object(control: &Control, record: Record) -> ApiResult<Object> {
     let mut status = Status {
         id: record.id.to_string(),
         revision: record.revision,
+        api_revision: None,
         digest: content_digest(&record.digest, record.blob.as_ref()).to_string(),
         created_unix_ms: record.created_unix_ms,
         updated_unix_ms: record.updated_unix_ms,
@@ -26,7 +29,7 @@ pub(super) async fn object(control: &Control, record: Record) -> ApiResult<Objec
         add_api(control, &record.org, &record.name, &mut status).await?;
     }
     if record.kind == RecordKind::Gateway {
-        status.conditions.push(listening(&record, control));
+        status.conditions.push(listening(&record, control).await?);
     }
     let mut members = match record.document {
         Value::Object(members) => members,
@@ -50,29 +53,32 @@ async fn add_api(control: &Control, org: &Org, name: &str, status: &mut Status) 
     let Some((compiled, serving)) = control.hub().api(org, name).await? else {
         return Ok(());
     };
+    let newest = newest(control, org, name).await?;
+    status.api_revision = Some(newest);
     let conditions = [compiles(&compiled), deployed(&compiled, &serving)];
     status.conditions.extend(conditions);
-    status.gateways = serving
-        .into_iter()
-        .map(|(gateway, nodes)| gateway_status(gateway, &nodes))
+    let places = compiled.places.iter();
+    status.gateways = places
+        .map(|place| gateway_status(place, newest, &serving))
         .collect();
     Ok(())
 }
 
 /// Whether the nodes have opened the ports that the document names.
-fn listening(record: &Record, control: &Control) -> Condition {
+async fn listening(record: &Record, control: &Control) -> ApiResult<Condition> {
     let wanted = record.document["spec"]["listeners"].as_array();
     if wanted.is_none_or(Vec::is_empty) {
         let message = "no ports beside those of the nodes themselves".to_owned();
-        return condition("Listening", true, "OwnPorts", message);
+        return Ok(condition("Listening", true, "OwnPorts", message));
     }
     if record.org != Org::default_org() {
         let message = "ports are opened for the organisation `default` alone".to_owned();
-        return condition("Listening", false, "OtherOrganisation", message);
+        return Ok(condition("Listening", false, "OtherOrganisation", message));
     }
-    let nodes = control.hub().listening(&record.name);
+    let nodes = control.hub().listening(&record.name).await?;
     if nodes.is_empty() {
-        return condition("Listening", false, "Pending", "no node is alive".to_owned());
+        let message = "no node is alive".to_owned();
+        return Ok(condition("Listening", false, "Pending", message));
     }
     let faults: Vec<String> = nodes
         .iter()
@@ -82,11 +88,11 @@ fn listening(record: &Record, control: &Control) -> Condition {
             faults.iter().map(line)
         })
         .collect();
-    if faults.is_empty() {
+    Ok(if faults.is_empty() {
         condition("Listening", true, "Open", String::new())
     } else {
         condition("Listening", false, "NotOpen", faults.join("\n"))
-    }
+    })
 }
 
 fn condition(kind: &str, status: bool, reason: &str, message: String) -> Condition {
@@ -98,48 +104,57 @@ fn condition(kind: &str, status: bool, reason: &str, message: String) -> Conditi
     }
 }
 
+/// What the document says, and every revision that is served, must reduce; one that does not is broken alone.
 fn compiles(compiled: &Compiled) -> Condition {
-    match &compiled.broken {
-        None => condition("Compiled", true, "Compiled", String::new()),
-        Some(problems) => {
-            let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            condition("Compiled", false, "Broken", lines.join("\n"))
-        }
+    let mut lines: Vec<String> = compiled.latest.broken.iter().map(problems).collect();
+    let pinned = compiled
+        .places
+        .iter()
+        .filter(|place| !place.revision.is_latest());
+    lines.extend(pinned.filter_map(|place| {
+        let broken = problems(place.version.broken.as_ref()?);
+        let (revision, gateway) = (place.revision, &place.gateway);
+        Some(format!("revision {revision} on {gateway}: {broken}"))
+    }));
+    if lines.is_empty() {
+        condition("Compiled", true, "Compiled", String::new())
+    } else {
+        condition("Compiled", false, "Broken", lines.join("\n"))
     }
 }
 
+fn problems(problems: &Diagnostics) -> String {
+    let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    lines.join("\n")
+}
+
 /// Only what every live node of every group has acknowledged is deployed (req: C1).
-fn deployed(compiled: &Compiled, serving: &[(String, Vec<Serving>)]) -> Condition {
-    let nodes = || serving.iter().flat_map(|(_, nodes)| nodes);
-    let missing: Vec<&str> = nodes()
-        .filter(|node| !node.current)
-        .map(|node| node.node.0.as_str())
+fn deployed(compiled: &Compiled, serving: &[Serving]) -> Condition {
+    let missing: Vec<&str> = serving
+        .iter()
+        .filter(|one| !one.current)
+        .map(|one| one.node.id.0.as_str())
         .collect();
-    let refusing: Vec<String> = nodes()
-        .filter_map(|node| {
-            let problems: Vec<String> = node
-                .broken
-                .as_ref()?
-                .iter()
-                .map(ToString::to_string)
-                .collect();
-            Some(format!("{}: {}", node.node.0, problems.join("; ")))
+    let refusing: Vec<String> = serving
+        .iter()
+        .filter_map(|one| {
+            let broken = problems(one.broken.as_ref()?);
+            Some(format!("{}: {broken}", one.node.id.0))
         })
         .collect();
-    let empty: Vec<&str> = serving
+    let alive = |gateway: &str| serving.iter().any(|one| one.node.gateway == gateway);
+    let empty: Vec<&str> = compiled
+        .places
         .iter()
-        .filter(|(_, nodes)| nodes.is_empty())
-        .map(|(gateway, _)| gateway.as_str())
+        .map(|place| place.gateway.as_str())
+        .filter(|gateway| !alive(gateway))
         .collect();
-    if compiled.broken.is_some() || !refusing.is_empty() {
+    let is_broken = |place: &Place| place.version.broken.is_some();
+    if compiled.places.is_empty() {
+        let message = "no gateway is named to serve it".to_owned();
+        condition("Deployed", false, "NoDeployments", message)
+    } else if compiled.places.iter().any(is_broken) || !refusing.is_empty() {
         condition("Deployed", false, "Broken", refusing.join("\n"))
-    } else if compiled.gateways.is_empty() {
-        condition(
-            "Deployed",
-            false,
-            "NoDeployments",
-            "no gateway is named to serve it".to_owned(),
-        )
     } else if !missing.is_empty() {
         let message = format!("not yet acknowledged by {}", missing.join(", "));
         condition("Deployed", false, "NotAcknowledged", message)
@@ -151,16 +166,23 @@ fn deployed(compiled: &Compiled, serving: &[(String, Vec<Serving>)]) -> Conditio
     }
 }
 
-fn gateway_status(gateway: String, nodes: &[Serving]) -> GatewayStatus {
+fn gateway_status(place: &Place, newest: u64, serving: &[Serving]) -> GatewayStatus {
+    let nodes: Vec<&Serving> = serving
+        .iter()
+        .filter(|one| one.node.gateway == place.gateway)
+        .collect();
     let missing: Vec<String> = nodes
         .iter()
-        .filter(|node| !node.current)
-        .map(|node| node.node.0.clone())
+        .filter(|one| !one.current)
+        .map(|one| one.node.id.0.clone())
         .collect();
     GatewayStatus {
-        gateway,
+        gateway: place.gateway.clone(),
+        api_revision: place.revision.number().unwrap_or(newest),
+        latest: place.revision.is_latest(),
         nodes: nodes.len() as u64,
         acknowledged: (nodes.len() - missing.len()) as u64,
         missing,
+        serving: nodes.iter().map(|one| node_item(&one.node)).collect(),
     }
 }

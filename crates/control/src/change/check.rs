@@ -1,11 +1,11 @@
 //! Whether what is wanted holds together: references, the life cycle, `compile`, names and mounts.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics, code};
 use spec::{ApiSpec, Document, Kind, Lifecycle};
 use store::{Filter, RecordKind};
-use sync::Gate;
 
 use super::work::{Present, Work};
 use super::{Fault, definition_text, mounts};
@@ -59,29 +59,23 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Runs all that the nodes will run.
+    /// Runs all that the nodes will run, on all that they will serve.
     async fn compile(&self, index: usize, world: &compile::World) -> ApiResult<Diagnostics> {
         let item = &self.items[index];
-        let name = item.document.name();
-        let text = match (&item.definition, self.after.get(Kind::Api, name)) {
-            (Some(text), _) => Arc::clone(text),
+        let mut problems = self.check_pinned(item, world).await?;
+        let text = match &item.definition {
+            Some(text) => Arc::clone(text),
             // Without the text there is nothing to compile; that it is missing is told already.
-            (None, Some(held)) if held.blob.is_some() || is_inline(&item.document) => {
-                definition_text(self.control.store(), held).await?
+            None if item.blob.is_some() || is_inline(&item.document) => {
+                definition_text(self.control.store(), &item.document, item.blob).await?
             }
-            _ => return Ok(Diagnostics::default()),
+            None => return Ok(problems),
         };
-        let now = self.control.clock().unix_s();
-        let org = &self.caller.org;
-        let reduced = match compile::reduce(org, &item.document, &text, now, world) {
-            Ok(reduced) => reduced,
-            Err(problems) => return Ok(problems),
-        };
-        let mut problems = reduced.warnings;
-        let mut model = reduced.model;
-        // Policies are built for APIs that serve only; they have to be right before that.
-        model.gate = Gate::Serve { deprecation: None };
-        problems.extend(compile::build(&model).diagnostics);
+        let (org, now) = (&self.caller.org, self.control.clock().unix_s());
+        match compile::check(org, &item.document, &text, now, world) {
+            Ok(reduced) => problems.extend(reduced.warnings),
+            Err(found) => problems.extend(found),
+        }
         Ok(problems)
     }
 
@@ -200,14 +194,16 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The APIs that refer to a backend, gateway or plan.
+    /// The APIs that refer to a backend, gateway or plan, by what they are or by a revision that is served.
     fn referring(&self, kind: Kind, name: &str, what: &str) -> Option<Fault> {
-        let users = self
+        // Each once, also if several of its revisions do.
+        let users: BTreeSet<&str> = self
             .after
-            .apis()
+            .served()
             .filter(|(_, api)| refers(api, kind, name))
-            .map(|(user, _)| user);
-        in_use_by("", what, "Api", users)
+            .map(|(user, _)| user)
+            .collect();
+        in_use_by("", what, "Api", users.into_iter())
     }
 
     async fn plan_users(&self, plan: &str, what: &str) -> ApiResult<Option<Fault>> {

@@ -7,32 +7,46 @@ use spec::{ApiSpec, Kind};
 
 use super::Fault;
 use super::work::Work;
+use crate::catalogue::Held;
 use crate::http::ApiResult;
 
 /// One place; without a host it is every host that nobody else has.
 type Place = (String, Option<String>, String);
 
-/// The places that an API takes.
-fn places(api: &ApiSpec) -> Vec<Place> {
-    let mut paths = vec![format!("{}/{}", api.context, api.version)];
-    if api.default_version {
-        paths.push(api.context.clone());
-    }
-    let hosts: Vec<Option<String>> = if api.vhosts.is_empty() {
-        vec![None]
-    } else {
-        let lower = |host: &String| Some(host.to_ascii_lowercase());
-        api.vhosts.iter().map(lower).collect()
-    };
+/// The places that an API takes: on each gateway those of the revision that is served there, each with where its
+/// document says so.
+fn places(held: &Held) -> Vec<(Place, String)> {
     let mut places = Vec::new();
-    for deployment in &api.deployments {
-        for host in &hosts {
-            for path in &paths {
-                places.push((deployment.gateway.clone(), host.clone(), path.clone()));
+    for (index, deployment, api) in held.places() {
+        let pointer = if deployment.revision.is_latest() {
+            "/spec/context".to_owned()
+        } else {
+            format!("/spec/deployments/{index}/revision")
+        };
+        for host in hosts(api) {
+            for path in paths(api) {
+                let place = (deployment.gateway.clone(), host.clone(), path);
+                places.push((place, pointer.clone()));
             }
         }
     }
     places
+}
+
+fn paths(api: &ApiSpec) -> Vec<String> {
+    let mut paths = vec![format!("{}/{}", api.context, api.version)];
+    if api.default_version {
+        paths.push(api.context.clone());
+    }
+    paths
+}
+
+fn hosts(api: &ApiSpec) -> Vec<Option<String>> {
+    if api.vhosts.is_empty() {
+        return vec![None];
+    }
+    let lower = |host: &String| Some(host.to_ascii_lowercase());
+    api.vhosts.iter().map(lower).collect()
 }
 
 /// Finds changed APIs that take a place of another one.
@@ -48,31 +62,32 @@ pub(super) async fn check(work: &mut Work<'_>) -> ApiResult<()> {
     }
     let others = work.control.hub().catalogues().await?;
     let mut taken: HashMap<Place, Vec<(&Org, &str)>> = HashMap::new();
-    let here = (&work.caller.org, work.after.apis().collect::<Vec<_>>());
     let elsewhere = others
         .iter()
         .filter(|(org, _)| *org != work.caller.org)
-        .map(|(org, catalogue)| (org, catalogue.apis().collect()));
-    for (org, apis) in elsewhere.chain([here]) {
-        for (name, api) in apis {
-            for place in places(api) {
-                taken.entry(place).or_default().push((org, name));
+        .map(|(org, catalogue)| (org, catalogue.as_ref()));
+    for (org, catalogue) in elsewhere.chain([(&work.caller.org, &work.after)]) {
+        for held in catalogue.of_kind(Kind::Api) {
+            for (place, _) in places(held) {
+                let holders = taken.entry(place).or_default();
+                holders.push((org, held.document.name()));
             }
         }
     }
     let mut faults = Vec::new();
     for index in changed {
         let item = &work.items[index];
-        let Some(api) = item.document.as_api() else {
+        let me = (&work.caller.org, item.document.name());
+        let Some(held) = work.after.get(Kind::Api, me.1) else {
             continue;
         };
-        let me = (&work.caller.org, item.document.name());
-        let rival = places(api).into_iter().find_map(|place| {
+        let rival = places(held).into_iter().find_map(|(place, pointer)| {
             let other = taken.get(&place)?.iter().find(|other| **other != me)?;
-            Some((place, *other))
+            Some((place, pointer, *other))
         });
-        if let Some((place, (org, name))) = rival {
-            faults.push((index, fault(&place, (org == me.0).then_some(name))));
+        if let Some((place, pointer, (org, name))) = rival {
+            let holder = (org == me.0).then_some(name);
+            faults.push((index, fault(&place, &pointer, holder)));
         }
     }
     for (index, fault) in faults {
@@ -82,7 +97,7 @@ pub(super) async fn check(work: &mut Work<'_>) -> ApiResult<()> {
 }
 
 /// APIs of other organisations are not named.
-fn fault((gateway, host, path): &Place, name: Option<&str>) -> Fault {
+fn fault((gateway, host, path): &Place, pointer: &str, name: Option<&str>) -> Fault {
     let host = host
         .as_ref()
         .map_or_else(String::new, |host| format!(" of the host {host}"));
@@ -93,7 +108,7 @@ fn fault((gateway, host, path): &Place, name: Option<&str>) -> Fault {
     Fault::against(
         code::CONFLICT,
         "mount-taken",
-        "/spec/context",
+        pointer,
         format!("the path {path}{host} on the gateway `{gateway}` is taken by {by}"),
     )
     .mend("choose another context, version or host, or take `defaultVersion` away from the other one first")

@@ -8,10 +8,11 @@ use spec::{Definition, Document, Kind, Spec};
 use store::record::Links;
 use store::{Expect, Filter, Page, Record, RecordKind, Write};
 
+use super::revisions::Made;
 use super::{Delete, Fault, Faults, Outcome, Prepared, Put, Source, write_put};
 use crate::Control;
 use crate::api;
-use crate::catalogue::{Catalogue, Held, read, record_kind};
+use crate::catalogue::{Catalogue, read, record_kind};
 use crate::http::{Action, ApiError, ApiResult, Caller};
 
 /// One document to store.
@@ -25,6 +26,8 @@ pub(super) struct Item {
     pub(super) links: Links,
     pub(super) present: Option<Present>,
     pub(super) source: Source,
+    /// The revision that an API is after the change.
+    pub(super) made: Option<Made>,
 }
 
 /// What is stored under a name.
@@ -132,7 +135,7 @@ impl<'a> Work<'a> {
         let present = self.present(record_kind(kind), &name).await?;
         self.own(&mut put.document, present.as_ref())?;
         let blob = self.blob(&put, present.as_ref());
-        let item = Item {
+        let mut item = Item {
             digest: put.document.digest(),
             blob,
             id: present
@@ -143,15 +146,14 @@ impl<'a> Work<'a> {
             document: put.document,
             definition: put.definition,
             source: put.source,
+            made: None,
         };
         if !item.unchanged() {
             self.caller.require_for(record_kind(kind), Action::Write)?;
-        }
-        if !matches!(kind, Kind::Application | Kind::Subscription) {
-            self.after.put(Arc::new(Held {
-                document: item.document.clone(),
-                blob: item.blob,
-            }));
+            item.made = self.made(&item).await?;
+            if !matches!(kind, Kind::Application | Kind::Subscription) {
+                self.after.put(Arc::new(self.held(&item).await?));
+            }
         }
         self.index.insert((kind, name), self.items.len());
         self.items.push(item);

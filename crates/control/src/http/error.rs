@@ -31,6 +31,12 @@ impl ApiError {
         self
     }
 
+    /// Adds a member of the problem's own.
+    pub(crate) fn extension(mut self, name: &str, value: serde_json::Value) -> Self {
+        self.0.problem = self.0.problem.extension(name, value);
+        self
+    }
+
     /// Faults of documents, warnings among them.
     pub(crate) fn faulty(code: Code, errors: impl IntoIterator<Item = Diagnostic>) -> Self {
         let errors: Vec<_> = errors.into_iter().collect();

@@ -1,34 +1,58 @@
-//! Which nodes are alive, and what each of them serves.
+//! Which nodes are alive, and what each of them serves: those that speak to this process, and those of the others.
+//!
+//! What a node says is in force here at once; the store is told a little later, several words at a time, so that a
+//! write never waits for another write. Other control processes read it there.
 
-use std::collections::HashMap;
-use std::sync::Mutex;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use base::Diagnostics;
-use sync::{Ack, ListenerFault, Node, NodeId, ResourceKey};
+use base::{Clock, Diagnostics, Digest};
+use serde::{Deserialize, Serialize};
+use store::{NodeRecord, Store};
+use sync::{Ack, BrokenApi, ListenerFault, Node, NodeId, ResourceKey};
 use tokio::sync::watch;
+use tokio::time::Instant;
 
-/// The nodes that spoke to this control plane.
+/// How long what nodes say is gathered before the store is told, and how old our knowledge of the nodes of other
+/// processes may be.
+pub(super) const GATHER: Duration = Duration::from_millis(20);
+/// How long the store is left alone after it refused.
+const RETRY: Duration = Duration::from_millis(500);
+
+/// All nodes.
 ///
 /// A node is alive until its lease ends; every pull and every acknowledgement renews it. A node whose lease ended
 /// holds nobody up: it has to pull before it serves anything new.
-#[derive(Debug)]
 pub(super) struct Nodes {
     lease_ms: u64,
-    known: Mutex<HashMap<NodeId, State>>,
+    clock: Arc<dyn Clock>,
+    store: Arc<dyn Store>,
+    /// The name of this process among those that share the store.
+    control: String,
+    known: Mutex<Known>,
+    /// What was read last of the nodes of other processes.
+    others: tokio::sync::Mutex<Option<(Instant, Vec<Alive>)>>,
     /// Counts acknowledgements, so that waiting writers wake.
     version: watch::Sender<u64>,
 }
 
-#[derive(Debug)]
-struct State {
-    gateway: String,
-    seen_ms: u64,
-    revision: Option<u64>,
-    broken: HashMap<ResourceKey, Diagnostics>,
-    listeners: Vec<ListenerFault>,
+#[derive(Default)]
+struct Known {
+    nodes: HashMap<NodeId, State>,
+    /// A task is about to tell the store.
+    telling: bool,
 }
 
-/// How the nodes keep up, in numbers.
+struct State {
+    alive: Alive,
+    /// The store does not know this yet.
+    untold: bool,
+    /// The lease that the store knows.
+    told_until_unix_ms: u64,
+}
+
+/// How the nodes that speak to this process keep up, in numbers.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct NodesSummary {
     /// Nodes whose lease has not ended.
@@ -37,193 +61,247 @@ pub struct NodesSummary {
     pub behind: u64,
 }
 
-/// What one live node says of a resource.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub(crate) struct Serving {
-    /// The node.
-    pub(crate) node: NodeId,
-    /// It serves the wanted revision.
-    pub(crate) current: bool,
-    /// It refuses the API, and why.
-    pub(crate) broken: Option<Diagnostics>,
+/// A node whose lease has not ended.
+#[derive(Clone, PartialEq, Debug)]
+pub(crate) struct Alive {
+    pub(crate) id: NodeId,
+    pub(crate) gateway: String,
+    /// When its lease ends, in milliseconds since 1970.
+    until_unix_ms: u64,
+    /// The revision that it acknowledged last, and the digest over all that it serves.
+    pub(crate) revision: Option<u64>,
+    pub(crate) digest: Option<Digest>,
+    pub(crate) report: Report,
+}
+
+/// What else a node says.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Report {
+    #[serde(default)]
+    broken: Vec<BrokenApi>,
+    #[serde(default)]
+    pub(crate) listeners: Vec<ListenerFault>,
+}
+
+impl Alive {
+    /// Why it refuses to serve an API.
+    pub(crate) fn broken(&self, key: &ResourceKey) -> Option<&Diagnostics> {
+        let broken = self
+            .report
+            .broken
+            .iter()
+            .find(|broken| broken.key == *key)?;
+        Some(&broken.diagnostics)
+    }
+
+    fn read(record: NodeRecord) -> Self {
+        Self {
+            id: NodeId(record.id),
+            gateway: record.gateway,
+            until_unix_ms: record.lease_until_unix_ms,
+            revision: record.revision,
+            digest: record.digest,
+            // Written by another version: what it served is known all the same.
+            report: serde_json::from_value(record.report).unwrap_or_default(),
+        }
+    }
+
+    fn record(&self, control: &str) -> NodeRecord {
+        NodeRecord {
+            id: self.id.0.clone(),
+            gateway: self.gateway.clone(),
+            control: control.to_owned(),
+            lease_until_unix_ms: self.until_unix_ms,
+            revision: self.revision,
+            digest: self.digest,
+            report: serde_json::to_value(&self.report).unwrap_or_default(),
+        }
+    }
 }
 
 impl Nodes {
-    pub(super) fn new(lease_ms: u64) -> Self {
-        Self {
+    pub(super) fn new(store: Arc<dyn Store>, clock: Arc<dyn Clock>, lease_ms: u64) -> Arc<Self> {
+        Arc::new(Self {
             lease_ms,
+            clock,
+            store,
+            control: uuid::Uuid::now_v7().to_string(),
             known: Mutex::default(),
+            others: tokio::sync::Mutex::default(),
             version: watch::Sender::new(0),
-        }
+        })
     }
 
     /// Renews a node's lease.
-    pub(super) fn seen(&self, node: &Node, now_ms: u64) {
-        let mut known = self.lock();
-        let state = known.entry(node.id.clone()).or_insert_with(|| State {
-            gateway: node.gateway.clone(),
-            seen_ms: now_ms,
-            revision: None,
-            broken: HashMap::new(),
-            listeners: Vec::new(),
-        });
-        state.gateway.clone_from(&node.gateway);
-        state.seen_ms = now_ms;
+    pub(super) fn seen(self: &Arc<Self>, node: &Node) {
+        self.note(node, |_| false);
     }
 
     /// Notes what a node serves, and wakes those who wait for it.
-    pub(super) fn acknowledge(&self, ack: Ack, now_ms: u64) {
-        self.seen(&ack.node, now_ms);
-        if let Some(state) = self.lock().get_mut(&ack.node.id) {
-            state.revision = Some(ack.revision);
-            state.broken = ack
-                .broken
-                .into_iter()
-                .map(|broken| (broken.key, broken.diagnostics))
-                .collect();
-            state.listeners = ack.listeners;
-        }
+    pub(super) fn acknowledge(self: &Arc<Self>, ack: Ack) {
+        let report = Report {
+            broken: ack.broken,
+            listeners: ack.listeners,
+        };
+        self.note(&ack.node, |alive| {
+            let same = alive.revision == Some(ack.revision)
+                && alive.digest == Some(ack.digest)
+                && alive.report == report;
+            alive.revision = Some(ack.revision);
+            alive.digest = Some(ack.digest);
+            alive.report = report;
+            !same
+        });
         self.version.send_modify(|version| *version += 1);
     }
 
-    /// Wakes at every acknowledgement.
+    /// Renews the lease and lets `change` say whether there is more that other processes have to know.
+    fn note(self: &Arc<Self>, node: &Node, change: impl FnOnce(&mut Alive) -> bool) {
+        let until_unix_ms = self.clock.unix_ms() + self.lease_ms;
+        let mut known = self.lock();
+        let state = known.nodes.entry(node.id.clone()).or_insert_with(|| State {
+            alive: Alive {
+                id: node.id.clone(),
+                gateway: node.gateway.clone(),
+                until_unix_ms,
+                revision: None,
+                digest: None,
+                report: Report::default(),
+            },
+            untold: true,
+            told_until_unix_ms: 0,
+        });
+        state.alive.until_unix_ms = until_unix_ms;
+        state.untold |= state.alive.gateway != node.gateway;
+        state.alive.gateway.clone_from(&node.gateway);
+        state.untold |= change(&mut state.alive);
+        // Told again when half of the lease that the store knows is over.
+        state.untold |= until_unix_ms.saturating_sub(state.told_until_unix_ms) > self.lease_ms / 2;
+        if state.untold && !known.telling {
+            known.telling = true;
+            tokio::spawn(Arc::clone(self).tell());
+        }
+    }
+
+    /// Tells the store what it does not know, until it knows all.
+    async fn tell(self: Arc<Self>) {
+        let mut wait = GATHER;
+        loop {
+            tokio::time::sleep(wait).await;
+            let records = self.untold();
+            if records.is_empty() {
+                return;
+            }
+            let expired = self.clock.unix_ms().saturating_sub(self.lease_ms);
+            let told = match self.store.node_put(&records).await {
+                Ok(()) => self.store.node_expire(expired).await,
+                Err(error) => Err(error),
+            };
+            wait = match told {
+                Ok(()) => {
+                    self.told(&records);
+                    GATHER
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "other control processes cannot be told what nodes serve");
+                    RETRY
+                }
+            };
+        }
+    }
+
+    /// What the store does not know; when it knows all, the one who tells it is done.
+    fn untold(&self) -> Vec<NodeRecord> {
+        let mut known = self.lock();
+        let untold = known.nodes.values().filter(|state| state.untold);
+        let records: Vec<_> = untold
+            .map(|state| state.alive.record(&self.control))
+            .collect();
+        known.telling = !records.is_empty();
+        records
+    }
+
+    fn told(&self, records: &[NodeRecord]) {
+        let mut known = self.lock();
+        for record in records {
+            let Some(state) = known.nodes.get_mut(&NodeId(record.id.clone())) else {
+                continue;
+            };
+            state.told_until_unix_ms = record.lease_until_unix_ms;
+            // It may have said something else meanwhile; a newer lease alone can wait.
+            let mut now = state.alive.record(&self.control);
+            now.lease_until_unix_ms = record.lease_until_unix_ms;
+            state.untold = now != *record;
+        }
+    }
+
+    /// Wakes at every acknowledgement of a node that speaks to this process.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()
     }
 
-    /// The live nodes that do not serve this revision yet. Nodes long gone are forgotten.
-    pub(super) fn behind(&self, revision: u64, now_ms: u64) -> Vec<NodeId> {
-        let mut known = self.lock();
-        known.retain(|_, state| now_ms.saturating_sub(state.seen_ms) < self.lease_ms);
-        known
-            .iter()
-            .filter(|(_, state)| state.revision < Some(revision))
-            .map(|(id, _)| id.clone())
-            .collect()
-    }
-
-    /// How the live nodes keep up with this revision.
-    pub(super) fn summary(&self, revision: u64, now_ms: u64) -> NodesSummary {
+    /// How the live nodes that speak to this process keep up with this revision.
+    pub(super) fn summary(&self, revision: u64) -> NodesSummary {
+        let now = self.clock.unix_ms();
         let known = self.lock();
-        let alive = known
-            .values()
-            .filter(|state| now_ms.saturating_sub(state.seen_ms) < self.lease_ms);
-        let (mut count, mut behind) = (0, 0);
-        for state in alive {
-            count += 1;
-            behind += u64::from(state.revision < Some(revision));
+        let states = known.nodes.values().map(|state| &state.alive);
+        let (mut alive, mut behind) = (0, 0);
+        for node in states.filter(|node| now < node.until_unix_ms) {
+            alive += 1;
+            behind += u64::from(node.revision < Some(revision));
         }
-        NodesSummary {
-            alive: count,
-            behind,
+        NodesSummary { alive, behind }
+    }
+
+    /// All live nodes, by id. Nodes long gone are forgotten.
+    pub(super) async fn alive(&self) -> store::Result<Vec<Alive>> {
+        let others = self.others().await?;
+        let now = self.clock.unix_ms();
+        let mut alive: BTreeMap<NodeId, Alive> = BTreeMap::new();
+        for other in others {
+            alive.insert(other.id.clone(), other);
         }
+        {
+            let mut known = self.lock();
+            known
+                .nodes
+                .retain(|_, state| now < state.alive.until_unix_ms);
+            for state in known.nodes.values() {
+                let ours = &state.alive;
+                // A node that went from one process to another: it speaks to the one with the later lease.
+                let theirs = alive.get(&ours.id);
+                if theirs.is_none_or(|theirs| theirs.until_unix_ms <= ours.until_unix_ms) {
+                    alive.insert(ours.id.clone(), ours.clone());
+                }
+            }
+        }
+        alive.retain(|_, node| now < node.until_unix_ms);
+        Ok(alive.into_values().collect())
     }
 
-    /// What the live nodes of a gateway group say of an API that changed last in `revision`.
-    pub(super) fn serving(
-        &self,
-        gateway: &str,
-        key: &ResourceKey,
-        revision: u64,
-        now_ms: u64,
-    ) -> Vec<Serving> {
-        let known = self.lock();
-        let mut serving: Vec<Serving> = known
-            .iter()
-            .filter(|(_, state)| {
-                state.gateway == gateway && now_ms.saturating_sub(state.seen_ms) < self.lease_ms
-            })
-            .map(|(id, state)| Serving {
-                node: id.clone(),
-                current: state.revision >= Some(revision),
-                broken: state.broken.get(key).cloned(),
-            })
+    /// The nodes that speak to other processes.
+    async fn others(&self) -> store::Result<Vec<Alive>> {
+        let mut others = self.others.lock().await;
+        if let Some((at, nodes)) = &*others
+            && at.elapsed() < GATHER
+        {
+            return Ok(nodes.clone());
+        }
+        let records = self.store.node_list().await?;
+        let nodes: Vec<Alive> = records
+            .into_iter()
+            .filter(|record| record.control != self.control)
+            .map(Alive::read)
             .collect();
-        serving.sort_by(|a, b| a.node.cmp(&b.node));
-        serving
+        *others = Some((Instant::now(), nodes.clone()));
+        Ok(nodes)
     }
 
-    /// The ports that each live node of a gateway group could not open.
-    pub(super) fn listening(
-        &self,
-        gateway: &str,
-        now_ms: u64,
-    ) -> Vec<(NodeId, Vec<ListenerFault>)> {
-        let known = self.lock();
-        let mut found: Vec<_> = known
-            .iter()
-            .filter(|(_, state)| {
-                state.gateway == gateway && now_ms.saturating_sub(state.seen_ms) < self.lease_ms
-            })
-            .map(|(id, state)| (id.clone(), state.listeners.clone()))
-            .collect();
-        found.sort_by(|a, b| a.0.cmp(&b.0));
-        found
-    }
-
-    fn lock(&self) -> std::sync::MutexGuard<'_, HashMap<NodeId, State>> {
-        self.known
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Known> {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use base::Org;
-
-    use super::*;
-
-    fn node(id: &str) -> Node {
-        Node {
-            id: NodeId(id.to_owned()),
-            gateway: "default".to_owned(),
-        }
-    }
-
-    fn ack(id: &str, revision: u64) -> Ack {
-        Ack {
-            node: node(id),
-            revision,
-            digest: base::Digest::from_bytes([0; 32]),
-            broken: Vec::new(),
-            listeners: Vec::new(),
-        }
-    }
-
-    #[test]
-    fn a_node_is_waited_for_until_its_lease_ends() {
-        let nodes = Nodes::new(1000);
-        assert!(
-            nodes.behind(5, 0).is_empty(),
-            "no nodes, nobody to wait for"
-        );
-        nodes.seen(&node("a"), 0);
-        nodes.acknowledge(ack("b", 5), 0);
-        assert_eq!(nodes.behind(5, 999), [NodeId("a".to_owned())]);
-        let summary = nodes.summary(5, 999);
-        assert_eq!((summary.alive, summary.behind), (2, 1));
-        assert!(nodes.behind(5, 1000).is_empty());
-        nodes.acknowledge(ack("a", 4), 1000);
-        assert_eq!(nodes.behind(5, 1001), [NodeId("a".to_owned())]);
-        nodes.acknowledge(ack("a", 6), 1002);
-        assert!(nodes.behind(5, 1002).is_empty());
-    }
-
-    #[test]
-    fn tells_what_a_group_serves() {
-        let nodes = Nodes::new(1000);
-        let key = ResourceKey {
-            org: Org::default_org(),
-            name: "pets".to_owned(),
-        };
-        nodes.acknowledge(ack("a", 7), 0);
-        nodes.seen(&node("b"), 0);
-        let serving = nodes.serving("default", &key, 7, 10);
-        assert_eq!(
-            serving.iter().map(|node| node.current).collect::<Vec<_>>(),
-            [true, false]
-        );
-        assert!(nodes.serving("other", &key, 7, 10).is_empty());
-    }
-}
+mod tests;

@@ -3,9 +3,9 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
-use base::{ApplicationId, CredentialId, Diagnostic, Diagnostics, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Diagnostic, Diagnostics, Digest, Org, SubscriptionId};
 use credentials::gateway_audience;
-use spec::{Document, Kind, Lifecycle};
+use spec::{ApiSpec, Document, Kind, Lifecycle, RevisionRef};
 use store::{
     ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
     Revocation, StoreError,
@@ -13,26 +13,59 @@ use store::{
 use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, PlanModel, ResourceKey};
 
 use super::changelog::Changelog;
-use crate::catalogue::{Catalogue, Held};
+use super::expected::Expected;
+use crate::catalogue::{Catalogue, Held, Pinned};
 use crate::change::definition_text;
 use crate::{ControlConfig, Parts};
 
-/// An API as nodes get it.
-#[derive(Debug)]
+/// An API as nodes get it: on each gateway the revision that is deployed there.
+#[derive(PartialEq, Debug)]
 pub(crate) struct Compiled {
+    /// What the document says, whether it is deployed or not.
+    pub(crate) latest: Arc<Version>,
+    /// What gateways serve.
+    pub(crate) places: Vec<Place>,
+}
+
+/// One content of an API, reduced.
+#[derive(Debug)]
+pub(crate) struct Version {
     /// The model; of an API that does not reduce the one that says so.
     pub(crate) model: Arc<ApiModel>,
-    /// The gateways that shall serve it.
-    pub(crate) gateways: Vec<String>,
     /// Why it does not reduce.
     pub(crate) broken: Option<Diagnostics>,
 }
 
-impl PartialEq for Compiled {
+impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.model.digest == other.model.digest
-            && self.gateways == other.gateways
-            && self.broken == other.broken
+        self.model.digest == other.model.digest && self.broken == other.broken
+    }
+}
+
+/// What one gateway serves of an API.
+#[derive(PartialEq, Debug)]
+pub(crate) struct Place {
+    /// The gateway.
+    pub(crate) gateway: String,
+    /// The revision, as the document names it.
+    pub(crate) revision: RevisionRef,
+    /// That revision.
+    pub(crate) version: Arc<Version>,
+    /// What it adds to the digest over all that the gateway's nodes serve.
+    mark: Digest,
+}
+
+impl Compiled {
+    /// What this gateway serves.
+    pub(crate) fn at(&self, gateway: &str) -> Option<&Place> {
+        self.places.iter().find(|place| place.gateway == gateway)
+    }
+
+    fn is_broken(&self) -> bool {
+        let versions = self.places.iter().map(|place| &place.version);
+        versions
+            .chain([&self.latest])
+            .any(|version| version.broken.is_some())
     }
 }
 
@@ -47,6 +80,7 @@ pub(super) struct State {
     pub(super) plans: Changelog<ResourceKey, Arc<PlanModel>>,
     pub(super) issuers: Changelog<ResourceKey, Arc<IssuerModel>>,
     pub(super) entries: Changelog<EntryKey, Entry>,
+    pub(super) expected: Expected,
 }
 
 /// APIs that have to be reduced anew.
@@ -67,6 +101,7 @@ impl State {
             plans: Changelog::new(revision, max),
             issuers: Changelog::new(revision, max),
             entries: Changelog::new(revision, max),
+            expected: Expected::new(revision),
         };
         let mut touched = Touched::new();
         for org in parts.store.org_list().await? {
@@ -76,7 +111,9 @@ impl State {
                     .record_list(&org, kind, &Filter::default(), &Page::ALL)
                     .await?;
                 for record in records {
-                    state.record_set(&record, revision, &mut touched)?;
+                    state
+                        .record_set(parts, &record, revision, &mut touched)
+                        .await?;
                 }
             }
         }
@@ -129,7 +166,8 @@ impl State {
                         // Another id is another object, that took the name of the one that is meant here.
                         match found.filter(|record| record.id == *id) {
                             Some(record) => {
-                                self.record_set(&record, part.upto, &mut touched)?;
+                                self.record_set(parts, &record, part.upto, &mut touched)
+                                    .await?;
                             }
                             None => {
                                 self.record_gone((org, *kind, name, *id), part.upto, &mut touched);
@@ -216,7 +254,13 @@ impl State {
             .collect()
     }
 
-    fn record_set(&mut self, record: &Record, revision: u64, touched: &mut Touched) -> Result<()> {
+    async fn record_set(
+        &mut self,
+        parts: &Parts,
+        record: &Record,
+        revision: u64,
+        touched: &mut Touched,
+    ) -> Result<()> {
         let key = ResourceKey {
             org: record.org.clone(),
             name: record.name.clone(),
@@ -238,7 +282,7 @@ impl State {
             }
             RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {}
         }
-        let held = match Held::of(record) {
+        let held = match Held::load(parts.store.as_ref(), record).await {
             Ok(held) => Arc::new(held),
             // It was checked before it was stored. It is out of order alone; the others serve.
             Err(StoreError::Corrupt(_)) => {
@@ -296,7 +340,7 @@ impl State {
         touched.extend(
             self.apis
                 .iter()
-                .filter(|(key, compiled)| key.org == *org && compiled.broken.is_some())
+                .filter(|(key, compiled)| key.org == *org && compiled.is_broken())
                 .map(|(key, _)| (key.org.clone(), key.name.clone())),
         );
     }
@@ -355,7 +399,25 @@ impl State {
             };
             self.apis.set(&key, compiled.map(Arc::new), revision);
         }
+        if touched.is_empty() {
+            self.expected.reached(revision);
+        } else {
+            self.expect(revision);
+        }
         Ok(())
+    }
+
+    /// Notes what nodes are to serve from this revision on.
+    fn expect(&mut self, revision: u64) {
+        let mut marks: BTreeMap<&str, Vec<Digest>> = BTreeMap::new();
+        for place in self.apis.iter().flat_map(|(_, compiled)| &compiled.places) {
+            marks.entry(&place.gateway).or_default().push(place.mark);
+        }
+        let digests = marks
+            .into_iter()
+            .map(|(gateway, marks)| (gateway.to_owned(), sync::served_digest(marks)))
+            .collect();
+        self.expected.push(revision, digests);
     }
 
     async fn credential_read(
@@ -448,7 +510,44 @@ async fn compiled(
         return Ok(None);
     };
     let since = deprecated_since(parts, org, document).await?;
-    let reduced = match definition_text(parts.store.as_ref(), held).await {
+    let reduce = async |document, blob| -> Result<Arc<Version>> {
+        let reduced = reduce(parts, org, (document, blob), since, world).await?;
+        Ok(Arc::new(reduced))
+    };
+    let latest = reduce(document, held.blob).await?;
+    let key = ResourceKey {
+        org: org.clone(),
+        name: document.name().to_owned(),
+    };
+    let mut places = Vec::new();
+    for (index, deployment) in api.deployments.iter().enumerate() {
+        let version = match held.pinned_at(index) {
+            None => Arc::clone(&latest),
+            Some(Pinned {
+                content: Some(content),
+                ..
+            }) => reduce(&content.document, content.blob).await?,
+            Some(Pinned { number, .. }) => Arc::new(lost(org, document.name(), api, *number)),
+        };
+        places.push(Place {
+            gateway: deployment.gateway.clone(),
+            revision: deployment.revision,
+            mark: sync::served_mark(&key, &version.model.digest),
+            version,
+        });
+    }
+    Ok(Some(Compiled { latest, places }))
+}
+
+/// One content, reduced; what is wrong with it breaks it alone.
+async fn reduce(
+    parts: &Parts,
+    org: &Org,
+    (document, blob): (&Document, Option<Digest>),
+    since: u64,
+    world: &compile::World,
+) -> Result<Version> {
+    let reduced = match definition_text(parts.store.as_ref(), document, blob).await {
         Ok(definition) => compile::reduce(org, document, &definition, since, world),
         Err(StoreError::Corrupt(what)) => Err(Diagnostics(vec![Diagnostic::error(
             "definition-lost",
@@ -457,19 +556,30 @@ async fn compiled(
         )])),
         Err(error) => return Err(error),
     };
-    let (model, broken) = match reduced {
-        Ok(reduced) => (reduced.model, None),
-        Err(problems) => {
-            let model = compile::broken(org, document.name(), api);
-            (model, Some(problems))
-        }
-    };
-    let gateways = api.deployments.iter();
-    Ok(Some(Compiled {
-        model: Arc::new(model),
-        gateways: gateways.map(|place| place.gateway.clone()).collect(),
-        broken,
-    }))
+    Ok(match (reduced, document.as_api()) {
+        (Ok(reduced), _) => Version {
+            model: Arc::new(reduced.model),
+            broken: None,
+        },
+        (Err(problems), Some(api)) => Version {
+            model: Arc::new(compile::broken(org, document.name(), api)),
+            broken: Some(problems),
+        },
+        (Err(_), None) => return Err(StoreError::Corrupt(document.name().to_owned())),
+    })
+}
+
+/// A revision that is not there any more, or cannot be read.
+fn lost(org: &Org, name: &str, now: &ApiSpec, number: u64) -> Version {
+    let problem = Diagnostic::error(
+        "revision-lost",
+        "/spec/deployments",
+        format!("revision {number} cannot be read from the database"),
+    );
+    Version {
+        model: Arc::new(compile::broken(org, name, now)),
+        broken: Some(Diagnostics(vec![problem])),
+    }
 }
 
 /// When an API became deprecated, in seconds since 1970; 0 when it is not.

@@ -24,6 +24,23 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("POST", "/apis/{name}/lifecycle", PUBLISHER),
     ("GET", "/apis/{name}/definition", ALL),
     ("GET", "/apis/{name}/definition/files", ALL),
+    ("GET", "/apis/{name}/revisions", PUBLISHER),
+    ("GET", "/apis/{name}/revisions/{number}", PUBLISHER),
+    (
+        "GET",
+        "/apis/{name}/revisions/{number}/diff/{to}",
+        PUBLISHER,
+    ),
+    ("GET", "/apis/{name}/deployments", PUBLISHER),
+    ("PUT", "/apis/{name}/deployments/{gateway}", PUBLISHER),
+    ("DELETE", "/apis/{name}/deployments/{gateway}", PUBLISHER),
+    (
+        "POST",
+        "/apis/{name}/deployments/{gateway}/rollback",
+        PUBLISHER,
+    ),
+    ("GET", "/audit", PUBLISHER),
+    ("POST", "/revisions/{revision}/undo", PUBLISHER),
     ("GET", "/backends", PUBLISHER),
     ("POST", "/backends", PUBLISHER),
     ("GET", "/backends/{name}", PUBLISHER),
@@ -96,7 +113,11 @@ async fn every_endpoint_is_in_the_table_and_keeps_to_it() {
         let concrete = path
             .replace("{name}", "nobody")
             .replace("{id}", "none")
-            .replace("{traceId}", "none");
+            .replace("{traceId}", "none")
+            .replace("{gateway}", "none")
+            .replace("{number}", "1")
+            .replace("{to}", "2")
+            .replace("{revision}", "99999");
         for user in ["-", "admin", "paul", "sue"] {
             let answer = world
                 .call(user, method, &concrete, body(method, path))

@@ -3,12 +3,14 @@
 
 mod access;
 mod applications;
+mod audit;
 mod bundles;
 mod definitions;
 mod documents;
 mod errors;
 mod lifecycle;
 mod nodes;
+mod revisions;
 mod traces;
 mod usage;
 mod users;
