@@ -86,7 +86,7 @@ async fn a_change_of_the_content_makes_a_revision_and_nothing_else_does() {
     world.post("paul", path, published).await.expect(200);
 
     change(&world, |document| {
-        document["spec"]["plans"] = json!(["Gold"])
+        document["spec"]["plans"] = json!(["Gold"]);
     })
     .await;
     redefine(&world, PETS_2).await;
@@ -137,14 +137,52 @@ async fn a_revision_is_read_as_it_was() {
     for gone in ["deployments", "lifecycle", "sunset"] {
         assert_eq!(first["document"]["spec"].get(gone), None, "{gone}");
     }
-    let diff = world
-        .get("paul", "/apis/pets-1.0.0/revisions/1/diff/2")
-        .await
-        .expect(200);
+    let compare = async |from: u32, to: u32| {
+        let path = format!("/apis/pets-1.0.0/revisions/{from}/diff/{to}");
+        world.get("paul", &path).await.expect(200)
+    };
+    let diff = compare(1, 2).await;
     assert_eq!(
-        (&diff["definitionChanged"], &diff["fields"]),
-        (&json!(true), &json!([]))
+        (&diff["definitionChanged"], &diff["breaking"]),
+        (&json!(true), &json!(true))
     );
+    let told = |diff: &Value| -> Vec<(String, String, bool)> {
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let changes = diff["definition"].as_array().unwrap().iter();
+        changes
+            .map(|one| {
+                (
+                    text(&one["rule"]),
+                    text(&one["operation"]),
+                    one["breaking"] == true,
+                )
+            })
+            .collect()
+    };
+    let line =
+        |rule: &str, operation: &str, breaking| (rule.to_owned(), operation.to_owned(), breaking);
+    assert_eq!(
+        told(&diff),
+        [
+            line("path-removed", "/pets", true),
+            line("path-added", "/cats", false)
+        ]
+    );
+    assert_eq!(diff["fields"], json!([]));
+    change(&world, |document| {
+        document["spec"]["plans"] = json!(["Gold"]);
+    })
+    .await;
+    let diff = compare(2, 3).await;
+    assert_eq!(
+        (&diff["definitionChanged"], &diff["breaking"]),
+        (&json!(false), &json!(false))
+    );
+    assert_eq!(
+        (&diff["definition"], &diff["fields"][0]["pointer"]),
+        (&json!([]), &json!("/spec/plans"))
+    );
+    assert_eq!(told(&compare(3, 3).await), []);
     for path in [
         "/apis/pets-1.0.0/revisions/9",
         "/apis/nobody/revisions",
@@ -318,11 +356,11 @@ async fn what_a_served_revision_needs_is_in_use() {
     world.post("paul", "/backends", backend).await.expect(201);
     let inline = json!({"production": {"endpoints": [{"url": "http://b"}]}});
     change(&world, |document| {
-        document["spec"]["backends"] = json!({"production": "old"})
+        document["spec"]["backends"] = json!({"production": "old"});
     })
     .await;
     change(&world, |document| {
-        document["spec"]["backends"] = inline.clone()
+        document["spec"]["backends"] = inline.clone();
     })
     .await;
     deploy(&world, "edge", json!(2)).await;
@@ -359,7 +397,7 @@ async fn the_mounts_of_served_revisions_are_taken() {
     let world = with_edge(ControlConfig::default()).await;
     deploy(&world, "default", json!(1)).await;
     change(&world, |document| {
-        document["spec"]["context"] = json!("/animals")
+        document["spec"]["context"] = json!("/animals");
     })
     .await;
     let rival = |context: &str| json!({"definition": PETS, "name": "zoo", "version": "1.0.0", "context": context});
@@ -385,11 +423,11 @@ async fn a_revision_that_breaks_is_broken_alone() {
     world.post("paul", "/backends", backend).await.expect(201);
     let inline = json!({"production": {"endpoints": [{"url": "http://b"}]}});
     change(&world, |document| {
-        document["spec"]["backends"] = json!({"production": "old"})
+        document["spec"]["backends"] = json!({"production": "old"});
     })
     .await;
     change(&world, |document| {
-        document["spec"]["backends"] = inline.clone()
+        document["spec"]["backends"] = inline.clone();
     })
     .await;
     deploy(&world, "edge", json!(2)).await;
