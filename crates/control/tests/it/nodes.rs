@@ -104,6 +104,19 @@ async fn a_node_gets_the_apis_of_its_gateway_only() {
     world.post("paul", "/apis:import", rival).await.expect(201);
 }
 
+/// Returns when so many nodes are alive, and all of them have acknowledged the newest revision.
+async fn current(world: &World, nodes: u64) {
+    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    loop {
+        let summary = world.control.nodes();
+        if (summary.alive, summary.behind) == (nodes, 0) {
+            return;
+        }
+        assert!(std::time::Instant::now() < deadline, "{summary:?}");
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+}
+
 fn deployed(api: &Value) -> (bool, String) {
     let conditions = api["status"]["conditions"].as_array().unwrap();
     let found = conditions
@@ -127,6 +140,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
         "no node, nobody to wait for"
     );
     let _good = world.node("n1", "default");
+    current(&world, 1).await;
     let plane = world.control.plane();
     let silent = node("n2", "default");
     let update = plane.pull(&silent, None).await.unwrap();
@@ -145,8 +159,7 @@ async fn deployed_is_said_when_every_live_node_acknowledged() {
         })
         .await
         .unwrap();
-    // Let the other node have its turn.
-    tokio::time::sleep(Duration::from_millis(20)).await;
+    current(&world, 2).await;
     let api = world.get("paul", "/apis/pets-1.0.0").await.expect(200);
     assert_eq!(deployed(&api), (true, "Acknowledged".to_owned()));
     assert_eq!(api["status"]["gateways"][0]["acknowledged"], 2);
