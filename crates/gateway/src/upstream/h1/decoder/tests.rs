@@ -82,3 +82,19 @@ fn a_malformed_coding_is_refused() {
         assert_eq!(found, DecodeFault::Trailers, "{text:?}");
     }
 }
+
+proptest::proptest! {
+    /// However a body is cut, and whatever it holds: no panic, and the cuts change nothing.
+    #[test]
+    fn cuts_change_nothing(
+        parts in proptest::collection::vec("(0|1|a|;x|\r\n|\r|\n|x: y|5\r\nhello\r\n|0\r\n\r\n| )", 0..12),
+        piece in 1_usize..9,
+    ) {
+        let text = parts.concat();
+        for framing in [Framing::Chunked, Framing::Length(7), Framing::Close] {
+            let whole = decode(framing, &text, text.len().max(1));
+            let cut = decode(framing, &text, piece);
+            proptest::prop_assert_eq!(whole, cut);
+        }
+    }
+}

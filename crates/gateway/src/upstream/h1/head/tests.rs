@@ -120,3 +120,22 @@ fn fields_are_limited() {
     assert_eq!(many(100), Ok(100));
     assert_eq!(many(101), Err(HeadFault::TooManyFields));
 }
+
+proptest::proptest! {
+    /// No bytes make it panic, and what was not looked at yet makes no difference.
+    #[test]
+    fn any_bytes_are_a_head_or_an_error(
+        parts in proptest::collection::vec("(HTTP/1\\.1 200 OK\r\n|a: b\r\n|content-length: 1\r\n|\r\n|\n|\r|x|\u{0})", 0..10),
+        seen in 0_usize..20,
+    ) {
+        let text = parts.concat();
+        let of = |seen| {
+            let head = take(&mut BytesMut::from(text.as_str()), seen, 100, &Method::GET);
+            head.map(|head| head.map(|head| (head.framing, head.keep_alive, head.parts.headers.len())))
+        };
+        let end = ends_at(text.as_bytes(), 0);
+        if end.is_none_or(|end| seen < end) {
+            proptest::prop_assert_eq!(of(0), of(seen.min(text.len())));
+        }
+    }
+}
