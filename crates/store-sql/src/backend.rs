@@ -14,6 +14,8 @@ use tokio::task::JoinHandle;
 use crate::news::News;
 use crate::open::{OpenError, OpenOptions, Place};
 
+pub(crate) use sqlite::{copy_to, fold_log, verify};
+
 /// What connections are for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Pool {
@@ -54,10 +56,6 @@ pub(crate) trait Backend: Send + Sync {
     async fn any_table(&self, db: &DatabaseConnection) -> Result<Option<String>, DbErr>;
 
     /// The names of all tables that are there.
-    #[expect(
-        dead_code,
-        reason = "for copies of the embedded database and for moving it"
-    )]
     async fn tables(&self, db: &DatabaseTransaction) -> Result<Vec<String>, DbErr>;
 
     /// Whether opening migrates a database that has data, after a backup. Not where other processes may run on it: there
@@ -74,10 +72,6 @@ pub(crate) trait Backend: Send + Sync {
     async fn put_in_order(&self, db: &DatabaseConnection) -> Result<(), OpenError>;
 
     /// After rows were put in with their numbers: counters of the database's own go on after them.
-    #[expect(
-        dead_code,
-        reason = "for copies of the embedded database and for moving it"
-    )]
     async fn rows_moved_in(&self, db: &DatabaseTransaction) -> Result<(), DbErr>;
 
     /// See [`store::Store::turn`].

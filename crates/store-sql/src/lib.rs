@@ -21,9 +21,11 @@
 //! Knows nothing of what documents mean. Start at [`SqlStore`].
 
 mod backend;
+mod copies;
 mod database_url;
 mod entity;
 mod migration;
+mod moving;
 mod news;
 mod open;
 mod rows;
@@ -48,7 +50,9 @@ use backend::Backend;
 use news::News;
 
 pub use backend::Backup;
+pub use copies::{CopyError, back_up, restore};
 pub use database_url::{DatabaseUrl, DatabaseUrlError};
+pub use moving::{MoveError, Moved};
 pub use open::{Migrated, OpenError, OpenOptions, Place, Schema};
 
 /// The store in one database.

@@ -215,10 +215,6 @@ pub(crate) async fn copy_to(db: &DatabaseConnection, copy: &Path) -> Result<(), 
 }
 
 /// Lets SQLite read the whole file and look whether it is sound.
-#[expect(
-    dead_code,
-    reason = "for copies of the embedded database and for moving it"
-)]
 pub(crate) async fn verify(db: &DatabaseConnection) -> Result<(), String> {
     for check in ["PRAGMA integrity_check", "PRAGMA foreign_key_check"] {
         let rows = db
@@ -238,10 +234,6 @@ pub(crate) async fn verify(db: &DatabaseConnection) -> Result<(), String> {
 }
 
 /// Folds the log into the file, so that the file alone is the database once its connections are closed.
-#[expect(
-    dead_code,
-    reason = "for copies of the embedded database and for moving it"
-)]
 pub(crate) async fn fold_log(db: &DatabaseConnection) -> Result<(), DbErr> {
     let fold = "PRAGMA wal_checkpoint(TRUNCATE)";
     db.query_all_raw(statement(db, fold)).await.map(|_| ())

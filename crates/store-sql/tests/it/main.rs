@@ -1,10 +1,12 @@
 //! The store on both databases: the common suite, and what only an implementation can show.
 #![expect(clippy::unwrap_used, reason = "tests: a panic is the verdict")]
 
+mod copies;
 mod crash;
 mod feed;
 mod file;
 mod memory;
+mod moving;
 mod server;
 
 use std::path::Path;
