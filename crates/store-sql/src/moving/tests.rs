@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests: a panic is the verdict")]
-
 use super::*;
 use crate::OpenOptions;
 

@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
-use crate::up::{Options, Span};
+use crate::up::{Options, SecretText, Span};
 
 /// The API platform in one binary: `tollway up` runs it, everything else talks to one that runs.
 ///
@@ -27,6 +27,15 @@ pub struct Cli {
 pub enum Command {
     /// Run the platform: control plane, authorization server and gateway in one process
     Up(Box<Options>),
+    /// Bring the schema of a database up to date, after a backup, while no platform runs on it
+    Migrate(Migrate),
+    /// Copy the embedded database to a file, while the platform runs
+    Backup(Backup),
+    /// Put a copy of the embedded database in place; the platform must not run
+    Restore(Restore),
+    /// The database: move
+    #[command(subcommand)]
+    Database(Database),
     /// Log in to a platform and remember the token
     Login(Login),
     /// Forget the token and revoke it
@@ -124,6 +133,85 @@ pub struct Wait {
     /// Return as soon as the change is stored, without waiting until every gateway serves it
     #[arg(long)]
     pub no_wait: bool,
+}
+
+/// Which database: named as for `tollway up`.
+#[derive(Debug, Args)]
+pub struct DatabaseOf {
+    /// Config file (TOML) of `tollway up`
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder of the embedded database [default: ./tollway-data]
+    #[arg(long, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// URL of a PostgreSQL database; others can read it in the process list, so better use the file
+    #[arg(
+        long,
+        env = "TOLLWAY_DATABASE_URL",
+        value_name = "URL",
+        hide_env_values = true
+    )]
+    pub database_url: Option<SecretText>,
+    /// File with the URL of a PostgreSQL database
+    #[arg(long, value_name = "FILE")]
+    pub database_url_file: Option<PathBuf>,
+}
+
+/// `tollway migrate`
+#[derive(Debug, Args)]
+pub struct Migrate {
+    /// Show which migrations the database has seen and which would run; changes nothing
+    #[arg(long, conflicts_with = "run", required_unless_present = "run")]
+    pub plan: bool,
+    /// Run them
+    #[arg(long)]
+    pub run: bool,
+    /// File for the backup that is made before [default: beside the embedded database; PostgreSQL: in the data folder]
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["plan", "without_backup"])]
+    pub backup: Option<PathBuf>,
+    /// Make no backup: there is another one
+    #[arg(long, conflicts_with = "plan")]
+    pub without_backup: bool,
+    #[command(flatten)]
+    pub database: DatabaseOf,
+    /// Output format of the plan
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+/// `tollway backup`
+#[derive(Debug, Args)]
+pub struct Backup {
+    /// The copy; it must not exist
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub database: DatabaseOf,
+}
+
+/// `tollway restore`
+#[derive(Debug, Args)]
+pub struct Restore {
+    /// The copy; it stays where it is
+    pub file: PathBuf,
+    #[command(flatten)]
+    pub database: DatabaseOf,
+}
+
+/// `tollway database`
+#[derive(Debug, Subcommand)]
+pub enum Database {
+    /// Move everything from the embedded database of the data folder to an empty PostgreSQL database
+    Move(DatabaseMove),
+}
+
+/// `tollway database move`
+#[derive(Debug, Args)]
+pub struct DatabaseMove {
+    #[command(flatten)]
+    pub database: DatabaseOf,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
 }
 
 /// `tollway login`

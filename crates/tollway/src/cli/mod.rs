@@ -10,6 +10,7 @@ mod apps;
 pub mod args;
 mod bundle;
 mod client;
+mod database;
 mod documents;
 mod explain;
 mod failure;
@@ -40,6 +41,10 @@ use session::Session;
 pub async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(_) => Err(Failure::Usage("`up` runs by itself".into())),
+        Command::Migrate(command) => database::migrate(command).await,
+        Command::Backup(command) => database::backup(command).await,
+        Command::Restore(command) => database::restore(command).await,
+        Command::Database(args::Database::Move(command)) => database::move_database(command).await,
         Command::Login(login) => self::login(login).await,
         Command::Logout(target) => logout(&target).await,
         Command::Api(command) => apis::run(command).await,

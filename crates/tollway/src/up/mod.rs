@@ -5,6 +5,7 @@
 //! Start at [`start`].
 
 mod data_dir;
+mod database;
 mod error;
 mod exposition;
 mod logging;
@@ -23,7 +24,7 @@ use std::time::Duration;
 use axum::Router;
 use base::{Clock, Secret, SystemClock};
 use control::{Control, ControlConfig};
-use credentials::{KeyFile, PasswordLimits, Passwords, SecretHashes, Tokens, TokensConfig};
+use credentials::{PasswordLimits, Passwords, SecretHashes, Tokens, TokensConfig};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::{Gateway, Snapshots};
@@ -31,15 +32,16 @@ use identity::{IdentityConfig, IdentityMetrics, IdentityState};
 use limits::Quotas;
 use prometheus_client::registry::Registry;
 use store::{Retention, Store, UsageStore};
-use store_sql::{OpenOptions, SqlStore};
+use store_sql::SqlStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
+pub(crate) use data_dir::DataDir;
+pub use database::SecretText;
 pub use error::UpError;
 pub use options::{Options, Propagation, Span};
 
-use data_dir::DataDir;
 use node::NodeState;
 use usage::UsageSide;
 
@@ -193,7 +195,9 @@ fn announce(running: &Running) {
 pub async fn start(options: Options) -> Result<Running, UpError> {
     let options = options.with_file()?;
     let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
+    let database = options.database()?;
     let data_dir = DataDir::open(&options.data_dir())?;
+    database::must_not_be_moved(&options, &database)?;
     let node_token = node_token(&options)?;
 
     let control_listener = listen(options.control_listen, 9400, "control-listen").await?;
@@ -205,23 +209,14 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     let (control_address, node_address) = (address(&control_listener)?, address(&node_listener)?);
     let identity_address = identity_listener.as_ref().map(address).transpose()?;
 
-    let store = Arc::new(
-        SqlStore::open(&OpenOptions::at(data_dir.path().join("tollway.db")))
-            .await
-            .map_err(part("store"))?,
-    );
+    let store = SqlStore::open(&database).await.map_err(part("store"))?;
+    let store = Arc::new(store);
     let issuer = options
         .public_url
         .clone()
         .unwrap_or_else(|| format!("http://{}", identity_address.unwrap_or(control_address)));
-    let plane = ControlSide::start(
-        &options,
-        &data_dir,
-        Arc::clone(&store),
-        Arc::clone(&clock),
-        issuer,
-    )
-    .await?;
+    let plane =
+        ControlSide::start(&options, Arc::clone(&store), Arc::clone(&clock), issuer).await?;
 
     let (stop, stopped) = watch::channel(false);
     let node_name = usage::node_name(&options, data_dir.path())?;
@@ -308,15 +303,16 @@ struct ControlSide {
 impl ControlSide {
     async fn start(
         options: &Options,
-        data_dir: &DataDir,
         store: Arc<SqlStore>,
         clock: Arc<dyn Clock>,
         issuer: String,
     ) -> Result<Self, UpError> {
         let usage: Arc<dyn UsageStore> = store.clone();
         let store: Arc<dyn Store> = store;
-        let keys = KeyFile::open_or_create(&data_dir.path().join("tollway.key"))
-            .map_err(part("key file"))?;
+        // Of several processes that start on one database the first makes what there is one of.
+        let turn = store.turn().await.map_err(part("store"))?;
+        let path = options.key_file();
+        let keys = database::key_file(&path, store.as_ref()).await?;
         let secrets = SecretHashes::new(&keys);
         let tokens = Tokens::open(
             Arc::clone(&store),
@@ -325,7 +321,7 @@ impl ControlSide {
             TokensConfig::new(issuer),
         )
         .await
-        .map_err(part("signing keys"))?;
+        .map_err(database::tokens_error(&path))?;
         let passwords = Passwords::new(PasswordLimits::default());
         let given = options
             .admin_password_file
@@ -338,6 +334,7 @@ impl ControlSide {
         control::bootstrap(store.as_ref(), clock.as_ref())
             .await
             .map_err(part("first documents"))?;
+        drop(turn);
         let defaults = ControlConfig::default();
         let config = ControlConfig {
             decisions_max: options
@@ -600,21 +597,24 @@ fn secret_file(path: &Path) -> Result<Secret<String>, UpError> {
     Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
 }
 
-/// The cause of a part's failure in one line: the error and what lies below it.
+/// A part's failure.
 fn part<E: std::error::Error>(part: &'static str) -> impl FnOnce(E) -> UpError {
-    move |error| {
-        let mut cause = error.to_string();
-        let mut source = error.source();
-        while let Some(inner) = source {
-            let text = inner.to_string();
-            if !cause.contains(&text) {
-                cause = format!("{cause}: {text}");
-            }
-            source = inner.source();
-        }
-        UpError::Part {
-            part,
-            cause: cause.replace('\n', " "),
-        }
+    move |error| UpError::Part {
+        part,
+        cause: one_line(&error),
     }
+}
+
+/// An error and what lies below it, in one line.
+pub(crate) fn one_line(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(inner) = source {
+        let below = inner.to_string();
+        if !text.contains(&below) {
+            text = format!("{text}: {below}");
+        }
+        source = inner.source();
+    }
+    text.replace('\n', " ")
 }

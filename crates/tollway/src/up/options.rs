@@ -6,11 +6,12 @@ use std::time::Duration;
 
 use serde::Deserialize;
 
+use super::database::SecretText;
 use super::{UpError, otlp};
 
 /// Declares the options once; flag `--data-dir`, key `data-dir` and field `data_dir` are the same thing.
 macro_rules! options {
-    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $value_name:literal;)+) => {
+    ($($(#[doc = $doc:literal])+ $name:ident: $type:ty = $value_name:literal $(, env $env:literal)?;)+) => {
         /// Flags of `tollway up`, and, under the same names, keys of its config file (TOML). A flag wins over the file.
         #[derive(Clone, Debug, Default, clap::Args, Deserialize)]
         #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -20,7 +21,7 @@ macro_rules! options {
             #[serde(skip)]
             pub config: Option<PathBuf>,
             $($(#[doc = $doc])+
-            #[arg(long, value_name = $value_name)]
+            #[arg(long, value_name = $value_name $(, env = $env, hide_env_values = true)?)]
             pub $name: Option<$type>,)+
         }
 
@@ -36,6 +37,24 @@ macro_rules! options {
 options! {
     /// Folder of the database, keys and certificates [default: ./tollway-data]
     data_dir: PathBuf = "DIR";
+    /// URL of the PostgreSQL database; others can read it in the process list, so better use the file or the environment [default: an embedded database in the data folder]
+    database_url: SecretText = "URL", env "TOLLWAY_DATABASE_URL";
+    /// File with the URL of the PostgreSQL database
+    database_url_file: PathBuf = "FILE";
+    /// Connections to the database for reading [default: embedded 2, PostgreSQL 8]
+    database_read_connections: u32 = "N";
+    /// Connections to a PostgreSQL database for writing [default: 4]
+    database_write_connections: u32 = "N";
+    /// Time for a PostgreSQL database to answer at the start [default: 10s]
+    database_connect_timeout: Span = "DURATION";
+    /// Time that a call waits for a connection of this process to the database [default: 30s]
+    database_queue_timeout: Span = "DURATION";
+    /// Time that a write waits for another process that writes [default: 10s]
+    database_lock_timeout: Span = "DURATION";
+    /// Time after which a change of another process is looked for when nothing told of it [default: 1s]
+    database_poll_interval: Span = "DURATION";
+    /// Key file, the same for all processes on one database [default: tollway.key in the data folder]
+    key_file: PathBuf = "FILE";
     /// File with the password of the user `admin`, read at the first start only; without it one is made and printed once
     admin_password_file: PathBuf = "FILE";
     /// Address of the control API [default: 127.0.0.1:9400]
@@ -332,7 +351,7 @@ fn share(flag: &str, value: f64) -> Result<f64, UpError> {
     Err(UpError::Options(message))
 }
 
-fn set<T>(default: &mut T, configured: Option<T>) {
+pub(super) fn set<T>(default: &mut T, configured: Option<T>) {
     if let Some(value) = configured {
         *default = value;
     }

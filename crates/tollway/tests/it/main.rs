@@ -3,5 +3,6 @@
 
 mod cli;
 mod crash;
+mod database;
 mod platform;
 mod start;
