@@ -220,14 +220,14 @@ pub(crate) async fn open<M: MigratorTrait>(options: &OpenOptions) -> Result<SqlS
             known: schema.pending.last().cloned().unwrap_or_default(),
         });
     }
-    let writer = backend.connect(Pool::Write).await?;
     if !schema.pending.is_empty() {
         let beside = Backup::Into(PathBuf::new());
-        let done = run::<M>(backend.as_ref(), &writer, &beside).await?;
+        let done = run::<M>(backend.as_ref(), &beside).await?;
         if let Some(copy) = done.backup {
             tracing::info!(backup = %copy.display(), "copied the database before its migration");
         }
     }
+    let writer = backend.connect(Pool::Write).await?;
     backend.put_in_order(&writer).await?;
     let readers = backend.connect(Pool::Read).await?;
     let counter = feed::counter(&readers).await;
@@ -271,14 +271,7 @@ pub(crate) async fn migrate<M: MigratorTrait>(
     let backend = backend::of(options);
     backend.check().await?;
     inspect::<M>(backend.as_ref()).await?;
-    let db = backend.connect(Pool::Write).await?;
-    let done = run::<M>(backend.as_ref(), &db, backup).await?;
-    backend.put_in_order(&db).await?;
-    db.close().await.map_err(|cause| OpenError::Database {
-        database: backend.database(),
-        step: "close",
-        cause,
-    })?;
+    let done = run::<M>(backend.as_ref(), backup).await?;
     backend.close().await;
     Ok(done)
 }
@@ -286,7 +279,6 @@ pub(crate) async fn migrate<M: MigratorTrait>(
 /// One process at a time; whoever waited finds nothing left to do.
 async fn run<M: MigratorTrait>(
     backend: &dyn Backend,
-    db: &DatabaseConnection,
     backup: &Backup,
 ) -> Result<Migrated, OpenError> {
     let _alone = backend.migrating().await?;
@@ -296,11 +288,19 @@ async fn run<M: MigratorTrait>(
         if let Some(from) = schema.applied.last() {
             copy = backend.back_up(from, backup).await?;
         }
-        M::up(db, None).await.map_err(|cause| OpenError::Database {
-            database: backend.database(),
-            step: "migrate",
-            cause,
-        })?;
+        let failed = |step| {
+            move |cause| OpenError::Database {
+                database: backend.database(),
+                step,
+                cause,
+            }
+        };
+        // Connections of their own: statements are prepared once for a connection and a text, and migrations give
+        // numbers of other types for the same texts.
+        let db = backend.connect(Pool::Write).await?;
+        M::up(&db, None).await.map_err(failed("migrate"))?;
+        backend.put_in_order(&db).await?;
+        db.close().await.map_err(failed("close"))?;
     }
     Ok(Migrated {
         schema,

@@ -91,6 +91,12 @@ impl Sandbox {
         })
     }
 
+    /// Stops the platform and gives its folder; the data folder is `data` in it.
+    pub async fn stop(self) -> TempDir {
+        self.running.shutdown().await;
+        self.folder
+    }
+
     /// Stops the platform and starts it again on the same folder.
     pub async fn restart(self) -> anyhow::Result<Self> {
         let Self {
