@@ -15,9 +15,11 @@ pub const TEXT_MAX: usize = 4096;
 pub const VERSION_MAX: usize = 63;
 
 /// What is wrong with a text, and what to do about it.
-pub(crate) struct Fault {
-    pub(crate) message: String,
-    pub(crate) mend: Option<String>,
+pub struct Fault {
+    /// What is wrong, in one sentence.
+    pub message: String,
+    /// What to do about it.
+    pub mend: Option<String>,
 }
 
 type Check = fn(&str) -> Result<(), Fault>;
@@ -42,8 +44,9 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-pem", pem),
 ];
 
-/// What is wrong with a text of this format; nothing for other formats.
-pub(crate) fn fault(format: &str, text: &str) -> Option<Fault> {
+/// What is wrong with a text of one of our formats (`tollway-url`, …); nothing for other formats.
+#[must_use]
+pub fn fault(format: &str, text: &str) -> Option<Fault> {
     let (_, check) = FORMATS.iter().find(|(name, _)| *name == format)?;
     if text.len() > TEXT_MAX && format != "tollway-pem" {
         // The forms' own messages repeat the text.

@@ -1,0 +1,286 @@
+//! What the keys mean as a document.
+
+mod path;
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+
+use base::{Diagnostic, Diagnostics};
+use openapi::{Definition, Method};
+use spec::{
+    ApiKeySecurity, ApiSpec, BackendRef, BackendSpec, Backends, Duration, EndpointSpec,
+    JwtSecurity, OperationSpec, Protocol, Security,
+};
+
+use crate::model::{
+    ApplicationSecurity, Cors, Credential, EndpointList, EndpointType, Extensions, Keys, Operation,
+    Placed,
+};
+use crate::read::UNLIMITED;
+
+/// How long WSO2's gateway waits for a backend where the definition says nothing, in milliseconds.
+const TIMEOUT_MS: u64 = 60_000;
+
+/// Bytes of URLs that references may put into one document: a short text can name a long list many times.
+const COPIED_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// What the person who imports has decided already; the keys do not overrule it.
+#[derive(Clone, Debug, Default)]
+pub struct Chosen {
+    /// The context.
+    pub context: bool,
+    /// The production backend, of all operations.
+    pub backend: bool,
+    /// The plans.
+    pub plans: bool,
+}
+
+/// Writes what the keys mean into the document that is made of their definition. `plans` are the names of `Plan`
+/// documents that exist.
+///
+/// # Errors
+/// Among the diagnostics: a base path that is no context, and a document that references make too large. They have
+/// pointers into the definition, and are not located.
+#[must_use]
+pub fn into_document(
+    extensions: &Extensions,
+    definition: &Definition,
+    plans: &BTreeSet<String>,
+    chosen: &Chosen,
+    api: &mut ApiSpec,
+) -> Diagnostics {
+    let mut writer = Writer {
+        extensions,
+        definition,
+        defined: definition
+            .operations
+            .iter()
+            .map(|one| ((one.method, one.template.as_str()), one))
+            .collect(),
+        chosen,
+        copied_bytes: 0,
+        found: Diagnostics::default(),
+    };
+    if let (Some(base_path), false) = (&extensions.base_path, chosen.context) {
+        writer.context(base_path, api);
+    }
+    writer.backends(api);
+    if let Some(transports) = &extensions.transports {
+        api.transports.clone_from(transports);
+    }
+    api.security = if writer.open(&extensions.keys) {
+        Vec::new()
+    } else {
+        writer.ways(extensions.keys.application_security.as_ref())
+    };
+    if let Some(tier) = &extensions.keys.tier {
+        writer.tier(tier, plans, api);
+    }
+    if let Some(cors) = &extensions.cors {
+        writer.cors(cors, api);
+    }
+    let operations = extensions.operations.iter();
+    let operations = operations.filter_map(|operation| writer.operation(operation));
+    api.operations = operations.collect();
+    writer.found
+}
+
+struct Writer<'e> {
+    extensions: &'e Extensions,
+    definition: &'e Definition,
+    /// The definition's operations.
+    defined: HashMap<(Method, &'e str), &'e openapi::Operation>,
+    chosen: &'e Chosen,
+    copied_bytes: usize,
+    found: Diagnostics,
+}
+
+impl Writer<'_> {
+    fn warn(&mut self, rule: &str, pointer: &str, message: impl Into<String>, mend: &str) {
+        self.found
+            .push(Diagnostic::warning(rule, pointer, message).mend(mend));
+    }
+
+    fn context(&mut self, base_path: &Placed<String>, api: &mut ApiSpec) {
+        match path::mounted(&base_path.value, &api.version, self.definition) {
+            Ok((context, default_version)) => {
+                api.context = context;
+                api.default_version |= default_version;
+            }
+            Err(message) => {
+                let problem = Diagnostic::error("wso2-base-path", &*base_path.pointer, message);
+                self.found.push(problem.mend(
+                    "name a path of one segment or more, or give the context to the import (`--context`)",
+                ));
+            }
+        }
+    }
+
+    /// The API's own backends. What the document has already, the person has chosen.
+    fn backends(&mut self, api: &mut ApiSpec) {
+        let keys = &self.extensions.keys;
+        let production = api.backends.take().and_then(|backends| backends.production);
+        let production = production.or_else(|| self.backend(keys.production.as_ref()));
+        let sandbox = self.backend(keys.sandbox.as_ref());
+        if production.is_some() || sandbox.is_some() {
+            api.backends = Some(Backends::new(production, sandbox));
+        }
+    }
+
+    fn backend(&mut self, list: Option<&Arc<EndpointList>>) -> Option<BackendRef> {
+        let list = list?;
+        // Whoever stands by for a failure is not called while there is none.
+        let used = match list.kind {
+            EndpointType::Failover => 1,
+            EndpointType::Http | EndpointType::LoadBalance => list.urls.len(),
+        };
+        let urls = list.urls.iter().take(used);
+        let bytes: usize = urls.clone().map(String::len).sum();
+        if self.copied_bytes > COPIED_BYTES_MAX {
+            return None;
+        }
+        self.copied_bytes = self.copied_bytes.saturating_add(bytes);
+        if self.copied_bytes > COPIED_BYTES_MAX {
+            let message = "the references to endpoints expand to more than is accepted";
+            let problem = Diagnostic::error("wso2-too-large", "/x-wso2-endpoints", message);
+            self.found
+                .push(problem.mend("name endpoints at the API instead of at each operation"));
+            return None;
+        }
+        let mut backend = BackendSpec::at(String::new());
+        backend.endpoints = urls
+            .map(|url| EndpointSpec {
+                url: url.clone(),
+                extensions: spec::Extensions::new(),
+            })
+            .collect();
+        backend.timeout = Duration::from_ms(list.timeout_ms.unwrap_or(TIMEOUT_MS));
+        if self.extensions.http2_backend {
+            backend.protocol = Protocol::Http2;
+        }
+        Some(BackendRef::Inline(Box::new(backend)))
+    }
+
+    /// Whether calls need no credential. Where certificates were mandatory, which are not checked here, nothing is open.
+    fn open(&self, keys: &Keys) -> bool {
+        keys.disable_security == Some(true) && !self.extensions.mutual_tls_mandatory
+    }
+
+    /// The ways to authenticate; never none, which would be open.
+    fn ways(&self, security: Option<&ApplicationSecurity>) -> Vec<Security> {
+        let types: &[Credential] = match security {
+            None => &[Credential::OAuth2, Credential::ApiKey],
+            Some(security) if security.types.is_empty() => &[Credential::OAuth2],
+            Some(security) => &security.types,
+        };
+        let way = |credential: &Credential| match credential {
+            Credential::OAuth2 => {
+                let mut jwt = JwtSecurity::default();
+                if let Some(header) = &self.extensions.auth_header {
+                    jwt.header.clone_from(header);
+                }
+                Security::Jwt(jwt)
+            }
+            Credential::ApiKey => Security::ApiKey(ApiKeySecurity::default()),
+        };
+        types.iter().map(way).collect()
+    }
+
+    /// The API's tier is the plan of the same name, where there is one.
+    fn tier(&mut self, tier: &Placed<String>, plans: &BTreeSet<String>, api: &mut ApiSpec) {
+        let (name, pointer) = (&tier.value, &tier.pointer);
+        let shown = name.chars().take(100).collect::<String>();
+        if self.chosen.plans {
+            if name != UNLIMITED && !api.plans.contains(name) {
+                let message = format!("the tier `{shown}` is not among the plans of the import");
+                let mend = "name it with the others, where it shall hold";
+                self.warn("wso2-not-served", pointer, message, mend);
+            }
+        } else if plans.contains(name) {
+            api.plans = vec![name.clone()];
+            if name != UNLIMITED {
+                let message =
+                    format!("the tier `{shown}` becomes a plan: it counts each subscription alone");
+                let mend = "WSO2 counts all callers of the API together: look at the numbers";
+                self.warn("wso2-differs", pointer, message, mend);
+            }
+        } else if name != UNLIMITED {
+            let message =
+                format!("the tier `{shown}` is not served: there is no Plan of this name");
+            let mend = "create it and name it in the API's `plans`";
+            self.warn("wso2-not-served", pointer, message, mend);
+        }
+    }
+
+    fn cors(&mut self, cors: &Placed<Cors>, api: &mut ApiSpec) {
+        let Placed { value, pointer } = cors;
+        if !value.enabled {
+            return;
+        }
+        if value.allow_origins.is_empty() {
+            let message = "no origin is named: no page of another origin may call";
+            let mend = "add `accessControlAllowOrigins: [https://shop.example.com]`";
+            self.warn("wso2-differs", pointer, message, mend);
+            return;
+        }
+        let every = |names: &Vec<String>| names.iter().any(|name| name == "*");
+        let own = self.extensions.auth_header.as_deref();
+        let own = own.map(|header| vec![header, "Content-Type", "X-API-Key"]);
+        let own = own.map(|names| names.into_iter().map(str::to_owned).collect());
+        api.cors = Some(spec::Cors {
+            allow_origins: value.allow_origins.clone(),
+            allow_methods: value.allow_methods.clone().filter(|names| !every(names)),
+            allow_headers: value.allow_headers.clone().or(own),
+            expose_headers: value.expose_headers.clone(),
+            allow_credentials: value.allow_credentials,
+            max_age: Duration::from_s(600),
+            extensions: spec::Extensions::new(),
+        });
+    }
+
+    /// What an operation says that the API does not.
+    fn operation(&mut self, operation: &Operation) -> Option<OperationSpec> {
+        let keys = &operation.keys;
+        let production = keys.production.as_ref().filter(|_| !self.chosen.backend);
+        let production = self.backend(production);
+        let sandbox = self.backend(keys.sandbox.as_ref());
+        let backends =
+            (production.is_some() || sandbox.is_some()).then(|| Backends::new(production, sandbox));
+        let security = self.security(keys);
+        let scopes = (!operation.scopes.is_empty()).then(|| self.scopes(operation));
+        if backends.is_none() && security.is_none() && scopes.is_none() {
+            return None;
+        }
+        Some(OperationSpec {
+            matching: format!("{} {}", operation.method, operation.template),
+            scopes,
+            security,
+            backend: None,
+            backends,
+            policies: Vec::new(),
+            extensions: spec::Extensions::new(),
+        })
+    }
+
+    /// How callers of an operation authenticate, where that is not as for the API.
+    fn security(&self, keys: &Keys) -> Option<Vec<Security>> {
+        let api = &self.extensions.keys;
+        let own = keys.application_security.as_ref();
+        if self.open(keys) {
+            return (!self.open(api)).then(Vec::new);
+        }
+        let differs = own.is_some() || (keys.disable_security == Some(false) && self.open(api));
+        differs.then(|| self.ways(own.or(api.application_security.as_ref())))
+    }
+
+    /// The scopes of `x-scope` with all those of the definition: a token must hold every one of them.
+    fn scopes(&self, operation: &Operation) -> Vec<String> {
+        let mut scopes: BTreeSet<String> = operation.scopes.iter().cloned().collect();
+        let key = (operation.method, operation.template.as_str());
+        let defined = self.defined.get(&key).into_iter();
+        for set in defined.flat_map(|defined| defined.scopes()) {
+            scopes.extend(set.into_iter().map(str::to_owned));
+        }
+        scopes.into_iter().collect()
+    }
+}

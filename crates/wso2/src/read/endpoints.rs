@@ -1,0 +1,245 @@
+//! Endpoint lists, in place and by reference.
+
+use std::collections::{HashMap, HashSet};
+use std::sync::Arc;
+
+use base::Diagnostic;
+use tree::{Entry, Node, Object, pointer};
+
+use super::reader::{Reader, shortened};
+use crate::model::{EndpointList, EndpointType};
+
+const ENDPOINTS: &str = "x-wso2-endpoints";
+
+/// What stands before the name in a reference.
+const PREFIX: &str = "#/x-wso2-endpoints/";
+
+const TYPES: &[(&str, EndpointType)] = &[
+    ("http", EndpointType::Http),
+    ("address", EndpointType::Http),
+    ("load_balance", EndpointType::LoadBalance),
+    ("failover", EndpointType::Failover),
+];
+
+/// What of `advanceEndpointConfig` is not served, and what that means for calls.
+const ADVANCED: &[(&str, &str)] = &[
+    ("retryConfig", "a failed call is not tried again"),
+    ("circuitBreaker", "calls go on to a backend that fails"),
+    ("circuitBreakers", "calls and connections are not limited"),
+    ("poolConfig", "the node's own limits of connections hold"),
+];
+
+/// The lists of `x-wso2-endpoints`, by name.
+#[derive(Default)]
+pub(crate) struct Named {
+    lists: HashMap<String, Option<Arc<EndpointList>>>,
+    /// In the order of the text: name and place.
+    places: Vec<(String, String)>,
+    used: HashSet<String>,
+}
+
+impl Named {
+    /// Reads `x-wso2-endpoints`: a list of mappings, or one mapping.
+    pub(crate) fn read(reader: &mut Reader, top: &Object) -> Self {
+        let mut named = Self::default();
+        let Some(node) = top.get(ENDPOINTS) else {
+            return named;
+        };
+        let place = format!("/{ENDPOINTS}");
+        match &node.value {
+            tree::Value::Object(object) => named.add(reader, object, &place),
+            tree::Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let place = format!("{place}/{index}");
+                    match item.as_object() {
+                        Some(object) => named.add(reader, object, &place),
+                        None => reader.wrong_type(item, place, "a mapping"),
+                    }
+                }
+            }
+            _ => reader.wrong_type(node, place, "a list"),
+        }
+        named
+    }
+
+    fn add(&mut self, reader: &mut Reader, object: &Object, place: &str) {
+        for Entry { key, node, .. } in object {
+            let place = pointer::join(place, key);
+            if self.lists.contains_key(key) {
+                let message = format!("the endpoints `{}` are written twice", shortened(key));
+                let problem = Diagnostic::error("wso2-duplicate", place, message);
+                reader.record(problem.mend("rename one of them"));
+                continue;
+            }
+            let list = list(reader, node, &place).map(Arc::new);
+            self.lists.insert(key.clone(), list);
+            self.places.push((key.clone(), place));
+        }
+    }
+
+    /// The endpoints under a key: in place, or by reference.
+    pub(crate) fn list(
+        &mut self,
+        reader: &mut Reader,
+        object: &Object,
+        place: &str,
+        key: &str,
+    ) -> Option<Arc<EndpointList>> {
+        let node = object.get(key)?;
+        let place = pointer::join(place, key);
+        let Some(text) = node.as_str() else {
+            return list(reader, node, &place).map(Arc::new);
+        };
+        let Some(name) = text.strip_prefix(PREFIX) else {
+            let message = format!("`{}` is no reference to endpoints", shortened(text));
+            let problem = Diagnostic::error("wso2-reference", place, message);
+            reader.record(
+                problem.mend("write `#/x-wso2-endpoints/NAME`, or the URLs as `urls: [https://…]`"),
+            );
+            return None;
+        };
+        if let Some(found) = self.lists.get(name) {
+            self.used.insert(name.to_owned());
+            return found.clone();
+        }
+        let message = format!("there are no endpoints `{}`", shortened(name));
+        let problem = Diagnostic::error("wso2-reference", place, message);
+        let known = self.places.iter().map(|(name, _)| name.as_str());
+        reader.record(match spec::nearest(name, known) {
+            Some(near) => problem.mend(format!("did you mean `{PREFIX}{near}`?")),
+            None => problem.mend("add them to `x-wso2-endpoints`"),
+        });
+        None
+    }
+
+    /// Warns about lists that nothing refers to.
+    pub(crate) fn check_used(&self, reader: &mut Reader) {
+        let unused = self
+            .places
+            .iter()
+            .filter(|(name, _)| !self.used.contains(name));
+        for (name, place) in unused {
+            let message = format!("nothing refers to the endpoints `{}`", shortened(name));
+            reader.record(Diagnostic::warning("wso2-unused", place.clone(), message));
+        }
+    }
+}
+
+/// Reads one list.
+fn list(reader: &mut Reader, node: &Node, place: &str) -> Option<EndpointList> {
+    let Some(object) = node.as_object() else {
+        reader.wrong_type(node, place.to_owned(), "a mapping with `urls`");
+        return None;
+    };
+    let known = ["urls", "type", "securityConfig", "advanceEndpointConfig"];
+    reader.unknown_members(object, place, &known);
+    let kind = match reader.text(object, place, "type") {
+        Some(word) => reader.word(word, &pointer::join(place, "type"), TYPES),
+        None => None,
+    };
+    let kind = kind.unwrap_or_default();
+    let timeout_ms = advanced(reader, object, place);
+    if let Some((_, place)) = reader.object(object, place, "securityConfig") {
+        let instead = "the backend is called without these credentials";
+        reader.not_served(place, "securityConfig", instead);
+    }
+    let urls = urls(reader, object, place)?;
+    if kind == EndpointType::Failover && urls.len() > 1 {
+        let message =
+            "`failover` is not served: all calls go to the first URL, the others are left out";
+        let problem = Diagnostic::warning("wso2-differs", pointer::join(place, "type"), message);
+        reader.record(
+            problem.mend("write `type: load_balance` where any of them may be called at any time"),
+        );
+    }
+    Some(EndpointList {
+        urls,
+        kind,
+        timeout_ms,
+    })
+}
+
+fn urls(reader: &mut Reader, object: &Object, place: &str) -> Option<Vec<String>> {
+    if object.get("urls").is_none() {
+        let problem = Diagnostic::error("wso2-endpoints", place, "the key `urls` is missing");
+        reader.record(problem.mend("add `urls: [https://…]`"));
+        return None;
+    }
+    let texts = reader.texts(object, place, "urls")?;
+    if texts.is_empty() {
+        let place = pointer::join(place, "urls");
+        reader.record(Diagnostic::error(
+            "wso2-endpoints",
+            place,
+            "there is no URL",
+        ));
+    }
+    let mut urls: Vec<String> = Vec::new();
+    for (text, place) in texts {
+        let inside = text.strip_prefix("etcd(");
+        let url = match inside.and_then(|rest| rest.strip_suffix(')')) {
+            None => Some(text),
+            Some(inside) => discovered(reader, inside, &place),
+        };
+        let Some(url) = url else { continue };
+        let url = without_query(reader, url, &place);
+        if !reader.fits("tollway-url", url, &place) {
+            continue;
+        }
+        if urls.iter().any(|have| have == url) {
+            let message = "the URL is listed twice: it gets no greater share of the calls";
+            reader.record(Diagnostic::warning("wso2-differs", place, message));
+        } else {
+            urls.push(url.to_owned());
+        }
+    }
+    (!urls.is_empty()).then_some(urls)
+}
+
+/// `etcd(key,URL)`: the URL, which WSO2's gateway uses until the key has a value.
+fn discovered<'t>(reader: &mut Reader, inside: &'t str, place: &str) -> Option<&'t str> {
+    let Some((_, url)) = inside.split_once(',') else {
+        let message = "`etcd` is not served, and no URL stands beside the key";
+        let problem = Diagnostic::error("wso2-value", place, message);
+        reader.record(problem.mend("add the URL: `etcd(key,https://…)`"));
+        return None;
+    };
+    let instead = "calls go to the URL that stands beside the key";
+    reader.not_served(place, "etcd", instead);
+    Some(url.trim())
+}
+
+/// A backend's URL has no query of its own: callers' queries are sent as they are.
+fn without_query<'t>(reader: &mut Reader, url: &'t str, place: &str) -> &'t str {
+    match url.split_once('?') {
+        None => url,
+        Some((url, _)) => {
+            let message = "the query of the URL is not served: the backend gets the caller's alone";
+            let problem = Diagnostic::warning("wso2-differs", place, message);
+            reader.record(problem.mend("let the backend set what it needs"));
+            url
+        }
+    }
+}
+
+/// Reads `advanceEndpointConfig`: the timeout is served, the rest not yet.
+fn advanced(reader: &mut Reader, object: &Object, place: &str) -> Option<u64> {
+    let (config, place) = reader.object(object, place, "advanceEndpointConfig")?;
+    for (key, instead) in ADVANCED {
+        if let Some((_, place)) = reader.object(config, &place, key) {
+            reader.not_served(place, key, instead);
+        }
+    }
+    let mut known: Vec<&str> = ADVANCED.iter().map(|(key, _)| *key).collect();
+    known.push("timeoutInMillis");
+    reader.unknown_members(config, &place, &known);
+    let node = config.get("timeoutInMillis")?;
+    let timeout_ms = node.as_number().and_then(serde_json::Number::as_u64);
+    let positive = timeout_ms.filter(|ms| *ms > 0);
+    if positive.is_none() {
+        let place = pointer::join(&place, "timeoutInMillis");
+        let message = "a whole number of milliseconds above 0 is expected";
+        reader.record(Diagnostic::error("wso2-value", place, message));
+    }
+    positive
+}
