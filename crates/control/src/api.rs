@@ -9,6 +9,7 @@ mod deployments;
 mod documents;
 mod dto;
 mod explanation;
+mod extensions;
 mod operations;
 mod params;
 pub mod paths;

@@ -36,7 +36,7 @@ pub struct Chosen {
 }
 
 /// Writes what the keys mean into the document that is made of their definition. `plans` are the names of `Plan`
-/// documents that exist.
+/// documents that exist; `None`: nobody knows them here.
 ///
 /// # Errors
 /// Among the diagnostics: a base path that is no context, and a document that references make too large. They have
@@ -45,7 +45,7 @@ pub struct Chosen {
 pub fn into_document(
     extensions: &Extensions,
     definition: &Definition,
-    plans: &BTreeSet<String>,
+    plans: Option<&BTreeSet<String>>,
     chosen: &Chosen,
     api: &mut ApiSpec,
 ) -> Diagnostics {
@@ -187,7 +187,7 @@ impl Writer<'_> {
     }
 
     /// The API's tier is the plan of the same name, where there is one.
-    fn tier(&mut self, tier: &Placed<String>, plans: &BTreeSet<String>, api: &mut ApiSpec) {
+    fn tier(&mut self, tier: &Placed<String>, plans: Option<&BTreeSet<String>>, api: &mut ApiSpec) {
         let (name, pointer) = (&tier.value, &tier.pointer);
         let shown = name.chars().take(100).collect::<String>();
         if self.chosen.plans {
@@ -196,7 +196,7 @@ impl Writer<'_> {
                 let mend = "name it with the others, where it shall hold";
                 self.warn("wso2-not-served", pointer, message, mend);
             }
-        } else if plans.contains(name) {
+        } else if plans.is_none_or(|plans| plans.contains(name)) {
             api.plans = vec![name.clone()];
             if name != UNLIMITED {
                 let message =

@@ -10,6 +10,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::documents::{store_one, visible};
+use super::extensions;
 use super::{
     ImportAnswer, ImportRequest, Lifecycle, LifecycleChange, LifecycleRequest, Waiting, paths,
     status,
@@ -45,7 +46,11 @@ async fn import(
     let read = openapi::read(&text, &tree::Limits::default())
         .map_err(|problems| source.faulty(problems))?;
     let operations = read.definition.operations.len() as u64;
-    let document = document(request, &source, &read.definition)?;
+    let chosen = extensions::chosen(&request);
+    let mut api = document(request, &source, &read.definition);
+    let mut warnings =
+        extensions::apply(&control, &caller, &source, &read, &chosen, &mut api).await?;
+    let document = checked(&Document::api(api))?;
     let name = document.name().to_owned();
     let put = Put {
         document,
@@ -70,7 +75,7 @@ async fn import(
         ..Default::default()
     };
     let prepared = crate::change::prepare(&control, &caller, change).await?;
-    let warnings = prepared.warnings.0;
+    warnings.extend(prepared.warnings);
     let revision = control.commit(&caller, prepared.writes).await?;
     drop(writing);
     waiting.acknowledged(&control, revision).await?;
@@ -87,12 +92,12 @@ async fn import(
     Ok((StatusCode::CREATED, headers, Json(answer)).into_response())
 }
 
-/// The document that an import means.
+/// The API that an import means, but for what the keys of other products in its definition add.
 fn document(
     request: ImportRequest,
     source: &super::source::ImportSource,
     definition: &openapi::Definition,
-) -> ApiResult<Document> {
+) -> ApiSpec {
     let name = request.name.unwrap_or_else(|| slug(&definition.title));
     let version = request
         .version
@@ -118,7 +123,7 @@ fn document(
         let backend = BackendRef::Inline(Box::new(BackendSpec::at(url)));
         Backends::new(Some(backend), None)
     });
-    checked(&Document::api(spec))
+    spec
 }
 
 /// A document that a program made is checked like one that a person wrote.

@@ -1,5 +1,6 @@
 //! What needs no platform: `validate`, `explain-kind`, `completion`.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -45,10 +46,21 @@ pub(crate) fn explain(kind: &str) -> Result<(), Failure> {
 pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
     let mut found = Diagnostics::default();
     let mut apis = Vec::new();
-    for source in bundle::sources(&validate.files)? {
+    let sources = bundle::sources(&validate.files)?;
+    let documents = sources
+        .iter()
+        .filter(|source| !bundle::is_definition(&source.nodes));
+    let named: HashSet<PathBuf> = documents
+        .flat_map(|source| &source.definitions)
+        .map(root)
+        .collect();
+    for source in sources {
         let Source { file, text, .. } = &source;
         if bundle::is_definition(&source.nodes) {
-            found.extend(source.definitions.iter().flat_map(definition));
+            for whole in &source.definitions {
+                // The keys of other products are read at the import; a document that is there has the word.
+                found.extend(definition(whole, !named.contains(&root(whole))));
+            }
             continue;
         }
         match spec::parse_located(text, Some(&bundle::name(file)), &tree::Limits::default()) {
@@ -73,8 +85,15 @@ pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
     }
 }
 
-fn definition((folder, files): &(PathBuf, openapi::Files)) -> Vec<Diagnostic> {
+/// Where a definition is.
+fn root((folder, files): &(PathBuf, openapi::Files)) -> PathBuf {
+    folder.join(files.root()).components().collect()
+}
+
+/// Checks a definition; one that is not imported yet also as an import would understand its `x-wso2-*` keys.
+fn definition((folder, files): &(PathBuf, openapi::Files), keys: bool) -> Vec<Diagnostic> {
     let found = match openapi::read(&files.pack(), &tree::Limits::default()) {
+        Ok(read) if keys => with_keys(read),
         Ok(read) => read.warnings,
         Err(faults) => faults,
     };
@@ -84,6 +103,24 @@ fn definition((folder, files): &(PathBuf, openapi::Files)) -> Vec<Diagnostic> {
         fault.in_file(bundle::name(&file))
     };
     found.into_iter().map(place).collect()
+}
+
+fn with_keys(read: openapi::Read) -> Diagnostics {
+    let (definition, problems_max) = (&read.definition, tree::Limits::default().problems_max);
+    let (extensions, mut found) = wso2::read(read.source.tree(), definition, problems_max);
+    let file = spec::Definition::File(String::new());
+    let mut api = spec::ApiSpec::new("api", definition.version.as_str(), "/api", file);
+    let chosen = wso2::Chosen::default();
+    found.extend(wso2::into_document(
+        &extensions,
+        definition,
+        None,
+        &chosen,
+        &mut api,
+    ));
+    read.source.locate(&mut found);
+    found.extend(read.warnings);
+    found
 }
 
 /// Checks one document; an API that would serve is added to `apis`.

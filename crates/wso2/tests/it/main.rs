@@ -44,7 +44,7 @@ pub(crate) fn imported_as(
     found.extend(wso2::into_document(
         &extensions,
         definition,
-        &plans,
+        Some(&plans),
         chosen,
         &mut api,
     ));

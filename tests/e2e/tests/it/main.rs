@@ -16,6 +16,7 @@ mod streaming;
 mod swap;
 mod traces;
 mod usage;
+mod wso2;
 
 /// Two operations, one of them with a scope.
 const PETS: &str = r#"
