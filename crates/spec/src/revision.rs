@@ -147,7 +147,7 @@ mod tests {
 
     use super::*;
 
-    fn document(spec: Value) -> Document {
+    fn document(spec: &Value) -> Document {
         let mut value = json!({"kind": "Api", "spec": {
             "name": "pets", "version": "1.0.0", "context": "/pets", "definition": {"file": "pets.yaml"},
         }});
@@ -163,8 +163,8 @@ mod tests {
 
     #[test]
     fn placing_an_api_makes_no_other_content() {
-        let plain = document(json!({}));
-        let placed = document(json!({
+        let plain = document(&json!({}));
+        let placed = document(&json!({
             "lifecycle": "Deprecated", "sunset": "2027-06-30",
             "deployments": [{"gateway": "edge", "revision": 3}, {"gateway": "default", "revision": "latest"}],
         }));
@@ -174,7 +174,7 @@ mod tests {
             json!({"x-note": 1}),
             json!({"context": "/p"}),
         ] {
-            assert_ne!(digest(&plain), digest(&document(other)));
+            assert_ne!(digest(&plain), digest(&document(&other)));
         }
         let blob = Digest::of(b"x");
         assert_ne!(
@@ -195,9 +195,9 @@ mod tests {
 
     #[test]
     fn a_content_reads_back_and_is_placed() {
-        let then = document(json!({"plans": ["Gold"]}));
+        let then = document(&json!({"plans": ["Gold"]}));
         let now = document(
-            json!({"lifecycle": "Published", "deployments": [{"gateway": "edge", "revision": 1}]}),
+            &json!({"lifecycle": "Published", "deployments": [{"gateway": "edge", "revision": 1}]}),
         );
         let api = now.as_api().unwrap();
         let read = crate::from_json(content(&then)).unwrap();
@@ -225,7 +225,7 @@ mod tests {
         assert!("0".parse::<RevisionRef>().is_err());
         // The default is left out, so that digests of documents from before revisions stay.
         let api = document(
-            json!({"deployments": [{"gateway": "a", "revision": "latest"}, {"gateway": "b", "revision": 2}]}),
+            &json!({"deployments": [{"gateway": "a", "revision": "latest"}, {"gateway": "b", "revision": 2}]}),
         );
         assert_eq!(
             api.to_json()["spec"]["deployments"],
