@@ -79,6 +79,8 @@ pub enum Command {
     Validate(Validate),
     /// Say why a call was refused or failed, by the trace id of its answer; exit code 1 when nothing is known of it
     Explain(Explain),
+    /// Hold OpenAPI definitions against a rule set; prints `file:line:column severity rule message`
+    Lint(Lint),
     /// Show the fields of a kind of document
     ExplainKind(ExplainKind),
     /// Print a completion script
@@ -587,6 +589,28 @@ pub struct Explain {
     pub trace_id: String,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `tollway lint`
+#[derive(Debug, Args)]
+pub struct Lint {
+    /// OpenAPI definitions; files or folders of documents stand for the definitions that they name
+    #[arg(required = true)]
+    pub files: Vec<PathBuf>,
+    /// Rule set in the format of Spectral (docs/lint.md) [default: the built-in rules that are recommended]
+    #[arg(long, value_name = "FILE")]
+    pub ruleset: Option<PathBuf>,
+    /// The least severity that makes the exit code 1: error, warn, info or hint
+    #[arg(long, value_name = "SEVERITY", default_value = "error", value_parser = severity)]
+    pub fail_severity: lint::Severity,
+    /// Output format
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Format,
+}
+
+fn severity(text: &str) -> Result<lint::Severity, &'static str> {
+    text.parse()
+        .map_err(|_| "known are error, warn, info and hint")
 }
 
 /// `tollway explain-kind`

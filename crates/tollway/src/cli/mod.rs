@@ -15,6 +15,7 @@ mod documents;
 mod explain;
 mod failure;
 mod gitops;
+mod lint;
 mod local;
 mod output;
 mod session;
@@ -62,6 +63,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Export(export) => gitops::export(export).await,
         Command::Validate(validate) => local::validate(&validate),
         Command::Explain(explain) => self::explain::run(explain).await,
+        Command::Lint(lint) => self::lint::run(&lint),
         Command::ExplainKind(kind) => local::explain(&kind.kind),
         Command::Completion { shell } => local::completion(shell),
     }
