@@ -56,7 +56,9 @@ fn ruleset(file: Option<&Path>) -> Result<Ruleset, Failure> {
     };
     let text = std::fs::read_to_string(file).map_err(|error| Failure::file(file, error))?;
     Ruleset::read(&text, &tree::Limits::default()).map_err(|found| {
-        let lines = found.into_iter().map(|fault| fault.in_file(bundle::name(file)).to_string());
+        let lines = found
+            .into_iter()
+            .map(|fault| fault.in_file(bundle::name(file)).to_string());
         Failure::Usage(lines.collect::<Vec<_>>().join("\n"))
     })
 }
@@ -68,8 +70,13 @@ fn held(lint: &Lint, source: Source, ruleset: &Ruleset) -> Result<Vec<Finding>, 
     }
     if source.definitions.is_empty() && lint.files.contains(&source.file) {
         return match tree::parse_all(&source.text, &tree::Limits::default()) {
-            Err(faults) => Ok(errors(faults, |fault| fault.in_file(bundle::name(&source.file)))),
-            Ok(_) => Err(Failure::file(&source.file, "there is no OpenAPI definition in it")),
+            Err(faults) => Ok(errors(faults, |fault| {
+                fault.in_file(bundle::name(&source.file))
+            })),
+            Ok(_) => Err(Failure::file(
+                &source.file,
+                "there is no OpenAPI definition in it",
+            )),
         };
     }
     let mut findings = Vec::new();
@@ -103,6 +110,9 @@ fn errors(faults: Diagnostics, named: impl Fn(Diagnostic) -> Diagnostic) -> Vec<
 }
 
 fn print(findings: &[Finding], format: Format) -> Result<(), Failure> {
+    if findings.is_empty() && format == Format::Table {
+        return Ok(());
+    }
     let rows: Vec<Row<'_>> = findings
         .iter()
         .map(|finding| {
@@ -121,7 +131,10 @@ fn print(findings: &[Finding], format: Format) -> Result<(), Failure> {
     output::one(&rows, format, |rows| {
         let lines = rows.iter().map(|row| {
             let (file, line, column) = (row.file, row.line, row.column);
-            format!("{file}:{line}:{column} {} {} {}", row.severity, row.rule, row.message)
+            format!(
+                "{file}:{line}:{column} {} {} {}",
+                row.severity, row.rule, row.message
+            )
         });
         lines.collect::<Vec<_>>().join("\n")
     })

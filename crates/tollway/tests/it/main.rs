@@ -4,5 +4,6 @@
 mod cli;
 mod crash;
 mod database;
+mod lint;
 mod platform;
 mod start;
