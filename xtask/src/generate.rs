@@ -26,6 +26,10 @@ pub(crate) fn files() -> Vec<File> {
             text: documents(),
         },
         File {
+            path: "docs/reference/rules.md",
+            text: rules(),
+        },
+        File {
             path: "docs/reference/policies.md",
             text: policies(),
         },
@@ -86,6 +90,31 @@ fn documents() -> String {
             text,
             "\n## {kind}\n\n```text\n{}\n```\n",
             spec::explain(kind).trim_end()
+        );
+    }
+    text
+}
+
+fn rules() -> String {
+    let mut text = String::from(
+        "# Rules for definitions\n\nGenerated from the slice `RULES` in `crates/openapi/src/rules.rs`. A definition is held against them before it \
+         is accepted: errors refuse it, warnings are told. *May be* says which severities a document \
+         (`spec.definition.rules`), an import or `--rule ID=SEVERITY` may give; how that is done, and what the policy \
+         behind the severities is, stands in [openapi.md](../openapi.md).\n\n\
+         | rule | 2.0 | 3.0 | 3.1, 3.2 | may be | what it finds |\n|---|---|---|---|---|---|\n",
+    );
+    for rule in openapi::RULES {
+        use openapi::Dialect::{V2, V3_0, V3_1};
+        let [v2, v3_0, v3_1] = [V2, V3_0, V3_1].map(|dialect| rule.severity(dialect));
+        let may_be = match rule.least {
+            spec::RuleSeverity::Off => "off, warning, error",
+            spec::RuleSeverity::Warning => "warning, error",
+            spec::RuleSeverity::Error => "error: it guards what the gateway needs",
+        };
+        let _ = writeln!(
+            text,
+            "| <a id=\"{0}\"></a>`{0}` | {v2} | {v3_0} | {v3_1} | {may_be} | {1} |",
+            rule.id, rule.about
         );
     }
     text

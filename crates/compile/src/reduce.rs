@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use base::{Diagnostic, Diagnostics, Digest, Org};
-use openapi::Definition;
+use openapi::{Definition, Rules};
 use serde_json::{Value, json};
 use spec::{
     ApiSpec, BackendSpec, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec,
@@ -14,6 +14,7 @@ use sync::{
     ApiModel, BackendModel, Gate, ListenerModel, OperationModel, PlanModel, PolicyUse, Protocol,
     Quota,
 };
+use tree::Limits;
 
 use crate::PROBLEMS_MAX;
 use crate::own::Backends;
@@ -71,7 +72,8 @@ pub struct Reduced {
     pub warnings: Diagnostics,
 }
 
-/// Reduces an API.
+/// Reduces an API whose definition was accepted before. Rules are not looked at: what came after it was accepted, may
+/// not take it away, and thousands of definitions have to be read when a control plane starts.
 ///
 /// `changed_at_unix_s` is when the document was written: the beginning of a deprecation.
 ///
@@ -85,7 +87,14 @@ pub fn reduce(
     changed_at_unix_s: u64,
     world: &World,
 ) -> Result<Reduced, Diagnostics> {
-    let (model, found) = attempt(org, document, definition, changed_at_unix_s, world);
+    let reading = Reading::Stored;
+    let (model, found) = attempt(
+        org,
+        document,
+        (definition, reading),
+        changed_at_unix_s,
+        world,
+    );
     match model {
         Some(model) if !found.has_errors() => Ok(Reduced {
             model,
@@ -95,12 +104,47 @@ pub fn reduce(
     }
 }
 
+/// How a definition is read.
+#[derive(Clone, Copy)]
+pub(crate) enum Reading<'l> {
+    /// It was accepted before: no rule and no limit that came later may refuse it.
+    Stored,
+    /// It is held against all rules, within these limits.
+    New(&'l Limits),
+}
+
+/// Reads a definition. What the document says wrong of rules is added to `found`.
+fn read(
+    api: &ApiSpec,
+    definition: &str,
+    reading: Reading<'_>,
+    found: &mut Diagnostics,
+) -> Result<openapi::Read, Diagnostics> {
+    match reading {
+        Reading::Stored => openapi::read(definition, &Limits::accepted()),
+        Reading::New(limits) => openapi::check(definition, limits, &rules(api, found)),
+    }
+}
+
+/// The severities that a document asks for.
+fn rules(api: &ApiSpec, found: &mut Diagnostics) -> Rules {
+    let mut rules = Rules::default();
+    for (id, severity) in &api.definition.rules {
+        if let Err(error) = rules.set(id, *severity) {
+            let pointer = tree::pointer::join("/spec/definition/rules", id);
+            let fault = Diagnostic::error("definition-rule", pointer, error.to_string());
+            found.push(fault.mend(error.mend()));
+        }
+    }
+    rules
+}
+
 /// What can be made of an API, and all that is wrong with it. Without errors there is a model; with errors the model
 /// lacks what could not be understood, and serves only to find faults of policies in the same pass.
 pub(crate) fn attempt(
     org: &Org,
     document: &Document,
-    definition: &str,
+    (definition, reading): (&str, Reading<'_>),
     changed_at_unix_s: u64,
     world: &World,
 ) -> (Option<ApiModel>, Diagnostics) {
@@ -111,7 +155,7 @@ pub(crate) fn attempt(
     let mut found = Diagnostics::default();
     references(api, world, &mut found);
     let mut model = empty(org, document.name(), api, gate(api, changed_at_unix_s));
-    match openapi::read(definition, &tree::Limits::default()) {
+    match read(api, definition, reading, &mut found) {
         Ok(read) => {
             found.extend(in_definition(api, read.warnings));
             fill(&mut model, api, &read.definition, &mut found);
@@ -216,7 +260,7 @@ fn references(api: &ApiSpec, world: &World, found: &mut Diagnostics) {
 /// Problems of the definition name its file, so that nobody looks for them in the document. Those of another file than
 /// the root name it themselves.
 fn in_definition(api: &ApiSpec, faults: Diagnostics) -> impl Iterator<Item = Diagnostic> {
-    let file = match &api.definition {
+    let file = match &api.definition.at {
         spec::Definition::File(file) => file.clone(),
         spec::Definition::Inline(_) => "definition".to_owned(),
     };

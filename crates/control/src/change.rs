@@ -111,7 +111,7 @@ pub(crate) async fn definition_text(
 ) -> store::Result<Arc<str>> {
     let corrupt = || StoreError::Corrupt(format!("the definition of {}", document.name()));
     if let Some(api) = document.as_api()
-        && let Definition::Inline(text) = &api.definition
+        && let Definition::Inline(text) = &api.definition.at
     {
         return Ok(text.as_str().into());
     }

@@ -6,7 +6,6 @@ use base::{Diagnostic, Diagnostics, Digest};
 use openapi::{Files, Gathering};
 use spec::{Definition, Document};
 use store::{ResourceStore, StoreError};
-use tree::Limits;
 
 use crate::ControlConfig;
 use crate::change::definition_text;
@@ -40,8 +39,8 @@ pub(crate) fn gathered<'s>(
     let Some(text) = sent(root) else {
         return Ok(None);
     };
-    let (limits, files_max) = (Limits::default(), config.definition_files_max);
-    let mut gathering = Gathering::new(root, text.as_str().into(), &limits, files_max);
+    let (limits, files_max) = (&config.definition_limits, config.definition_files_max);
+    let mut gathering = Gathering::new(root, text.as_str().into(), limits, files_max);
     while let Some(name) = gathering.wanted() {
         let text = sent(&name).map(|text| Arc::from(text.as_str()));
         gathering.add(name, text);
@@ -68,7 +67,7 @@ pub(crate) async fn stored(
     blob: Option<Digest>,
 ) -> store::Result<Files> {
     let text = definition_text(store, document, blob).await?;
-    let name = match document.as_api().map(|api| &api.definition) {
+    let name = match document.as_api().map(|api| &api.definition.at) {
         Some(Definition::File(file)) => beside(None, file),
         _ => "definition".to_owned(),
     };

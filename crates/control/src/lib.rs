@@ -41,6 +41,8 @@ pub const SYSTEM: &str = "system";
 pub struct ControlConfig {
     /// The longest body of a call in bytes; default 8 MiB.
     pub body_bytes_max: usize,
+    /// What one definition may cost: length, values, depth, problems; defaults of [`tree::Limits`].
+    pub definition_limits: tree::Limits,
     /// Items of one part of a list when the caller names no number; default 100.
     pub page_default: u64,
     /// The largest number a caller may name; default 500.
@@ -73,6 +75,7 @@ impl Default for ControlConfig {
     fn default() -> Self {
         Self {
             body_bytes_max: 8 * 1024 * 1024,
+            definition_limits: tree::Limits::default(),
             page_default: 100,
             page_max: 500,
             bundle_documents_max: 10_000,

@@ -39,6 +39,26 @@ pub enum Dialect {
     V3_1,
 }
 
+/// The exact language of a definition, by which the official schema is chosen.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Edition {
+    V2_0,
+    V3_0,
+    V3_1,
+    V3_2,
+}
+
+impl Edition {
+    /// By whose rules it is read.
+    pub(crate) fn dialect(self) -> Dialect {
+        match self {
+            Self::V2_0 => Dialect::V2,
+            Self::V3_0 => Dialect::V3_0,
+            Self::V3_1 | Self::V3_2 => Dialect::V3_1,
+        }
+    }
+}
+
 /// One method on one path template.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Operation {

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 
 use base::Diagnostic;
-use tree::{Entry, Object};
+use tree::{Entry, Node, Object};
 
 use crate::model::{Dialect, Location, Method, Operation, Parameter, Security};
 use crate::reader::{Reader, Trail};
@@ -192,6 +192,7 @@ fn read_operation<'t>(
     let own = read_parameters(reader, object, trail);
     let parameters = merged(reader, own, &path.parameters);
     check_parameters(reader, path.template, &parameters, trail);
+    check_body(reader, (method, object), &parameters, trail);
     let security = match security::requirement(reader, object, trail, around.schemes) {
         Some(own) => own,
         None => around.inherited.cloned().unwrap_or(Security::Unspecified),
@@ -378,5 +379,69 @@ fn check_parameters(
             trail.pointer(),
             message,
         ));
+    }
+}
+
+/// Bodies and forms of Swagger 2.0, which are parameters there.
+fn check_body(
+    reader: &mut Reader<'_>,
+    (method, operation): (Method, &Object),
+    parameters: &[Parameter],
+    trail: &Trail<'_>,
+) {
+    let count = |location| {
+        let there = parameters.iter().filter(|one| one.location == location);
+        there.count()
+    };
+    let (bodies, forms) = (count(Location::Body), count(Location::Form));
+    if bodies + forms == 0 {
+        return;
+    }
+    if bodies > 1 {
+        let words = || {
+            (
+                "the operation has several bodies".to_owned(),
+                Some("keep one, of one schema".to_owned()),
+            )
+        };
+        reader.report("several-bodies", trail, words);
+    }
+    if bodies > 0 && forms > 0 {
+        let words = || {
+            let message = "the operation has a body and a form".to_owned();
+            (
+                message,
+                Some("send all of it `in: formData`, or all of it `in: body`".to_owned()),
+            )
+        };
+        reader.report("body-and-form", trail, words);
+    }
+    if matches!(method, Method::Get | Method::Head | Method::Delete) {
+        let words = || {
+            let message = format!("the body of a {method} has no meaning in HTTP");
+            (
+                message,
+                Some("use parameters, or another method".to_owned()),
+            )
+        };
+        reader.report("body-of-get", trail, words);
+    }
+    let consumes = operation
+        .get("consumes")
+        .or_else(|| reader.root().get("consumes"));
+    let mut consumes = consumes.and_then(Node::as_array).into_iter().flatten();
+    let is_form = |media: &Node| {
+        media.as_str().is_some_and(|media| {
+            let media = media.to_ascii_lowercase();
+            media.starts_with("multipart/")
+                || media.starts_with("application/x-www-form-urlencoded")
+        })
+    };
+    if forms > 0 && !consumes.any(is_form) {
+        let words = || {
+            let mend = "add `multipart/form-data` or `application/x-www-form-urlencoded` to it";
+            ("`consumes` names no form".to_owned(), Some(mend.to_owned()))
+        };
+        reader.report("form-consumes", trail, words);
     }
 }

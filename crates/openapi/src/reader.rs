@@ -1,10 +1,14 @@
 //! Walks the tree: typed access that records problems, references, and the budget.
 
+use std::collections::HashSet;
+
 use base::{Diagnostic, Diagnostics, Severity};
 use percent_encoding::percent_decode_str;
+use spec::RuleSeverity;
 use tree::{Limits, Node, Object, pointer};
 
 use crate::model::Dialect;
+use crate::rules::{Rule, Rules, rule_of};
 
 /// A chain of `$ref`s longer than this is taken for a cycle.
 const REFERENCES_MAX: usize = 32;
@@ -45,23 +49,39 @@ impl Trail<'_> {
     }
 }
 
+/// Why a definition is read.
+#[derive(Clone, Copy)]
+pub(crate) enum Purpose<'r> {
+    /// To serve it: rules that may be switched off are passed over, so that a definition that was accepted once is
+    /// never refused by a rule that came later.
+    Serve,
+    /// To accept it: every rule counts.
+    Accept(&'r Rules),
+}
+
 /// The tree being read, and what was found.
 pub(crate) struct Reader<'t> {
     root: &'t Node,
     dialect: Dialect,
+    purpose: Purpose<'t>,
+    migrated: bool,
     found: Diagnostics,
     found_max: usize,
     budget: usize,
+    steps: usize,
 }
 
 impl<'t> Reader<'t> {
-    pub(crate) fn new(root: &'t Node, limits: &Limits) -> Self {
+    pub(crate) fn new(root: &'t Node, limits: &Limits, purpose: Purpose<'t>) -> Self {
         Self {
             root,
             dialect: Dialect::V3_1,
+            purpose,
+            migrated: false,
             found: Diagnostics::default(),
             found_max: limits.problems_max.max(1),
             budget: limits.bytes_max.saturating_mul(4),
+            steps: limits.nodes_max.saturating_mul(4),
         }
     }
 
@@ -77,30 +97,126 @@ impl<'t> Reader<'t> {
         self.dialect = dialect;
     }
 
+    /// The places of all problems so far.
+    pub(crate) fn places(&self) -> HashSet<String> {
+        self.found.iter().map(|one| one.pointer.clone()).collect()
+    }
+
+    /// Drops the problems of a rule at these places.
+    pub(crate) fn forget(&mut self, rule: &str, places: &HashSet<String>) {
+        self.found
+            .0
+            .retain(|one| one.rule != rule || !places.contains(&one.pointer));
+    }
+
+    /// Notes that the definition comes from another gateway: it has that one's extensions.
+    pub(crate) fn set_migrated(&mut self, migrated: bool) {
+        self.migrated = migrated;
+    }
+
     pub(crate) fn into_found(self) -> Diagnostics {
         self.found
     }
 
-    /// Keeps a diagnostic; it is paid for like everything else. Once the list is full an error still takes the place
-    /// of a warning: a definition with an error is never accepted because it has many warnings.
-    pub(crate) fn record(&mut self, diagnostic: Diagnostic) {
+    /// How many problems are kept.
+    pub(crate) fn problems_max(&self) -> usize {
+        self.found_max
+    }
+
+    /// What a violation of this rule is here; nothing where it is passed over.
+    fn severity(&self, rule: &Rule) -> Option<Severity> {
+        let severity = match self.purpose {
+            Purpose::Serve => rule.least,
+            Purpose::Accept(rules) => rules.asked(rule).unwrap_or_else(|| self.usual(rule)),
+        };
+        match severity {
+            RuleSeverity::Off => None,
+            RuleSeverity::Warning => Some(Severity::Warning),
+            RuleSeverity::Error => Some(Severity::Error),
+        }
+    }
+
+    /// Gives a problem the severity of its rule; false where it is passed over. What a reader of texts found in one of
+    /// several files is of no rule, and stays what it is.
+    fn weigh(&self, problem: &mut Diagnostic) -> bool {
+        let Some(rule) = rule_of(&problem.rule) else {
+            return true;
+        };
+        match self.severity(rule) {
+            Some(severity) => problem.severity = severity,
+            None => return false,
+        }
+        true
+    }
+
+    /// What a rule's violation is where nobody asked for a severity. What another gateway served already is taken over
+    /// with warnings.
+    fn usual(&self, rule: &Rule) -> RuleSeverity {
+        let severity = rule.severity(self.dialect);
+        if self.migrated && !rule.is_guard() {
+            return severity.min(RuleSeverity::Warning);
+        }
+        severity
+    }
+
+    /// Whether a problem of this rule would be kept: then it is worth to be put into words.
+    pub(crate) fn wants(&self, rule: &str) -> bool {
+        let room = self.found.0.len() < self.found_max;
+        let rule = rule_of(rule).expect("rules of this crate are registered, tested");
+        match self.severity(rule) {
+            None => false,
+            Some(Severity::Warning) => room,
+            Some(Severity::Error) => room || self.warning_last().is_some(),
+        }
+    }
+
+    fn warning_last(&self) -> Option<usize> {
+        let is_warning = |kept: &Diagnostic| kept.severity == Severity::Warning;
+        self.found.0.iter().rposition(is_warning)
+    }
+
+    /// Keeps a diagnostic with the severity of its rule; it is paid for like everything else. Once the list is full an
+    /// error still takes the place of a warning: a definition with an error is never accepted because it has many
+    /// warnings.
+    pub(crate) fn record(&mut self, mut diagnostic: Diagnostic) {
+        if !self.weigh(&mut diagnostic) {
+            return;
+        }
         let cost = diagnostic.pointer.len() + diagnostic.message.len();
         self.keep(diagnostic);
         self.pay(cost);
+    }
+
+    /// As [`Self::record`], for problems that are put into words only when [wanted](Self::wants), so that they cost
+    /// little. What the walk itself has said of the same place is not said again.
+    pub(crate) fn report(
+        &mut self,
+        rule: &str,
+        trail: &Trail<'_>,
+        words: impl FnOnce() -> (String, Option<String>),
+    ) {
+        if self.wants(rule) {
+            let (message, mend) = words();
+            let mut problem = Diagnostic::error(rule, trail.pointer(), message);
+            problem.mend = mend;
+            self.report_new(problem);
+        }
+    }
+
+    /// Keeps a problem, unless the walk has said the same.
+    pub(crate) fn report_new(&mut self, mut problem: Diagnostic) {
+        if self.weigh(&mut problem) && !self.found.iter().any(|said| same(said, &problem)) {
+            self.keep(problem);
+        }
     }
 
     fn keep(&mut self, diagnostic: Diagnostic) {
         if self.found.0.len() < self.found_max {
             self.found.push(diagnostic);
         } else if diagnostic.severity == Severity::Error
-            && let Some(warning) = self
-                .found
-                .0
-                .iter_mut()
-                .rev()
-                .find(|kept| kept.severity == Severity::Warning)
+            && let Some(warning) = self.warning_last()
         {
-            *warning = diagnostic;
+            self.found.0[warning] = diagnostic;
         }
     }
 
@@ -122,6 +238,16 @@ impl<'t> Reader<'t> {
             );
         }
         self.budget > 0
+    }
+
+    /// Pays for work that copies nothing: when it is used up, work of that sort is not done any more.
+    pub(crate) fn spend(&mut self, steps: usize) {
+        self.steps = self.steps.saturating_sub(steps);
+    }
+
+    /// Whether there is anything left to [spend](Self::spend).
+    pub(crate) fn can_spend(&self) -> bool {
+        self.steps > 0
     }
 
     fn wrong_type(&mut self, node: &Node, trail: &Trail<'_>, expected: &str) {
@@ -314,5 +440,34 @@ impl<'t> Reader<'t> {
             layers.push((object, target));
         }
         Vec::new()
+    }
+}
+
+/// Whether a new problem is the same as one that was said: the official schema and a rule often see one fault.
+fn same(said: &Diagnostic, new: &Diagnostic) -> bool {
+    if said.pointer != new.pointer {
+        return false;
+    }
+    if said.rule == new.rule {
+        // Each missing key is a problem of its own.
+        return new.rule != "schema-missing-key" || said.message == new.message;
+    }
+    match new.rule.as_str() {
+        // The schema tells each missing key by itself.
+        "schema-missing-key" => {
+            let (said_mend, mend) = (said.mend.as_deref(), new.mend.as_deref());
+            said.rule == "missing-key"
+                && said_mend
+                    .zip(mend)
+                    .is_some_and(|(said, new)| said.starts_with(new))
+        }
+        "unresolved-reference" | "unread-reference" | "circular-reference" => {
+            said.severity == Severity::Error && said.rule.contains("reference")
+                || said.rule == "missing-file"
+        }
+        rule => {
+            rule.starts_with("schema-") && said.severity == Severity::Error
+                || said.rule == "unknown-key"
+        }
     }
 }

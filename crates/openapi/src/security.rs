@@ -75,51 +75,47 @@ fn scheme<'t>(
     node: &'t Node,
     trail: &Trail<'_>,
 ) -> Option<SecurityScheme> {
-    if let Some(reference) = node
-        .get("$ref")
-        .and_then(Node::as_str)
-        .filter(|text| !text.starts_with('#'))
-    {
-        let shown: String = reference.chars().take(200).collect();
-        let message = format!(
-            "`{shown}` leads into another file, which is not read; the scheme stays unknown"
-        );
-        let warning = Diagnostic::warning(
-            "external-reference",
-            Trail::Key(trail, "$ref").pointer(),
-            message,
-        );
-        reader.record(warning.mend("bundle the definition into one file"));
+    let reference = node.get("$ref").and_then(Node::as_str);
+    if let Some(reference) = reference.filter(|text| !text.starts_with('#')) {
+        unread(reader, reference, trail);
         return None;
     }
     let (object, place) = reader.resolve(node, trail)?;
     let target = place.as_deref().map(Trail::Base);
     let trail = target.as_ref().unwrap_or(trail);
+    let kind = kind(reader, object, trail)?;
+    let scopes = if kind == SchemeKind::OAuth2 {
+        declared_scopes(reader, object, trail)
+    } else {
+        Vec::new()
+    };
+    Some(SecurityScheme {
+        name: name.to_owned(),
+        kind,
+        scopes,
+    })
+}
+
+/// A scheme in another file stays unknown.
+fn unread(reader: &mut Reader<'_>, reference: &str, trail: &Trail<'_>) {
+    let words = || {
+        let shown: String = reference.chars().take(200).collect();
+        let message = format!(
+            "`{shown}` leads into another file, which is not read; the scheme stays unknown"
+        );
+        (
+            message,
+            Some("bundle the definition into one file".to_owned()),
+        )
+    };
+    reader.report("unread-reference", &Trail::Key(trail, "$ref"), words);
+}
+
+fn kind<'t>(reader: &mut Reader<'t>, object: &'t Object, trail: &Trail<'_>) -> Option<SchemeKind> {
     let kind = required(reader, object, "type", trail)?;
     let version_2 = reader.dialect() == Dialect::V2;
-    let kind = match kind {
-        "apiKey" => {
-            let (parameter, location) = (
-                required(reader, object, "name", trail),
-                required(reader, object, "in", trail),
-            );
-            let location = location.and_then(Location::parse);
-            match location {
-                Some(Location::Query | Location::Header | Location::Cookie) => {}
-                _ => {
-                    let problem = Diagnostic::error(
-                        "unknown-value",
-                        Trail::Key(trail, "in").pointer(),
-                        "unknown place of an API key",
-                    );
-                    reader.record(problem.mend("known are query, header and cookie"));
-                }
-            }
-            SchemeKind::ApiKey {
-                location: location?,
-                parameter: parameter?.to_owned(),
-            }
-        }
+    Some(match kind {
+        "apiKey" => return api_key(reader, object, trail),
         "basic" if version_2 => SchemeKind::Http("basic".to_owned()),
         "http" if !version_2 => {
             SchemeKind::Http(required(reader, object, "scheme", trail)?.to_ascii_lowercase())
@@ -141,16 +137,28 @@ fn scheme<'t>(
             reader.record(problem.mend(format!("known are {known}")));
             return None;
         }
-    };
-    let scopes = if kind == SchemeKind::OAuth2 {
-        declared_scopes(reader, object, trail)
-    } else {
-        Vec::new()
-    };
-    Some(SecurityScheme {
-        name: name.to_owned(),
-        kind,
-        scopes,
+    })
+}
+
+fn api_key<'t>(
+    reader: &mut Reader<'t>,
+    object: &'t Object,
+    trail: &Trail<'_>,
+) -> Option<SchemeKind> {
+    let parameter = required(reader, object, "name", trail);
+    let location = required(reader, object, "in", trail).and_then(Location::parse);
+    let usual = [Location::Query, Location::Header, Location::Cookie];
+    if !location.is_some_and(|location| usual.contains(&location)) {
+        let problem = Diagnostic::error(
+            "unknown-value",
+            Trail::Key(trail, "in").pointer(),
+            "unknown place of an API key",
+        );
+        reader.record(problem.mend("known are query, header and cookie"));
+    }
+    Some(SchemeKind::ApiKey {
+        location: location?,
+        parameter: parameter?.to_owned(),
     })
 }
 
@@ -236,12 +244,13 @@ pub(crate) fn requirement<'t>(
     let mut alternatives = Vec::new();
     for (index, item) in items.iter().enumerate() {
         let trail = Trail::Item(&trail, index);
-        let Some(object) = reader.object(item, &trail) else {
-            continue;
-        };
         if !reader.pay(0) {
             break;
         }
+        let Some(object) = item.as_object() else {
+            alternatives.push(vec![faulty(reader, item, &trail)]);
+            continue;
+        };
         alternatives.push(
             object
                 .iter()
@@ -257,6 +266,49 @@ pub(crate) fn requirement<'t>(
     })
 }
 
+/// An alternative that nobody can read is a way in for nobody: left out, it could leave the operation open.
+fn faulty(reader: &mut Reader<'_>, item: &Node, trail: &Trail<'_>) -> SchemeUse {
+    let words = || {
+        let message = format!("expected a mapping, found {}", item.kind());
+        (
+            message,
+            Some("write the scheme's name, a colon, a space and a list: `name: []`".to_owned()),
+        )
+    };
+    reader.report("faulty-requirement", trail, words);
+    SchemeUse {
+        scheme: String::new(),
+        scopes: Vec::new(),
+        token: false,
+    }
+}
+
+/// The scopes of a requirement. What should be a list and is a word, is taken for one scope: it must not open a door.
+fn required_scopes<'t>(
+    reader: &mut Reader<'t>,
+    requirement: &'t Object,
+    name: &str,
+    trail: &Trail<'_>,
+) -> Vec<String> {
+    match requirement.get(name) {
+        Some(node) if node.as_array().is_none() => {
+            let words = || {
+                let message = format!("expected a list of scopes, found {}", node.kind());
+                (
+                    message,
+                    Some("put it in brackets; `[]` = no scope".to_owned()),
+                )
+            };
+            reader.report("faulty-requirement", &Trail::Key(trail, name), words);
+            let scope = node
+                .as_str()
+                .filter(|scope| !scope.is_empty() && reader.pay(scope.len()));
+            scope.into_iter().map(str::to_owned).collect()
+        }
+        _ => reader.texts(requirement, name, trail),
+    }
+}
+
 fn scheme_use<'t>(
     reader: &mut Reader<'t>,
     requirement: &'t Object,
@@ -264,7 +316,7 @@ fn scheme_use<'t>(
     trail: &Trail<'_>,
     schemes: &Schemes,
 ) -> Option<SchemeUse> {
-    let scopes = reader.texts(requirement, name, trail);
+    let scopes = required_scopes(reader, requirement, name, trail);
     let place = || Trail::Key(trail, name).pointer();
     let declared = schemes.0.get(name);
     if declared.is_none() {

@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use crate::Extensions;
 use crate::backend::Backends;
+use crate::definition::DefinitionSpec;
 use crate::lifecycle::Lifecycle;
 use crate::revision::RevisionRef;
 use crate::units::{Date, Duration};
@@ -29,7 +30,7 @@ pub struct ApiSpec {
     #[serde(default)]
     pub default_version: bool,
     /// The OpenAPI definition.
-    pub definition: Definition,
+    pub definition: DefinitionSpec,
     /// Where it stands in its life.
     #[serde(default)]
     pub lifecycle: Lifecycle,
@@ -85,14 +86,14 @@ impl ApiSpec {
         name: impl Into<String>,
         version: impl Into<String>,
         context: impl Into<String>,
-        definition: Definition,
+        definition: impl Into<DefinitionSpec>,
     ) -> Self {
         Self {
             name: name.into(),
             version: version.into(),
             context: context.into(),
             default_version: false,
-            definition,
+            definition: definition.into(),
             lifecycle: Lifecycle::default(),
             sunset: None,
             vhosts: Vec::new(),
@@ -151,16 +152,6 @@ impl ApiSpec {
             Security::ApiKey(ApiKeySecurity::default()),
         ]
     }
-}
-
-/// Where the OpenAPI definition is: one of the two.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub enum Definition {
-    /// A file, relative to the document's own.
-    File(#[schemars(extend("format" = "tollway-file"))] String),
-    /// The text itself.
-    Inline(String),
 }
 
 /// One gateway that serves an API.

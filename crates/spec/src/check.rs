@@ -53,6 +53,7 @@ fn api(spec: &Value, found: &mut Diagnostics) {
         found,
         operation,
     );
+    definition(&spec["definition"], found);
     sunset(spec, found);
     cors(&spec["cors"], found);
     backends(&spec["backends"], "/spec/backends", found);
@@ -84,6 +85,18 @@ fn backends(spec: &Value, pointer: &str, found: &mut Diagnostics) {
             &format!("{pointer}/{environment}"),
             found,
         );
+    }
+}
+
+/// A definition is at one place.
+fn definition(definition: &Value, found: &mut Diagnostics) {
+    let Some(map) = definition.as_object() else {
+        return;
+    };
+    let places = ["file", "inline"];
+    if places.iter().filter(|key| map.contains_key(**key)).count() != 1 {
+        let message = "exactly one of the keys `file`, `inline` is expected";
+        found.push(Diagnostic::error("one-key", "/spec/definition", message));
     }
 }
 

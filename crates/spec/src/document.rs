@@ -8,8 +8,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 use crate::access::{ApplicationSpec, GatewaySpec, PlanSpec, SubscriptionSpec};
-use crate::api::{ApiSpec, Definition};
+use crate::api::ApiSpec;
 use crate::backend::BackendSpec;
+use crate::definition::Definition;
 use crate::kind::Kind;
 use crate::{API_VERSION, Extensions, yaml};
 
@@ -177,7 +178,7 @@ pub fn resolve_definition(
     let Some(api) = document.as_api() else {
         return Ok(None);
     };
-    match &api.definition {
+    match &api.definition.at {
         Definition::Inline(text) => Ok(Some(text.clone())),
         Definition::File(file) => read(file).map(Some).map_err(|error| {
             let message = format!("the definition `{file}` cannot be read: {error}");

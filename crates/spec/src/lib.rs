@@ -12,6 +12,7 @@ pub mod access;
 pub mod api;
 pub mod backend;
 mod check;
+pub mod definition;
 mod diff;
 mod document;
 mod faults;
@@ -36,10 +37,11 @@ pub use access::{
     PlanSpec, Quota, SubscriptionSpec, Tokens,
 };
 pub use api::{
-    ApiKeySecurity, ApiSpec, Cors, Definition, Deployment, JwtSecurity, OperationSpec, PolicyEntry,
-    Security, Transport,
+    ApiKeySecurity, ApiSpec, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry, Security,
+    Transport,
 };
 pub use backend::{BackendRef, BackendSpec, BackendTls, Backends, Ca, EndpointSpec, Protocol};
+pub use definition::{Definition, DefinitionSpec, RuleSeverity, UnknownSeverity};
 pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
 pub use faults::schema_faults;

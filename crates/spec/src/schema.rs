@@ -111,13 +111,26 @@ fn strict(schema: &mut Schema) {
     not_null(map);
     if let Some(choices) = map.remove("oneOf") {
         match merged_choice(&choices) {
-            Some(merged) => map.extend(merged),
+            Some(merged) => merge_choice(map, merged),
             None => drop(map.insert("oneOf".to_owned(), choices)),
         }
     } else if map.contains_key("properties") {
         map.insert("additionalProperties".to_owned(), false.into());
         map.insert("patternProperties".to_owned(), json!({"^x-": true}));
     }
+}
+
+/// Puts a choice into the mapping that it stands in. Where that has keys of its own, they stand beside the one that is
+/// chosen, and `check` sees to it that it is one.
+fn merge_choice(map: &mut Map<String, Value>, mut choice: Map<String, Value>) {
+    if let Some(Value::Object(own)) = map.remove("properties") {
+        choice.remove("minProperties");
+        choice.remove("maxProperties");
+        if let Some(Value::Object(properties)) = choice.get_mut("properties") {
+            properties.extend(own);
+        }
+    }
+    map.extend(choice);
 }
 
 /// `Option<T>`: what may be absent is still never null.

@@ -47,6 +47,22 @@ pub struct Limits {
     pub problems_max: usize,
 }
 
+impl Limits {
+    /// For a text that was accepted before, under limits that may have been others: only what keeps reading safe.
+    #[must_use]
+    pub fn accepted() -> Self {
+        Self {
+            bytes_max: usize::MAX,
+            nodes_max: u32::MAX as usize,
+            depth_max: DEPTH_CEILING,
+            alias_collections_max: usize::MAX,
+            alias_nodes_max: u32::MAX as usize,
+            alias_bytes_max: usize::MAX,
+            problems_max: Self::default().problems_max,
+        }
+    }
+}
+
 impl Default for Limits {
     fn default() -> Self {
         Self {

@@ -43,8 +43,12 @@ async fn import(
     caller.require_for(RecordKind::Api, Action::Write)?;
     let source = super::source::read(&control, &request)?;
     let text = source.files.pack();
-    let read = openapi::read(&text, &tree::Limits::default())
-        .map_err(|problems| source.faulty(problems))?;
+    let limits = &control.config().definition_limits;
+    // What the rules say of it, `prepare` finds out; a text that cannot even be read is told all that is wrong with it.
+    let read = openapi::read(&text, limits).map_err(|problems| {
+        let all = openapi::check(&text, limits, &openapi::Rules::default());
+        source.faulty(all.err().unwrap_or(problems))
+    })?;
     let operations = read.definition.operations.len() as u64;
     let chosen = extensions::chosen(&request);
     let mut api = document(request, &source, &read.definition);
@@ -111,6 +115,7 @@ fn document(
         format!("{}.openapi.{extension}", slug(&name))
     };
     let mut spec = ApiSpec::new(name, version, context, Definition::File(file));
+    spec.definition.rules = request.rules;
     spec.default_version = request.default_version;
     spec.plans = request.plans;
     if spec.plans.is_empty() {

@@ -144,7 +144,7 @@ async fn change(
 
 fn put(control: &Control, located: spec::Located, bundle: &Bundle, faults: &mut Faults) -> Put {
     let document = located.document.clone();
-    let file = document.as_api().and_then(|api| match &api.definition {
+    let file = document.as_api().and_then(|api| match &api.definition.at {
         Definition::File(file) => Some(file.clone()),
         Definition::Inline(_) => None,
     });
@@ -250,7 +250,7 @@ async fn export(State(control): State<Control>, caller: Caller) -> ApiResult<Jso
         for record in records {
             let read = read(&record)?;
             let folder = folder(kind, &record.name, &mut taken);
-            let definition = match read.as_api().map(|api| &api.definition) {
+            let definition = match read.as_api().map(|api| &api.definition.at) {
                 Some(Definition::File(_)) => {
                     let files = definition::stored(store, &read, record.blob).await?;
                     Some(exported(&folder, &files))

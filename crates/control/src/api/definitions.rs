@@ -39,7 +39,7 @@ async fn definition(
 ) -> ApiResult<Response> {
     let files = files(&control, &caller, &name).await?;
     let text = if params.bundled {
-        let bundled = openapi::bundle(&files.pack(), &tree::Limits::default());
+        let bundled = openapi::bundle(&files.pack(), &tree::Limits::accepted());
         let bundled =
             bundled.map_err(|_| store::StoreError::Corrupt(format!("the definition of {name}")))?;
         bundled.tree().to_json().to_string()

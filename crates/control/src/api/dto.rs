@@ -1,5 +1,7 @@
 //! The bodies of the control API, in camelCase JSON. Requests refuse unknown members.
 
+use std::collections::BTreeMap;
+
 use base::Diagnostic;
 use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
@@ -130,7 +132,7 @@ pub struct ImportRequest {
     pub file: Option<String>,
     /// Beside `definition`: files that it refers to, by name, relative to the folder in which `file` is named.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub files: IndexMap<String, String>,
     /// The API's name; by default made of the definition's title.
     #[serde(skip_serializing_if = "Option::is_none", default)]
@@ -147,6 +149,11 @@ pub struct ImportRequest {
     /// Names of the plans to offer; by default `Unlimited`.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub plans: Vec<String>,
+    /// Rules of definitions that count otherwise than by default: `off`, `warning` or `error` by the rule's id. They
+    /// stay in the document, as `spec.definition.rules`.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty", default)]
+    #[schema(value_type = BTreeMap<String, String>)]
+    pub rules: BTreeMap<String, spec::RuleSeverity>,
     /// Whether it is served at the bare context too.
     #[serde(default)]
     pub default_version: bool,
@@ -162,7 +169,7 @@ pub struct DefinitionFiles {
     /// The file that refers to the others.
     pub root: String,
     /// All files by name, the root among them.
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub files: IndexMap<String, String>,
 }
 
@@ -354,7 +361,7 @@ pub struct Bundle {
     /// Definitions by file, and the files that they refer to. A document's `definition.file` is looked for beside the
     /// document's own file.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub definitions: IndexMap<String, String>,
 }
 
@@ -515,7 +522,7 @@ pub struct ExportDefinition {
     pub text: String,
     /// The other files that it refers to, byte for byte, by where to write them.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
-    #[schema(value_type = std::collections::BTreeMap<String, String>)]
+    #[schema(value_type = BTreeMap<String, String>)]
     pub files: IndexMap<String, String>,
 }
 

@@ -226,7 +226,7 @@ async fn definition(
     document: &Document,
     blob: Option<Digest>,
 ) -> ApiResult<Option<Arc<str>>> {
-    let Some(Definition::File(_)) = document.as_api().map(|api| &api.definition) else {
+    let Some(Definition::File(_)) = document.as_api().map(|api| &api.definition.at) else {
         return Ok(None);
     };
     if blob.is_none() {

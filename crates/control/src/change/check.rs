@@ -72,7 +72,13 @@ impl Work<'_> {
             None => return Ok(problems),
         };
         let (org, now) = (&self.caller.org, self.control.clock().unix_s());
-        match compile::check(org, &item.document, &text, now, world) {
+        let checked = if item.accepted_before() {
+            compile::check_stored(org, &item.document, &text, now, world)
+        } else {
+            let limits = &self.control.config().definition_limits;
+            compile::check_within(org, &item.document, &text, now, world, limits)
+        };
+        match checked {
             Ok(reduced) => problems.extend(reduced.warnings),
             Err(found) => problems.extend(found),
         }
@@ -232,7 +238,7 @@ impl Work<'_> {
 fn is_inline(document: &Document) -> bool {
     document
         .as_api()
-        .is_some_and(|api| matches!(api.definition, spec::Definition::Inline(_)))
+        .is_some_and(|api| matches!(api.definition.at, spec::Definition::Inline(_)))
 }
 
 fn refers(api: &ApiSpec, kind: Kind, name: &str) -> bool {

@@ -78,7 +78,8 @@ impl Work<'_> {
             let store = self.control.store();
             let text = definition_text(store, &content.document, content.blob).await?;
             let (org, now) = (&self.caller.org, self.control.clock().unix_s());
-            let Err(problems) = compile::check(org, &content.document, &text, now, world) else {
+            let Err(problems) = compile::check_stored(org, &content.document, &text, now, world)
+            else {
                 continue;
             };
             let severe = !deployed_before(item, pinned);

@@ -61,6 +61,21 @@ impl Item {
             .is_some_and(|old| old.digest == self.digest && old.blob == self.blob)
     }
 
+    /// The same definition is stored, held against the same rules: a newer version's rules, or lower limits, do not
+    /// stand in the way of what else is to be changed.
+    pub(super) fn accepted_before(&self) -> bool {
+        let old = self.present.as_ref();
+        let definition = |document: &Document| Some(document.as_api()?.definition.clone());
+        let Some((old, new)) = old.and_then(|old| {
+            let same_text = old.blob == self.blob;
+            let old = definition(&old.document).filter(|_| same_text)?;
+            Some((old, definition(&self.document)?))
+        }) else {
+            return false;
+        };
+        old.rules == new.rules && (self.blob.is_some() || old.at == new.at)
+    }
+
     fn action(&self) -> api::Action {
         match &self.present {
             None => api::Action::Created,
@@ -198,14 +213,14 @@ impl<'a> Work<'a> {
 
     /// The digest of the definition, where it is not written in the document. A call that brings none means the stored one.
     fn blob(&mut self, put: &Put, present: Option<&Present>) -> Option<Digest> {
-        let Definition::File(file) = &put.document.as_api()?.definition else {
+        let Definition::File(file) = &put.document.as_api()?.definition.at else {
             return None;
         };
         if let Some(text) = &put.definition {
             return Some(Digest::of(text.as_bytes()));
         }
         let stored = present.and_then(|old| {
-            let same = matches!(&old.document.as_api()?.definition, Definition::File(name) if name == file);
+            let same = matches!(&old.document.as_api()?.definition.at, Definition::File(name) if name == file);
             old.blob.filter(|_| same)
         });
         if stored.is_none() {

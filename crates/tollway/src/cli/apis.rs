@@ -43,6 +43,7 @@ async fn import(import: Import) -> Result<(), Failure> {
         context: import.context,
         backend: import.backend,
         plans: import.plans,
+        rules: import.rules.into_iter().collect(),
         default_version: import.default_version,
         publish: import.publish,
     };

@@ -7,6 +7,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use spec::RuleSeverity;
 
 use crate::up::{Options, SecretText, Span};
 
@@ -252,6 +253,17 @@ pub enum Api {
     Delete(Gone),
 }
 
+/// Reads `ID=SEVERITY`. Whether there is such a rule, whoever knows the rules says.
+fn rule(text: &str) -> Result<(String, RuleSeverity), String> {
+    let (id, severity) = text
+        .split_once('=')
+        .ok_or("write it as in duplicate-tag=warning")?;
+    let severity = severity
+        .parse()
+        .map_err(|error: spec::UnknownSeverity| error.to_string())?;
+    Ok((id.to_owned(), severity))
+}
+
 /// `tollway api import`
 #[derive(Debug, Args)]
 pub struct Import {
@@ -272,6 +284,9 @@ pub struct Import {
     /// Plan that applications may subscribe under; may be given several times
     #[arg(long = "plan", value_name = "NAME")]
     pub plans: Vec<String>,
+    /// Severity of a rule that the definition is held against: off, warning or error; may be given several times
+    #[arg(long = "rule", value_name = "ID=SEVERITY", value_parser = rule)]
+    pub rules: Vec<(String, RuleSeverity)>,
     /// Publish it at once
     #[arg(long)]
     pub publish: bool,
@@ -580,6 +595,9 @@ pub struct Validate {
     /// Files or folders of documents, or OpenAPI definitions
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
+    /// Severity of a rule for definitions that no document names: off, warning or error; may be given several times
+    #[arg(long = "rule", value_name = "ID=SEVERITY", value_parser = rule)]
+    pub rules: Vec<(String, RuleSeverity)>,
 }
 
 /// `tollway explain`

@@ -46,6 +46,7 @@ pub(crate) fn explain(kind: &str) -> Result<(), Failure> {
 pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
     let mut found = Diagnostics::default();
     let mut apis = Vec::new();
+    let rules = rules(&validate.rules)?;
     let sources = bundle::sources(&validate.files)?;
     let documents = sources
         .iter()
@@ -59,7 +60,8 @@ pub(crate) fn validate(validate: &Validate) -> Result<(), Failure> {
         if bundle::is_definition(&source.nodes) {
             for whole in &source.definitions {
                 // The keys of other products are read at the import; a document that is there has the word.
-                found.extend(definition(whole, !named.contains(&root(whole))));
+                let keys = !named.contains(&root(whole));
+                found.extend(definition(whole, &rules, keys));
             }
             continue;
         }
@@ -90,9 +92,24 @@ fn root((folder, files): &(PathBuf, openapi::Files)) -> PathBuf {
     folder.join(files.root()).components().collect()
 }
 
+/// The severities that the command line asks for.
+fn rules(asked: &[(String, spec::RuleSeverity)]) -> Result<openapi::Rules, Failure> {
+    let mut rules = openapi::Rules::default();
+    for (id, severity) in asked {
+        rules
+            .set(id, *severity)
+            .map_err(|error| Failure::Usage(format!("{error} ({})", error.mend())))?;
+    }
+    Ok(rules)
+}
+
 /// Checks a definition; one that is not imported yet also as an import would understand its `x-wso2-*` keys.
-fn definition((folder, files): &(PathBuf, openapi::Files), keys: bool) -> Vec<Diagnostic> {
-    let found = match openapi::read(&files.pack(), &tree::Limits::default()) {
+fn definition(
+    (folder, files): &(PathBuf, openapi::Files),
+    rules: &openapi::Rules,
+    keys: bool,
+) -> Vec<Diagnostic> {
+    let found = match openapi::check(&files.pack(), &tree::Limits::default(), rules) {
         Ok(read) if keys => with_keys(read),
         Ok(read) => read.warnings,
         Err(faults) => faults,

@@ -343,6 +343,7 @@ impl ControlSide {
             body_bytes_max: options
                 .control_body_bytes_max
                 .unwrap_or(defaults.body_bytes_max),
+            definition_limits: options.definition_limits(),
             acknowledge_ms: options.acknowledge_timeout.map_or(5_000, Span::as_ms),
             ..defaults
         };

@@ -26,6 +26,18 @@ macro_rules! options {
         }
 
         impl Options {
+    /// What one definition may cost.
+    pub(super) fn definition_limits(&self) -> tree::Limits {
+        let usual = tree::Limits::default();
+        tree::Limits {
+            bytes_max: self.definition_bytes_max.unwrap_or(usual.bytes_max),
+            nodes_max: self.definition_values_max.unwrap_or(usual.nodes_max),
+            depth_max: self.definition_depth_max.unwrap_or(usual.depth_max),
+            problems_max: self.definition_problems_max.unwrap_or(usual.problems_max),
+            ..usual
+        }
+    }
+
             /// These options where they are set, those of `below` elsewhere.
             fn over(self, below: Self) -> Self {
                 Self { config: self.config, $($name: self.$name.or(below.$name),)+ }
@@ -153,6 +165,14 @@ options! {
     node_token_file: PathBuf = "FILE";
     /// Bytes of a body at the control API [default: 8388608]
     control_body_bytes_max: usize = "N";
+    /// Bytes of an OpenAPI definition, all its files together [default: 10485760]
+    definition_bytes_max: usize = "N";
+    /// Values and keys written in a definition [default: 500000]
+    definition_values_max: usize = "N";
+    /// Levels of nesting in a definition, at most 512 [default: 128]
+    definition_depth_max: usize = "N";
+    /// Problems of a definition that are told at once [default: 100]
+    definition_problems_max: usize = "N";
     /// Time that writes wait for the nodes' acknowledgement [default: 5s]
     acknowledge_timeout: Span = "DURATION";
     /// Time for calls in flight to finish after SIGTERM [default: 30s]

@@ -20,7 +20,7 @@ mod wso2;
 
 /// Two operations, one of them with a scope.
 const PETS: &str = r#"
-openapi: 3.0.3
+openapi: 3.1.0
 info: {title: Pets, version: 1.0.0}
 paths:
   /pets:

@@ -225,7 +225,7 @@ async fn versions_side_by_side() {
         Backend::start().await.unwrap(),
     );
     let sandbox = Sandbox::start().await.unwrap();
-    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths:\n  /{any}/pets:\n    get: {responses: {'200': {description: ok}}}\n  /pets:\n    get: {responses: {'200': {description: ok}}}\n";
+    let definition = "openapi: 3.1.0\ninfo: {title: T, version: '1'}\npaths:\n  /{any}/pets:\n    get: {responses: {'200': {description: ok}}}\n  /pets:\n    get: {responses: {'200': {description: ok}}}\n";
     for (version, backend, default) in [("1.0.0", &one, false), ("2.0.0", &two, true)] {
         let import = json!({
             "definition": definition, "name": "pets", "version": version, "context": "/pets",

@@ -6,7 +6,7 @@ use e2e::{Backend, Sandbox, raw};
 
 /// `{id}` would swallow anything in one segment; `/admin` is not an operation.
 const DEFINITION: &str = r#"
-openapi: 3.0.3
+openapi: 3.1.0
 info: {title: Files, version: 1.0.0}
 paths:
   /files/{id}:

@@ -9,7 +9,7 @@ use serde_json::Value;
 use sqlx::ConnectOptions as _;
 
 const STATES: &str = r#"
-openapi: 3.0.3
+openapi: 3.1.0
 info: {title: States, version: 1.0.0}
 paths:
   /status/{code}:
