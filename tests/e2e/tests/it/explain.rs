@@ -244,17 +244,24 @@ async fn callers_that_are_not_let_in() {
     world.change_api(|spec| spec["operations"] = admin).await;
     let decision = world
         .expect(
-            world.request(Method::GET, "/pets").bearer_auth(&world.api.token),
+            world
+                .request(Method::GET, "/pets")
+                .bearer_auth(&world.api.token),
             &[
                 ("/answer/code", json!("SCOPE_INSUFFICIENT")),
                 ("/answer/rule", json!("scope")),
-                ("/answer/facts/0", json!({"name": "claim scope", "found": "pets:write", "expected": "pets:admin"})),
+                (
+                    "/answer/facts/0",
+                    json!({"name": "claim scope", "found": "pets:write", "expected": "pets:admin"}),
+                ),
             ],
         )
         .await;
     assert_eq!(rejected(&decision), ["scopes"]);
     assert_eq!(policies(&decision)[0].1, "passed");
-    world.change_api(|spec| spec["operations"] = json!([])).await;
+    world
+        .change_api(|spec| spec["operations"] = json!([]))
+        .await;
 
     // An application that is not subscribed.
     let application = json!({"kind": "Application", "metadata": {"name": "stranger"}, "spec": {}});

@@ -8,6 +8,7 @@ mod framing;
 mod lifecycle;
 mod limits;
 mod main_job;
+mod observability;
 mod paths;
 mod persistence;
 mod ports;
