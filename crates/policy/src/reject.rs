@@ -31,8 +31,8 @@ pub struct Reject {
 pub struct Reason {
     /// The rule, in words joined by hyphens; stable.
     pub rule: &'static str,
-    /// What was compared. Never a credential; of a token's claims no others than `sub`, `scope`, `aud`, `iss`, `client_id`
-    /// and the times.
+    /// What was compared. Never a credential; of a token's claims no others than `sub`, `scope`, `aud`, `iss`, `jti`,
+    /// `client_id` and the times.
     pub facts: Vec<Fact>,
 }
 

@@ -11,4 +11,5 @@ mod routing;
 mod sandbox;
 mod streaming;
 mod tls;
+mod traced;
 mod upstream;

@@ -321,3 +321,61 @@ fn faults_of_the_configuration_are_all_reported() {
     assert_eq!(compile_errors("jwt", config).len(), 4);
     assert_eq!(compile_errors("jwt", json!({"issuer": "x"})).len(), 1);
 }
+
+/// req: O5
+#[test]
+fn every_refusal_names_its_rule_and_what_it_compared() {
+    let bench = Bench::new();
+    let config = json!({"leeway": "0s"});
+    let with = |name: &str, value: Value| {
+        let mut claims = bench.claims();
+        claims[name] = value;
+        bench.bearer(&claims)
+    };
+    let now = bench.now_s();
+    let forged = format!("{}x", bench.bearer(&bench.claims()).to_str().unwrap());
+    for (token, detail, rule, fact) in [
+        (
+            with("nbf", json!(now + 7)),
+            "nbf 7s ahead",
+            "token-not-yet-valid",
+            ("claim nbf", "7s ahead", "passed, or at most 0s ahead"),
+        ),
+        (
+            with("exp", json!(now - 7)),
+            "exp 7s ago",
+            "token-expired",
+            ("claim exp", "7s ago", "ahead, or at most 0s ago"),
+        ),
+        (
+            with("aud", json!(["a", "b"])),
+            "aud names none",
+            "audience",
+            ("claim aud", "a b", "one of gateway"),
+        ),
+        (
+            with("iss", json!("https://evil")),
+            "iss is",
+            "issuer",
+            ("claim iss", "https://evil", "https://id.example.com"),
+        ),
+        (
+            with("client_id", json!("gone")),
+            "the token's client does not exist",
+            "revoked",
+            ("claim client_id", "gone", "a client that exists"),
+        ),
+    ] {
+        let reject = call(&bench, &config, &token).unwrap_err();
+        assert!(reject.detail.contains(detail), "{}", reject.detail);
+        let reason = reject.reason.unwrap();
+        assert_eq!(reason.rule, rule);
+        let found = &reason.facts[0];
+        assert_eq!((found.name, &*found.found, &*found.expected), fact);
+        let told = format!("{reason:?}");
+        assert!(!told.contains(&token.to_str().unwrap()[10..30]), "{told}");
+    }
+    let reject = call(&bench, &config, &forged.parse().unwrap()).unwrap_err();
+    let told = format!("{:?}", reject.reason.unwrap());
+    assert!(!told.contains(&forged[10..30]), "{told}");
+}

@@ -13,8 +13,8 @@ use crate::up::{Options, SecretText, Span};
 
 /// The API platform in one binary: `tollway up` runs it, everything else talks to one that runs.
 ///
-/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors); 2 wrong usage, or a local file or
-/// address cannot be used; 3 the platform refused; 4 the platform cannot be reached.
+/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors, explain knows nothing);
+/// 2 wrong usage, or a local file or address cannot be used; 3 the platform refused; 4 the platform cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "tollway", version)]
 pub struct Cli {

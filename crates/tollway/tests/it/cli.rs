@@ -297,3 +297,52 @@ fn a_subscriber_sees_only_its_own() {
     user.ok(&["logout"]);
     user.fails(2, &["app", "list"]);
 }
+
+/// Status line and body of a call to the gateway.
+fn called(user: &User, path: &str) -> String {
+    use std::io::{Read as _, Write as _};
+    let address = user.platform.gateway.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(address).unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: h\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).unwrap();
+    answer
+}
+
+/// req: O5
+#[test]
+fn a_refused_call_is_explained_by_the_id_in_its_answer() {
+    let user = User::start();
+    import(&user);
+    let answer = called(&user, "/pets/1.0.0/pets");
+    assert!(answer.starts_with("HTTP/1.1 401"), "{answer}");
+    let problem = json(answer.split("\r\n\r\n").nth(1).unwrap());
+    let id = problem["traceId"].as_str().unwrap();
+    // Nodes tell it every second.
+    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    while user.run(&["explain", id]).status.code() == Some(1) {
+        assert!(std::time::Instant::now() < patience, "{id} stays unknown");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    let text = user.ok(&["explain", id]);
+    for line in [
+        "call         GET /pets/1.0.0/pets",
+        "policy       1. jwt or apiKey: REJECTED",
+        "rule         token-missing",
+    ] {
+        assert!(text.lines().any(|have| have == line), "{line}\n{text}");
+    }
+    let all = json(&user.ok(&["explain", id, "-o", "json"]));
+    assert_eq!(all["traceId"], id);
+    assert_eq!(
+        all["calls"][0]["decision"]["answer"]["code"],
+        "CREDENTIALS_MISSING"
+    );
+    assert!(
+        user.ok(&["explain", id, "-o", "yaml"])
+            .contains("rule: token-missing")
+    );
+    let unknown = user.fails(1, &["explain", &"0".repeat(32)]);
+    assert!(unknown.contains("may have succeeded"), "{unknown}");
+}
