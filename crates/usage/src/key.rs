@@ -122,7 +122,6 @@ impl From<StatusClass> for String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

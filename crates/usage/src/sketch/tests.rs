@@ -1,5 +1,3 @@
-#![expect(clippy::unwrap_used, reason = "tests")]
-
 use super::*;
 
 /// Times of many sizes, without a random source: squares and cubes of a walk, from 0 µs to hours.
