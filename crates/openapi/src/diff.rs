@@ -9,6 +9,7 @@
 //!
 //! Start reading at [`diff`], then `operations.rs`, `schemas.rs`.
 
+mod messages;
 mod operations;
 mod place;
 pub mod rules;

@@ -16,6 +16,7 @@ use crate::model::Dialect;
 use crate::schema::{Direction, View, types};
 
 mod keywords;
+mod properties;
 mod unions;
 
 /// Where a schema stands, for messages.

@@ -8,6 +8,7 @@
 
 mod diff;
 mod mock;
+mod random;
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
