@@ -8,7 +8,16 @@ use crate::platform::User;
 
 #[test]
 fn acknowledged_writes_survive_a_kill() {
-    let mut user = User::start();
+    acknowledged_writes_survive(User::start());
+}
+
+#[test]
+fn acknowledged_writes_survive_a_kill_on_postgresql() {
+    let url = parts::Postgres::shared().database();
+    acknowledged_writes_survive(User::start_on(Some(url)));
+}
+
+fn acknowledged_writes_survive(mut user: User) {
     let acknowledged: Arc<Mutex<BTreeSet<String>>> = Arc::default();
     for round in 0..4_u32 {
         let token = std::fs::read(user.path("config/tollway/session.json")).unwrap();

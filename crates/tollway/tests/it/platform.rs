@@ -114,18 +114,25 @@ impl Platform {
 pub(crate) struct User {
     pub(crate) folder: TempDir,
     pub(crate) platform: Platform,
+    database: Option<String>,
 }
 
 impl User {
     pub(crate) fn start() -> Self {
+        Self::start_on(None)
+    }
+
+    /// On the PostgreSQL database of this URL, where there is one.
+    pub(crate) fn start_on(database: Option<String>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
-        let mut command = up(&folder.path().join("data"));
+        let mut command = Self::up(&folder, database.as_deref());
         command.arg("--admin-password-file").arg(&password);
         let user = Self {
             platform: Platform::start(command),
             folder,
+            database,
         };
         user.login();
         user
@@ -133,14 +140,25 @@ impl User {
 
     /// Kills the platform as a power cut would and starts it again.
     pub(crate) fn crash(self) -> Self {
-        let Self { folder, platform } = self;
+        let Self {
+            folder,
+            platform,
+            database,
+        } = self;
         platform.kill();
         let user = Self {
-            platform: Platform::start(up(&folder.path().join("data"))),
+            platform: Platform::start(Self::up(&folder, database.as_deref())),
             folder,
+            database,
         };
         user.login();
         user
+    }
+
+    fn up(folder: &TempDir, database: Option<&str>) -> Command {
+        let mut command = up(&folder.path().join("data"));
+        command.envs(database.map(|url| ("TOLLWAY_DATABASE_URL", url)));
+        command
     }
 
     fn login(&self) {

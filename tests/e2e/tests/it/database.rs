@@ -218,3 +218,57 @@ async fn a_platform_moves_to_postgresql() {
         assert_eq!(answer.unwrap().status(), StatusCode::OK, "{name}");
     }
 }
+
+/// The database goes away and comes back: calls go on, writes are refused meanwhile and the probe says why, and nobody
+/// has to start anything anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn calls_go_on_without_the_database() {
+    let postgres = Postgres::start();
+    let url = postgres.database();
+    let backend = Backend::start().await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let sandbox = Sandbox::start_in(folder, |options| {
+        options.database_url = Some(url.parse().unwrap());
+        options.database_queue_timeout = Some("500ms".parse().unwrap());
+    })
+    .await
+    .unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let call = async || {
+        let pets = format!("{}/pets", api.url);
+        let call = sandbox.http.get(pets).header("x-api-key", &api.key);
+        call.send().await.unwrap().status()
+    };
+    let ready = async || {
+        let probe = format!("http://{}/readyz", sandbox.running.node());
+        let answer = sandbox.http.get(probe).send().await.unwrap();
+        (answer.status(), answer.text().await.unwrap())
+    };
+    assert_eq!(call().await, StatusCode::OK);
+    assert_eq!(ready().await.0, StatusCode::OK);
+
+    postgres.stop();
+    let plan = || json!({"kind": "Plan", "metadata": {"name": "Tin"}, "spec": {}});
+    let (status, code) = sandbox
+        .refused(Method::POST, "/plans", plan())
+        .await
+        .unwrap();
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(code, "STORE_UNAVAILABLE");
+    assert_eq!(call().await, StatusCode::OK);
+    let (status, reasons) = ready().await;
+    assert_eq!(status, StatusCode::SERVICE_UNAVAILABLE);
+    assert!(reasons.contains("store"), "{reasons}");
+
+    postgres.restart();
+    until("a write after the restart", async || {
+        let answer = sandbox.control(Method::POST, "/plans").json(&plan()).send();
+        answer.await.unwrap().status().is_success().then_some(())
+    })
+    .await;
+    assert_eq!(ready().await.0, StatusCode::OK);
+    assert_eq!(call().await, StatusCode::OK);
+}
