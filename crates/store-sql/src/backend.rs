@@ -52,6 +52,12 @@ pub(crate) trait Backend: Send + Sync {
     /// A pool of connections.
     async fn connect(&self, pool: Pool) -> Result<DatabaseConnection, OpenError>;
 
+    /// How many connections a pool can have.
+    fn connections_max(&self, pool: Pool) -> u32;
+
+    /// How many connections a pool has, and how many of them nobody uses.
+    fn count(&self, pool: &DatabaseConnection) -> (u64, u64);
+
     /// The name of any table that is there.
     async fn any_table(&self, db: &DatabaseConnection) -> Result<Option<String>, DbErr>;
 

@@ -46,7 +46,7 @@ use sea_orm::DatabaseConnection;
 use store::{Batch, Changes, Result, Store, Turn};
 use tokio::task::JoinHandle;
 
-use backend::Backend;
+use backend::{Backend, Pool};
 use news::News;
 
 pub use backend::Backup;
@@ -67,6 +67,23 @@ pub struct SqlStore {
     feed_rows_max: u64,
     /// Rows that this process added to the feed since it looked how long the feed is.
     feed_rows_added: AtomicU64,
+}
+
+/// The connections of a store at one moment.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Connections {
+    /// For reading: how many there are.
+    pub read: u64,
+    /// … and how many of them nobody uses.
+    pub read_idle: u64,
+    /// … and how many there can be.
+    pub read_max: u64,
+    /// For writing: how many there are.
+    pub write: u64,
+    /// … and how many of them nobody uses.
+    pub write_idle: u64,
+    /// … and how many there can be.
+    pub write_max: u64,
 }
 
 impl std::fmt::Debug for SqlStore {
@@ -101,6 +118,21 @@ impl SqlStore {
         backup: &Backup,
     ) -> std::result::Result<Migrated, OpenError> {
         open::migrate::<migration::Migrator>(options, backup).await
+    }
+
+    /// How many connections there are.
+    #[must_use]
+    pub fn connections(&self) -> Connections {
+        let (read, read_idle) = self.backend.count(&self.readers);
+        let (write, write_idle) = self.backend.count(&self.writer);
+        Connections {
+            read,
+            read_idle,
+            read_max: self.backend.connections_max(Pool::Read).into(),
+            write,
+            write_idle,
+            write_max: self.backend.connections_max(Pool::Write).into(),
+        }
     }
 
     /// Closes all connections after what they are doing; later calls fail. SQLite then folds its log into the file.

@@ -169,13 +169,8 @@ impl Backend for Postgres {
 
     async fn connect(&self, pool: Pool) -> Result<DatabaseConnection, OpenError> {
         let options = &self.options;
-        let connections = match pool {
-            Pool::Inspect => 1,
-            Pool::Write => options.write_connections.max(1),
-            Pool::Read => options.read_connections.max(1),
-        };
         let mut made = PgPoolOptions::new()
-            .max_connections(connections)
+            .max_connections(self.connections_max(pool))
             .acquire_timeout(options.queue_timeout);
         if pool == Pool::Write {
             // A server may be set not to wait for its disk; what is acknowledged here has to be on it.
@@ -192,6 +187,19 @@ impl Backend for Postgres {
             .await
             .map_err(|error| self.not_connected(error))?;
         Ok(DatabaseConnection::from(pool))
+    }
+
+    fn connections_max(&self, pool: Pool) -> u32 {
+        match pool {
+            Pool::Inspect => 1,
+            Pool::Write => self.options.write_connections.max(1),
+            Pool::Read => self.options.read_connections.max(1),
+        }
+    }
+
+    fn count(&self, pool: &DatabaseConnection) -> (u64, u64) {
+        let pool = pool.get_postgres_connection_pool();
+        (u64::from(pool.size()), pool.num_idle() as u64)
     }
 
     async fn any_table(&self, db: &DatabaseConnection) -> Result<Option<String>, DbErr> {

@@ -99,14 +99,13 @@ impl Backend for Sqlite {
     }
 
     async fn connect(&self, pool: Pool) -> Result<DatabaseConnection, OpenError> {
-        let (settings, connections) = match pool {
-            Pool::Inspect => (self.plain_settings(), 1),
-            Pool::Write => (self.our_settings(), 1),
-            Pool::Read => (self.our_settings(), self.options.read_connections.max(1)),
+        let settings = match pool {
+            Pool::Inspect => self.plain_settings(),
+            Pool::Write | Pool::Read => self.our_settings(),
         };
         // Connections to a file neither age nor break, so they are neither tested nor renewed.
         let pool = SqlitePoolOptions::new()
-            .max_connections(connections)
+            .max_connections(self.connections_max(pool))
             .acquire_timeout(self.options.queue_timeout)
             .test_before_acquire(false)
             .idle_timeout(None)
@@ -115,6 +114,18 @@ impl Backend for Sqlite {
             .await
             .map_err(|error| self.failed("open")(connection_error(error)))?;
         Ok(SqlxSqliteConnector::from_sqlx_sqlite_pool(pool))
+    }
+
+    fn connections_max(&self, pool: Pool) -> u32 {
+        match pool {
+            Pool::Inspect | Pool::Write => 1,
+            Pool::Read => self.options.read_connections.max(1),
+        }
+    }
+
+    fn count(&self, pool: &DatabaseConnection) -> (u64, u64) {
+        let pool = pool.get_sqlite_connection_pool();
+        (u64::from(pool.size()), pool.num_idle() as u64)
     }
 
     async fn any_table(&self, db: &DatabaseConnection) -> Result<Option<String>, DbErr> {

@@ -277,6 +277,26 @@ async fn a_stuck_writer_is_an_error_after_the_timeout() {
     store.commit(batch(vec![api("pets", "")])).await.unwrap();
 }
 
+/// Many readers share the connections that there may be.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_are_bounded() {
+    let options = OpenOptions {
+        read_connections: 3,
+        write_connections: 2,
+        ..Home::server().options()
+    };
+    let store = SqlStore::open(&options).await.unwrap();
+    let readers = (0..50).map(|_| store.revision());
+    for read in futures_util::future::join_all(readers).await {
+        assert_eq!(read.unwrap(), 0);
+    }
+    let found = store.connections();
+    assert_eq!((found.read_max, found.write_max), (3, 2));
+    assert!((1..=3).contains(&found.read), "{found:?}");
+    assert!(found.write <= 2, "{found:?}");
+    assert!(found.read_idle <= found.read && found.write_idle <= found.write);
+}
+
 /// Panics when it takes longer: a deadline, not a measurement.
 async fn within<T>(limit: Duration, future: impl Future<Output = T>) -> T {
     let result = tokio::time::timeout(limit, future).await;

@@ -1,7 +1,8 @@
 //! Metrics that belong to no single role's own collector: the node's tables and feed, identity's counters, the control
-//! plane's nodes, the exporter of traces, and the process itself.
+//! plane's nodes, the database's connections, the exporter of traces, and the process itself.
 
 mod process;
+mod store;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +17,7 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
+use store_sql::SqlStore;
 
 use super::{NodeSide, otlp};
 
@@ -24,6 +26,7 @@ pub(crate) fn register(
     registry: &mut Registry,
     node: &NodeSide,
     control: &Control,
+    store: Arc<SqlStore>,
     identity: &Arc<IdentityMetrics>,
     otlp: Option<Arc<otlp::Numbers>>,
 ) {
@@ -35,6 +38,7 @@ pub(crate) fn register(
         feed: Arc::clone(&node.feed),
     }));
     registry.register_collector(Box::new(Nodes(control.clone())));
+    registry.register_collector(Box::new(store::Connections(store)));
     registry.register_collector(Box::new(Identity(Arc::clone(identity))));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));

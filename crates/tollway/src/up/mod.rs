@@ -236,6 +236,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         &mut registry,
         &node,
         &plane.control,
+        Arc::clone(&store),
         &plane.identity_metrics,
         exporting
             .as_ref()

@@ -249,6 +249,10 @@ async fn calls_go_on_without_the_database() {
     };
     assert_eq!(call().await, StatusCode::OK);
     assert_eq!(ready().await.0, StatusCode::OK);
+    let metrics = format!("http://{}/metrics", sandbox.running.node());
+    let metrics = sandbox.http.get(metrics).send().await.unwrap();
+    let metrics = metrics.text().await.unwrap();
+    assert!(metrics.contains("\ntollway_store_write_connections_max 4\n"));
 
     postgres.stop();
     let plan = || json!({"kind": "Plan", "metadata": {"name": "Tin"}, "spec": {}});
