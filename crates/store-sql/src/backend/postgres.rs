@@ -358,18 +358,21 @@ impl Follower {
     async fn listen(&self) {
         let mut is_told = false;
         loop {
-            let Err(error) = self.hear().await;
-            // Once, until it listens again: the polling goes on meanwhile.
-            if !std::mem::replace(&mut is_told, self.listeners.size() == 0) {
+            let mut listened = false;
+            let Err(error) = self.hear(&mut listened).await;
+            // Once for each time that it was lost: the polling goes on meanwhile.
+            if listened || !is_told {
+                is_told = true;
                 tracing::warn!(%error, "the database cannot be listened to; looking at its counter instead");
             }
             tokio::time::sleep(self.every).await;
         }
     }
 
-    async fn hear(&self) -> Result<std::convert::Infallible, sqlx::Error> {
+    async fn hear(&self, listened: &mut bool) -> Result<std::convert::Infallible, sqlx::Error> {
         let mut listener = PgListener::connect_with(&self.listeners).await?;
         listener.listen(CHANNEL).await?;
+        *listened = true;
         loop {
             // What was committed before we listened was not announced to us.
             self.look().await;
