@@ -122,8 +122,11 @@ fn finds_what_was_put() {
         (client.application, client.credential),
         (f.application, f.credential)
     );
+    // The nodes know a credential's environment; no token says it.
+    assert_eq!(client.environment, Environment::Production);
     let key = f.directory.api_key("secret key").unwrap();
     assert_eq!((key.credential, key.expires_unix_s), (f.key, Some(99)));
+    assert_eq!(key.environment, Environment::Sandbox);
     assert_eq!(f.directory.api_key("another key"), None);
     let subscription = f.directory.subscription(f.application, "orders").unwrap();
     assert_eq!(subscription.id, f.subscription);

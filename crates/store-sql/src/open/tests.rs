@@ -274,3 +274,41 @@ async fn apis_of_the_first_schema_get_their_first_revision() {
         "8e8783b2548051a33a9853699a09654ac5d5340e78ccc1814e4a2eb25ca7e3fd"
     );
 }
+
+/// The program before credentials had an environment.
+struct BeforeSandbox;
+
+impl MigratorTrait for BeforeSandbox {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        let mut migrations = Migrator::migrations();
+        migrations.retain(|migration| migration.name() < "m0004");
+        migrations
+    }
+}
+
+/// req: GW17
+#[tokio::test]
+async fn credentials_that_are_there_stay_for_production() {
+    let folder = TempDir::new().unwrap();
+    let options = OpenOptions::at(folder.path().join("tollway.db"));
+    let old = open::<BeforeSandbox>(&options).await.unwrap();
+    let hash = "0".repeat(64);
+    for row in [
+        "INSERT INTO applications (org, name, id, document, digest, revision, created_unix_ms, updated_unix_ms) \
+         VALUES ('default', 'shop', X'0190', '{}', X'00', 1, 1, 1)"
+            .to_owned(),
+        format!(
+            "INSERT INTO credentials (id, org, application_id, client_id, hash, created_unix_ms) \
+             VALUES (X'01900000000070008000000000000001', 'default', X'0190', 'twc_old', X'{hash}', 1)"
+        ),
+    ] {
+        old.writer.execute_unprepared(&row).await.unwrap();
+    }
+    old.close().await;
+    let store = open::<Migrator>(&options).await.unwrap();
+    let raw = "SELECT environment FROM credentials WHERE client_id = 'twc_old'";
+    let row = sea_orm::Statement::from_string(sea_orm::DbBackend::Sqlite, raw);
+    let row = store.writer.query_one_raw(row).await.unwrap().unwrap();
+    let environment: String = row.try_get("", "environment").unwrap();
+    assert_eq!(environment, "production");
+}

@@ -345,4 +345,48 @@ fn a_refused_call_is_explained_by_the_id_in_its_answer() {
     );
     let unknown = user.fails(1, &["explain", &"0".repeat(32)]);
     assert!(unknown.contains("may have succeeded"), "{unknown}");
+/// A definition with keys of WSO2's gateways, by commands (req: GW17).
+#[test]
+fn keys_of_other_gateways_are_explained_imported_and_tried_out() {
+    let user = User::start();
+    let text = "openapi: 3.0.0\ninfo: {title: Pets, version: 1.0.0}\nx-wso2-basePath: /pets/{version}\n\
+                x-wso2-production-endpoints: {urls: [\"http://127.0.0.1:9\"]}\nx-wso2-owner: alice\n\
+                paths: {/a: {get: {responses: {'200': {description: ok}}}}}\n";
+    std::fs::write(user.path("pets.yaml"), text).unwrap();
+    // A warning with its place; the answer is yes.
+    let found = user.ok(&["validate", "pets.yaml"]);
+    assert!(
+        found.starts_with("pets.yaml:5:1 /x-wso2-owner warning: "),
+        "{found}"
+    );
+    user.ok(&["api", "import", "pets.yaml", "--plan", "Gold", "--publish"]);
+    let api = json(&user.ok(&["api", "get", "pets:1.0.0", "-o", "json"]));
+    assert_eq!(api["spec"]["context"], "/pets");
+    let endpoints = &api["spec"]["backends"]["production"]["endpoints"];
+    assert_eq!(endpoints[0]["url"], "http://127.0.0.1:9");
+
+    let faulty = text.replace("urls", "url");
+    std::fs::write(user.path("faulty.yaml"), faulty).unwrap();
+    let found = user.fails(1, &["validate", "faulty.yaml"]);
+    assert!(found.contains("faulty.yaml:4:1"), "{found}");
+    let found = user.fails(3, &["api", "import", "faulty.yaml", "--name", "other"]);
+    assert!(found.contains("faulty.yaml:4:1"), "{found}");
+
+    user.ok(&["app", "create", "shop"]);
+    user.ok(&["credentials", "create", "--app", "shop"]);
+    let none = user.fails(3, &["token", "--app", "shop", "--sandbox"]);
+    assert!(
+        none.contains("credentials create --app shop --sandbox"),
+        "{none}"
+    );
+    user.ok(&["credentials", "create", "--app", "shop", "--sandbox"]);
+    assert!(!user.ok(&["token", "--app", "shop", "--sandbox"]).is_empty());
+    user.ok(&["apikey", "create", "--app", "shop", "--sandbox"]);
+    let listed = json(&user.ok(&["apikey", "list", "--app", "shop", "-o", "json"]));
+    assert_eq!(listed[0]["environment"], "sandbox");
+    let listed = user.ok(&["credentials", "list", "--app", "shop"]);
+    assert!(
+        listed.contains("production") && listed.contains("sandbox"),
+        "{listed}"
+    );
 }
