@@ -1,5 +1,7 @@
 //! Small definitions, each with what becomes of it.
 
+use wso2::Chosen;
+
 use crate::{compare, folder, shown};
 
 /// req: GW17
@@ -16,6 +18,9 @@ fn definitions_mean_what_the_goldens_say() {
         let name = case.file_name().unwrap().to_str().unwrap().to_owned();
         let text = std::fs::read_to_string(&case).unwrap();
         let golden = case.with_file_name(name.replace(".in.", ".out."));
-        compare(&golden, &shown(&text, &["Unlimited", "Gold"]));
+        compare(
+            &golden,
+            &shown(&text, &["Unlimited", "Gold"], &Chosen::default()),
+        );
     }
 }

@@ -61,8 +61,8 @@ pub(crate) fn imported_as(
 }
 
 /// For goldens: the diagnostics as comments, then the document.
-pub(crate) fn shown(text: &str, plans: &[&str]) -> String {
-    let (document, found) = imported(text, plans);
+pub(crate) fn shown(text: &str, plans: &[&str], chosen: &Chosen) -> String {
+    let (document, found) = imported_as(text, plans, chosen);
     let mut out = String::new();
     for problem in &found.0 {
         writeln!(out, "# {} {problem}", problem.rule).unwrap();
