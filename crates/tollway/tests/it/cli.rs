@@ -345,6 +345,8 @@ fn a_refused_call_is_explained_by_the_id_in_its_answer() {
     );
     let unknown = user.fails(1, &["explain", &"0".repeat(32)]);
     assert!(unknown.contains("may have succeeded"), "{unknown}");
+}
+
 /// A definition with keys of WSO2's gateways, by commands (req: GW17).
 #[test]
 fn keys_of_other_gateways_are_explained_imported_and_tried_out() {
