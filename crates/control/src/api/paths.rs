@@ -29,6 +29,34 @@ pub const OPENAPI: &str = "/api/v1/openapi.json";
 /// `GET` → 200 when the store answers
 pub const HEALTH: &str = "/api/v1/health";
 
+/// `GET` → [`super::List`] of [`super::AuditEntry`], newest first; filters as [`super::AuditParams`] has them
+pub const AUDIT: &str = "/api/v1/audit";
+
+/// `POST` (no body), `?dryRun=true&force=true` → [`super::UndoAnswer`]
+#[must_use]
+pub fn undo(revision: u64) -> String {
+    format!("{PREFIX}/revisions/{revision}/undo")
+}
+
+/// `GET` → [`super::List`] of [`super::ApiRevisionItem`]; one at `/{number}` → [`super::ApiRevisionDocument`]
+#[must_use]
+pub fn revisions(api: &str) -> String {
+    format!("{}/revisions", item(RecordKind::Api, api))
+}
+
+/// `GET` → [`super::ApiRevisionDiff`]
+#[must_use]
+pub fn revision_diff(api: &str, from: u64, to: u64) -> String {
+    format!("{}/{from}/diff/{to}", revisions(api))
+}
+
+/// `PUT` [`super::DeployRequest`], `DELETE`, at `/rollback` `POST` (no body) → [`super::Deployed`]
+#[must_use]
+pub fn deployment(api: &str, gateway: &str) -> String {
+    let api = item(RecordKind::Api, api);
+    format!("{api}/deployments/{}", escaped(gateway))
+}
+
 /// The collection of a kind: `GET` → [`super::List`] of [`super::Object`], `POST` a document.
 ///
 /// Filters: `name` and `version` of APIs, `application` and `api` (document names) of subscriptions.

@@ -12,7 +12,7 @@ use store::RecordKind;
 use super::args::{Api, Definition, Gone, Import, One, State};
 use super::client::Client;
 use super::failure::Failure;
-use super::{bundle, client, documents, gitops, output, wait_query};
+use super::{bundle, client, documents, gitops, output, revisions, wait_query, waiting_client};
 
 /// Carries out `tollway api …`.
 pub(crate) async fn run(command: Api) -> Result<(), Failure> {
@@ -22,6 +22,11 @@ pub(crate) async fn run(command: Api) -> Result<(), Failure> {
         Api::Get(one) => get(&one).await,
         Api::Definition(definition) => self::definition(&definition).await,
         Api::State(state) => self::state(&state).await,
+        Api::Revisions(one) => revisions::list(&one).await,
+        Api::Deploy(deploy) => revisions::deploy(&deploy).await,
+        Api::Undeploy(undeploy) => revisions::undeploy(&undeploy).await,
+        Api::Rollback(rollback) => revisions::rollback(&rollback).await,
+        Api::Diff(diff) => revisions::diff(&diff).await,
         Api::Delete(gone) => delete(&gone).await,
     }
 }
@@ -47,7 +52,7 @@ async fn import(import: Import) -> Result<(), Failure> {
         default_version: import.default_version,
         publish: import.publish,
     };
-    let client = client(&import.common.target)?;
+    let client = waiting_client(&import.common.target, import.wait)?;
     let progress = ProgressBar::new_spinner().with_message(format!("importing {}", file.display()));
     progress.enable_steady_tick(Duration::from_millis(100));
     let path = paths::IMPORT.to_owned() + &wait_query(import.wait, '?');
@@ -97,7 +102,7 @@ async fn definition(definition: &Definition) -> Result<(), Failure> {
 }
 
 async fn state(state: &State) -> Result<(), Failure> {
-    let client = client(&state.common.target)?;
+    let client = waiting_client(&state.common.target, state.wait)?;
     let name = find(&client, &state.name).await?.name().to_owned();
     let request = LifecycleRequest {
         state: state.state.clone(),
@@ -111,7 +116,7 @@ async fn state(state: &State) -> Result<(), Failure> {
 }
 
 async fn delete(gone: &Gone) -> Result<(), Failure> {
-    let client = client(&gone.target)?;
+    let client = waiting_client(&gone.target, gone.wait)?;
     let name = find(&client, &gone.name).await?.name().to_owned();
     client
         .delete(&(paths::item(RecordKind::Api, &name) + &wait_query(gone.wait, '?')))

@@ -12,7 +12,7 @@ use super::args::{
     CredentialsDelete, For, OfApp, Subscription, SubscriptionCreate, Token,
 };
 use super::failure::Failure;
-use super::{apis, client, documents, output, wait_query};
+use super::{apis, client, documents, output, wait_query, waiting_client};
 
 /// Carries out `tollway app …`.
 pub(crate) async fn app(command: App) -> Result<(), Failure> {
@@ -52,7 +52,9 @@ async fn document_create(
     common: &Common,
 ) -> Result<Object, Failure> {
     let path = paths::collection(kind).to_owned() + &wait_query(wait, '?');
-    client(&common.target)?.post(&path, document).await
+    waiting_client(&common.target, wait)?
+        .post(&path, document)
+        .await
 }
 
 /// Carries out `tollway subscription …`.
@@ -105,7 +107,9 @@ async fn credentials_create(create: &CredentialsCreate) -> Result<(), Failure> {
     let request = ClientRequest {
         environment: create.purpose.into(),
     };
-    let made: NewClient = client(&create.common.target)?.post(&path, &request).await?;
+    let made: NewClient = waiting_client(&create.common.target, create.wait)?
+        .post(&path, &request)
+        .await?;
     eprintln!("the secret is shown this once");
     output::one(&made, create.common.output, |made| {
         format!(
@@ -140,7 +144,9 @@ async fn api_key_create(create: &ApiKeyCreate) -> Result<(), Failure> {
         expires_in: create.expires_in.map(|span| span.0.as_secs()),
         environment: create.purpose.into(),
     };
-    let made: NewApiKey = client(&create.common.target)?.post(&path, &request).await?;
+    let made: NewApiKey = waiting_client(&create.common.target, create.wait)?
+        .post(&path, &request)
+        .await?;
     eprintln!("the key is shown this once");
     output::one(&made, create.common.output, |made| made.key.clone())
 }
@@ -184,7 +190,9 @@ async fn credential_delete(path: &str, gone: &CredentialsDelete) -> Result<(), F
         paths::escaped(&gone.id),
         wait_query(gone.wait, '?')
     );
-    client(&gone.target)?.delete(&path).await?;
+    waiting_client(&gone.target, gone.wait)?
+        .delete(&path)
+        .await?;
     eprintln!("revoked {}", gone.id);
     Ok(())
 }

@@ -4,17 +4,21 @@
     reason = "a doc comment on a flattened field would change the help text"
 )]
 
+mod revisions;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use spec::RuleSeverity;
 
 use crate::up::{Options, SecretText, Span};
+pub use revisions::{ApiDiff, Audit, Deploy, Rollback, Undeploy, Undo};
 
 /// The API platform in one binary: `tollway up` runs it, everything else talks to one that runs.
 ///
-/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors, explain knows nothing);
-/// 2 wrong usage, or a local file or address cannot be used; 3 the platform refused; 4 the platform cannot be reached.
+/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors, explain knows nothing, not
+/// every gateway serves a change yet); 2 wrong usage, or a local file or address cannot be used; 3 the platform refused;
+/// 4 the platform cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "tollway", version)]
 pub struct Cli {
@@ -41,7 +45,7 @@ pub enum Command {
     Login(Login),
     /// Forget the token and revoke it
     Logout(Target),
-    /// APIs: import, list, get, definition, state, delete
+    /// APIs: import, list, get, definition, state, revisions, deploy, undeploy, rollback, diff, delete
     #[command(subcommand)]
     Api(Api),
     /// Backends: list, get, delete
@@ -76,6 +80,10 @@ pub enum Command {
     Diff(Diff),
     /// Write all documents and definitions to a folder
     Export(Export),
+    /// Show who changed what, newest first
+    Audit(Audit),
+    /// Take back what a revision of the store changed, as a new revision
+    Undo(Undo),
     /// Check documents without a platform; prints `file:line:column pointer message`
     Validate(Validate),
     /// Say why a call was refused or failed, by the trace id of its answer; exit code 1 when nothing is known of it
@@ -136,6 +144,9 @@ pub struct Wait {
     /// Return as soon as the change is stored, without waiting until every gateway serves it
     #[arg(long)]
     pub no_wait: bool,
+    /// Wait no longer than this for the gateways [default: as the platform is configured]
+    #[arg(long, value_name = "DURATION", conflicts_with = "no_wait")]
+    pub timeout: Option<Span>,
 }
 
 /// Which database: named as for `tollway up`.
@@ -249,6 +260,16 @@ pub enum Api {
     Definition(Definition),
     /// Move an API through its life cycle
     State(State),
+    /// List the revisions of an API and the gateways that serve them
+    Revisions(One),
+    /// Let a gateway serve a revision of an API
+    Deploy(Deploy),
+    /// Let a gateway serve an API no more
+    Undeploy(Undeploy),
+    /// Let a gateway serve the revision that it served before
+    Rollback(Rollback),
+    /// Compare two revisions of an API; exit code 1 when the later one breaks callers
+    Diff(ApiDiff),
     /// Delete an API
     Delete(Gone),
 }

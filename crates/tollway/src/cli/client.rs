@@ -11,7 +11,7 @@ use serde::de::DeserializeOwned;
 use super::failure::Failure;
 use super::session::Session;
 
-/// Longest time a call may take; writes wait for gateways, imports compile.
+/// Longest time a call may take, beside what its user wants to wait for gateways; imports compile.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A client of one platform.
@@ -19,6 +19,7 @@ pub(crate) struct Client {
     http: reqwest::Client,
     server: String,
     token: Option<String>,
+    timeout: Duration,
 }
 
 impl Client {
@@ -38,7 +39,6 @@ impl Client {
     /// As [`Client::new`].
     pub(crate) fn anonymous(server: String) -> Result<Self, Failure> {
         let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .build()
             .map_err(|error| Failure::Usage(format!("TLS cannot be set up: {error}")))?;
@@ -46,7 +46,14 @@ impl Client {
             http,
             server,
             token: None,
+            timeout: TIMEOUT,
         })
+    }
+
+    /// The client, as much more patient.
+    pub(crate) fn patient(mut self, longer: Duration) -> Self {
+        self.timeout = TIMEOUT.saturating_add(longer);
+        self
     }
 
     /// GET.
@@ -87,6 +94,29 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// PUT with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn put<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.call(Method::PUT, path, Some(body)).await
+    }
+
+    /// DELETE of something that has an answer.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn delete_answered<T: DeserializeOwned>(
+        &self,
+        path: &str,
+    ) -> Result<T, Failure> {
+        self.call(Method::DELETE, path, None::<&()>).await
+    }
+
     /// DELETE.
     ///
     /// # Errors
@@ -118,7 +148,8 @@ impl Client {
         path: &str,
         body: Option<&impl Serialize>,
     ) -> Result<Vec<u8>, Failure> {
-        let mut request = self.http.request(method, format!("{}{path}", self.server));
+        let url = format!("{}{path}", self.server);
+        let mut request = self.http.request(method, url).timeout(self.timeout);
         if let Some(token) = &self.token {
             let mut value =
                 header::HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| {

@@ -5,7 +5,7 @@ use store::RecordKind;
 
 use super::args::{Common, Documents, Gone, One};
 use super::failure::Failure;
-use super::{client, output, wait_query};
+use super::{client, output, wait_query, waiting_client};
 
 /// `tollway backend`, `plan`, `gateway`.
 pub(crate) async fn run(kind: RecordKind, command: Documents) -> Result<(), Failure> {
@@ -43,7 +43,9 @@ pub(crate) async fn get(kind: RecordKind, one: &One) -> Result<(), Failure> {
 /// Deletes one.
 pub(crate) async fn delete(kind: RecordKind, gone: &Gone) -> Result<(), Failure> {
     let path = paths::item(kind, &gone.name) + &wait_query(gone.wait, '?');
-    client(&gone.target)?.delete(&path).await?;
+    waiting_client(&gone.target, gone.wait)?
+        .delete(&path)
+        .await?;
     eprintln!("deleted {} {}", kind.as_str(), gone.name);
     Ok(())
 }

@@ -4,7 +4,8 @@ use std::fmt;
 use std::path::Path;
 use std::process::ExitCode;
 
-use base::Problem;
+use base::{Problem, code};
+use serde_json::Value;
 
 /// A command that did not do what it was asked; the text is for people, on standard error.
 #[derive(Debug)]
@@ -30,6 +31,8 @@ impl Failure {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::No => 1,
+            // It is done, but the question was whether every gateway serves it.
+            Self::Refused(problem) if problem.code == code::NOT_ACKNOWLEDGED.name => 1,
             Self::Usage(_) => 2,
             Self::Refused(_) => 3,
             Self::Unreachable(_) => 4,
@@ -49,6 +52,16 @@ impl fmt::Display for Failure {
                 }
                 for error in &problem.errors {
                     write!(f, "\n{error}")?;
+                }
+                let missing = problem.extensions.get("missing").and_then(Value::as_array);
+                for node in missing.into_iter().flatten() {
+                    let text = |key: &str| node[key].as_str().unwrap_or_default().to_owned();
+                    let serves = node["revision"].as_u64().map_or_else(
+                        || "nothing yet".to_owned(),
+                        |revision| format!("revision {revision}"),
+                    );
+                    let (name, gateway) = (text("node"), text("gateway"));
+                    write!(f, "\n{name} of {gateway} serves {serves}")?;
                 }
                 if !problem.trace_id.is_empty() {
                     write!(f, "\ntrace id {}", problem.trace_id)?;

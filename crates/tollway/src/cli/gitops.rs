@@ -11,15 +11,17 @@ use indicatif::ProgressBar;
 
 use super::args::{Apply, Diff, Export, Format};
 use super::failure::Failure;
-use super::{bundle, client, output};
+use super::{bundle, client, output, wait_query, waiting_client};
 
 /// Carries out `tollway apply`.
 pub(crate) async fn apply(apply: Apply) -> Result<(), Failure> {
     let bundle = bundle::read(&apply.files)?;
-    let client = client(&apply.common.target)?;
+    let client = waiting_client(&apply.common.target, apply.wait)?;
     let query = format!(
-        "?dryRun={}&prune={}&wait={}",
-        apply.dry_run, apply.prune, !apply.wait.no_wait
+        "?dryRun={}&prune={}{}",
+        apply.dry_run,
+        apply.prune,
+        wait_query(apply.wait, '&')
     );
     let progress = ProgressBar::new_spinner()
         .with_message(format!("applying {} files", bundle.documents.len()));
@@ -58,7 +60,7 @@ pub(crate) async fn apply(apply: Apply) -> Result<(), Failure> {
     }
 }
 
-fn word(action: Action, dry_run: bool) -> &'static str {
+pub(crate) fn word(action: Action, dry_run: bool) -> &'static str {
     match (action, dry_run) {
         (Action::Created, false) => "created",
         (Action::Updated, false) => "updated",
@@ -103,18 +105,7 @@ fn readable(change: &DocumentChange) -> String {
     let mut text = format!("{sign} {} {}\n", change.kind, change.name);
     if change.action == Action::Updated {
         for field in &change.fields {
-            let side = |value: &Option<serde_json::Value>| {
-                value
-                    .as_ref()
-                    .map_or("(nothing)".into(), ToString::to_string)
-            };
-            let _ = writeln!(
-                text,
-                "    {}: {} -> {}",
-                field.pointer,
-                side(&field.before),
-                side(&field.after)
-            );
+            let _ = writeln!(text, "    {}", output::field(field));
         }
         if change.definition_changed {
             text.push_str("    the definition's text differs\n");

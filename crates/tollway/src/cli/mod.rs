@@ -8,6 +8,7 @@
 mod apis;
 mod apps;
 pub mod args;
+mod audit;
 mod bundle;
 mod client;
 mod database;
@@ -18,10 +19,12 @@ mod gitops;
 mod lint;
 mod local;
 mod output;
+mod revisions;
 mod session;
 mod users;
 
 use std::path::Path;
+use std::time::Duration;
 
 use base::Secret;
 use control::api::paths;
@@ -61,6 +64,8 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Apply(apply) => gitops::apply(apply).await,
         Command::Diff(diff) => gitops::diff(diff).await,
         Command::Export(export) => gitops::export(export).await,
+        Command::Audit(audit) => self::audit::audit(&audit).await,
+        Command::Undo(undo) => self::audit::undo(&undo).await,
         Command::Validate(validate) => local::validate(&validate),
         Command::Explain(explain) => self::explain::run(explain).await,
         Command::Lint(lint) => self::lint::run(&lint),
@@ -73,12 +78,18 @@ fn client(target: &Target) -> Result<Client, Failure> {
     Client::new(Session::of(target)?)
 }
 
-/// `?wait=false` where the user does not want to wait; `glue` is `?` or `&`.
+/// A client that is as patient as its user wants to wait for the gateways.
+fn waiting_client(target: &Target, wait: args::Wait) -> Result<Client, Failure> {
+    let patience = wait.timeout.map_or(Duration::ZERO, |timeout| timeout.0);
+    Ok(client(target)?.patient(patience))
+}
+
+/// How the user wants to wait, as a query; `glue` is `?` or `&`.
 fn wait_query(wait: args::Wait, glue: char) -> String {
-    if wait.no_wait {
-        format!("{glue}wait=false")
-    } else {
-        String::new()
+    match wait.timeout {
+        _ if wait.no_wait => format!("{glue}wait=false"),
+        Some(timeout) => format!("{glue}timeoutMs={}", timeout.as_ms()),
+        None => String::new(),
     }
 }
 

@@ -1,7 +1,7 @@
 //! Printing: tables for people, JSON and YAML for programs and files.
 
 use comfy_table::{Table, TableStyle};
-use control::api::Object;
+use control::api::{FieldChange, Object};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -81,6 +81,21 @@ pub(crate) fn text(value: &Value, pointer: &str) -> String {
             .join(", "),
         Some(other) => other.to_string(),
     }
+}
+
+/// One place where something differs.
+pub(crate) fn field(field: &FieldChange) -> String {
+    let side = |value: &Option<Value>| {
+        value
+            .as_ref()
+            .map_or_else(|| "(nothing)".to_owned(), ToString::to_string)
+    };
+    format!(
+        "{}: {} -> {}",
+        field.pointer,
+        side(&field.before),
+        side(&field.after)
+    )
 }
 
 /// A time as people read it (RFC 3339, UTC).

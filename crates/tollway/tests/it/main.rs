@@ -6,4 +6,5 @@ mod crash;
 mod database;
 mod lint;
 mod platform;
+mod revisions;
 mod start;
