@@ -1,6 +1,6 @@
 //! One request and its answer on an HTTP/1.1 connection to a backend, as the bytes go.
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, field};
+use crate::sandbox::{GET, OK, Peer, Sandbox, called, field};
 
 /// req: S4
 #[tokio::test]
@@ -10,66 +10,51 @@ async fn an_answer_whose_end_is_ambiguous_is_refused_and_its_connection_closed()
         "content-length: 2\r\ncontent-length: 3",
         "transfer-encoding: gzip, chunked",
     ] {
-        let peer = Peer::bind().await;
-        let sandbox = Sandbox::to(&peer);
-        let mut client = sandbox.connect().await;
-        client.send(GET).await;
-        let mut backend = peer.accept().await;
-        backend.head().await;
-        backend
+        let mut call = called(GET).await;
+        call.backend
             .send(format!("HTTP/1.1 200 OK\r\n{fields}\r\n\r\nok"))
             .await;
-        let (head, body) = client.answer().await;
+        let (head, body) = call.client.answer().await;
         assert!(head.starts_with("http/1.1 502 "), "{fields}: {head}");
         assert!(body.contains("BACKEND_FAILED"), "{fields}");
-        assert!(backend.closes().await, "{fields}");
+        assert!(call.backend.closes().await, "{fields}");
     }
 }
 
 #[tokio::test]
 async fn interim_answers_are_passed_over_but_not_without_end() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client.send(GET).await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
-    backend
+    let mut call = called(GET).await;
+    call.backend
         .send("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a>\r\n\r\n")
         .await;
-    backend.send(OK).await;
-    let (head, body) = client.answer().await;
+    call.backend.send(OK).await;
+    let (head, body) = call.client.answer().await;
     assert!(head.starts_with("http/1.1 200 "), "{head}");
     assert_eq!((field(&head, "link"), body.as_str()), (None, "ok"));
 
-    client.send(GET).await;
-    backend.head().await;
-    backend
+    call.client.send(GET).await;
+    call.backend.head().await;
+    call.backend
         .send("HTTP/1.1 103 Early Hints\r\n\r\n".repeat(17))
         .await;
-    assert!(client.answer().await.0.starts_with("http/1.1 502 "));
-    assert!(backend.closes().await);
+    assert!(call.client.answer().await.0.starts_with("http/1.1 502 "));
+    assert!(call.backend.closes().await);
 }
 
 #[tokio::test]
 async fn what_nobody_asked_for_is_not_taken_for_the_next_answer() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client.send(GET).await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
-    backend
+    let mut call = called(GET).await;
+    call.backend
         .send(format!(
             "{OK}HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nother"
         ))
         .await;
-    assert_eq!(client.answer().await.1, "ok");
-    client.send(GET).await;
-    let mut second = peer.accept().await;
+    assert_eq!(call.client.answer().await.1, "ok");
+    call.client.send(GET).await;
+    let mut second = call.peer.accept().await;
     second.head().await;
     second.send(OK).await;
-    assert_eq!(client.answer().await.1, "ok");
+    assert_eq!(call.client.answer().await.1, "ok");
 }
 
 #[tokio::test]
@@ -144,20 +129,14 @@ async fn an_empty_body_says_so_only_where_one_is_expected() {
 
 #[tokio::test]
 async fn a_backend_that_answers_and_closes_before_it_has_read_all_has_answered() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client
-        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\ncontent-length: 50000000\r\n\r\n")
-        .await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
-    backend
+    let mut call =
+        called("POST /shop/items HTTP/1.1\r\nhost: x\r\ncontent-length: 50000000\r\n\r\n").await;
+    call.backend
         .send("HTTP/1.1 413 Too Large\r\ncontent-length: 3\r\nconnection: close\r\n\r\nbig")
         .await;
-    let (head, body) = client.answer().await;
+    let (head, body) = call.client.answer().await;
     assert!(head.starts_with("http/1.1 413 "), "{head}");
     assert_eq!(body, "big");
     // The connection is half used: nobody gets it after this request.
-    assert!(backend.closes().await);
+    assert!(call.backend.closes().await);
 }

@@ -286,6 +286,34 @@ impl Sandbox {
     }
 }
 
+/// A call whose head has arrived at the backend.
+pub(crate) struct Called {
+    pub(crate) peer: Peer,
+    /// Serves as long as this is held.
+    _sandbox: Sandbox,
+    pub(crate) client: Wire,
+    pub(crate) backend: Wire,
+    /// What the backend got.
+    pub(crate) head: String,
+}
+
+/// Sends a request through a gateway of its own.
+pub(crate) async fn called(request: impl AsRef<[u8]>) -> Called {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(request).await;
+    let mut backend = peer.accept().await;
+    let head = backend.head().await;
+    Called {
+        peer,
+        _sandbox: sandbox,
+        client,
+        backend,
+        head,
+    }
+}
+
 /// A `GET` of an item over HTTP/1.1.
 pub(crate) const GET: &str =
     "GET /shop/1.0.0/items/1?q=a%20b HTTP/1.1\r\nhost: Shop.example:80\r\n\r\n";

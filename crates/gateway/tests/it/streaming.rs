@@ -1,38 +1,33 @@
 //! Bodies pass as they come, both ways, and never look complete when they are not.
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, field};
+use crate::sandbox::{GET, OK, Peer, Sandbox, called, field};
 
 /// req: L6
 #[tokio::test]
 async fn each_event_of_a_stream_passes_before_the_next_one_is_sent() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client.send(GET).await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
-    backend
+    let mut call = called(GET).await;
+    call.backend
         .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n")
         .await;
-    let head = client.head().await;
+    let head = call.client.head().await;
     assert_eq!(field(&head, "content-type"), Some("text/event-stream"));
     for event in ["data: 1\n\n", "data: 22\n\n", "data: 333\n\n"] {
-        backend
+        call.backend
             .send(format!("{:x}\r\n{event}\r\n", event.len()))
             .await;
-        let chunk = client.until("\n\n\r\n").await;
+        let chunk = call.client.until("\n\n\r\n").await;
         assert_eq!(
             chunk.to_ascii_lowercase(),
             format!("{:x}\r\n{event}\r\n", event.len())
         );
     }
-    backend.send("0\r\n\r\n").await;
-    assert_eq!(client.until("0\r\n\r\n").await, "0\r\n\r\n");
+    call.backend.send("0\r\n\r\n").await;
+    assert_eq!(call.client.until("0\r\n\r\n").await, "0\r\n\r\n");
     // Both connections serve again.
-    client.send(GET).await;
-    backend.head().await;
-    backend.send(OK).await;
-    assert_eq!(client.answer().await.1, "ok");
+    call.client.send(GET).await;
+    call.backend.head().await;
+    call.backend.send(OK).await;
+    assert_eq!(call.client.answer().await.1, "ok");
 }
 
 #[tokio::test]
@@ -79,25 +74,18 @@ async fn a_request_body_passes_as_it_comes_and_may_be_answered_early() {
 
 #[tokio::test]
 async fn chunked_bodies_and_their_trailers_pass() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client
-        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n")
-        .await;
-    let mut backend = peer.accept().await;
-    let head = backend.head().await;
-    assert_eq!(field(&head, "transfer-encoding"), Some("chunked"));
+    let mut call = called("POST /shop/items HTTP/1.1\r\nhost: x\r\nte: trailers\r\nconnection: te\r\ntrailer: x-sum\r\ntransfer-encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n").await;
+    assert_eq!(field(&call.head, "transfer-encoding"), Some("chunked"));
     assert_eq!(
-        backend.until("\r\n\r\n").await,
+        call.backend.until("\r\n\r\n").await,
         "3\r\nabc\r\n0\r\nx-sum: 6\r\n\r\n"
     );
-    backend
+    call.backend
         .send("HTTP/1.1 200 OK\r\ntrailer: x-end\r\ntransfer-encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\nx-end: 1\r\n\r\n")
         .await;
-    client.head().await;
+    call.client.head().await;
     assert_eq!(
-        client.until("\r\n\r\n").await,
+        call.client.until("\r\n\r\n").await,
         "2\r\nhi\r\n0\r\nx-end: 1\r\n\r\n"
     );
 }
@@ -172,18 +160,13 @@ async fn a_client_that_goes_away_ends_the_call_to_the_backend() {
 
 #[tokio::test]
 async fn a_slow_reader_holds_the_backend_back() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client.send(GET).await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
+    let mut call = called(GET).await;
     let size = 64 << 20;
-    backend
+    call.backend
         .send(format!("HTTP/1.1 200 OK\r\ncontent-length: {size}\r\n\r\n"))
         .await;
-    client.head().await;
-    let stream = backend.into_inner();
+    call.client.head().await;
+    let stream = call.backend.into_inner();
     let chunk = vec![b'x'; 1 << 20];
     // Sent until nobody takes any more: buffers of sockets and of the gateway, far from the whole.
     let mut sent = 0;
@@ -205,6 +188,6 @@ async fn a_slow_reader_holds_the_backend_back() {
         stream.write_all(&vec![b'x'; size - sent]).await.unwrap();
         stream
     });
-    assert_eq!(client.exactly(size).await.len(), size);
+    assert_eq!(call.client.exactly(size).await.len(), size);
     writer.await.unwrap();
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::ManualClock;
 use snapshot::Scheme;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, endpoint, field};
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, called, endpoint, field};
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
@@ -190,15 +190,10 @@ async fn an_answer_with_too_large_a_head_is_a_problem() {
 
 #[tokio::test]
 async fn an_upgrade_that_nobody_asked_for_is_a_failure() {
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
-    let mut client = sandbox.connect().await;
-    client.send(GET).await;
-    let mut backend = peer.accept().await;
-    backend.head().await;
-    backend
+    let mut call = called(GET).await;
+    call.backend
         .send("HTTP/1.1 101 Switching Protocols\r\nupgrade: x\r\nconnection: upgrade\r\n\r\n")
         .await;
-    let (_, body) = client.answer().await;
+    let (_, body) = call.client.answer().await;
     assert!(body.contains("BACKEND_FAILED"), "{body}");
 }
