@@ -220,10 +220,9 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
 
     let (stop, stopped) = watch::channel(false);
     let node_name = usage::node_name(&options, data_dir.path())?;
-    let exporting = match options.otlp(&node_name)? {
-        Some(settings) => Some(otlp::start(settings, stopped.clone())?),
-        None => None,
-    };
+    let exporting = options.otlp(&node_name)?;
+    let exporting = exporting.map(|settings| otlp::start(settings, stopped.clone()));
+    let exporting = exporting.transpose()?;
     let sink = exporting.as_ref().map(|running| running.sink.clone());
     let node = NodeSide::start(&options, &data_dir, &plane.control, &clock, node_name, sink)?;
     let mut servers = vec![serve(control_listener, plane.router(), stopped.clone())];

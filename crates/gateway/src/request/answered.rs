@@ -1,0 +1,226 @@
+//! An answer, until it is handed to the client's connection: counted, logged, noted.
+
+use std::rc::Rc;
+
+use bytes::Bytes;
+use http::header::HeaderValue;
+use http::{Method, Response};
+use policy::{Chain, Reject, RequestCx, Stop};
+use usage::StatusClass;
+
+use super::opened::{Opened, host_key};
+use crate::access_log::{self, Line};
+use crate::answer;
+use crate::body::{AnswerBody, BodyState};
+use crate::decisions::{self, Matched, Refused};
+use crate::metrics::{Series, method_label};
+use crate::record::{Counted, Record, micros};
+use crate::spans::Try;
+use crate::trace;
+use crate::upstream::Source;
+use crate::usage::table::Subject;
+use crate::worker::Worker;
+
+/// An answer before it is handed to the client's connection.
+pub(super) struct Answer {
+    pub(super) head: http::response::Parts,
+    content: Content,
+    /// Why, where it is a refusal.
+    pub(super) refused: Option<Box<Reject>>,
+    /// How long the backend took, where it was asked.
+    pub(super) backend_us: Option<u64>,
+    /// What was tried to reach the backend, as far as it was noted.
+    pub(super) tries: Vec<Try>,
+    /// The request's body, where one went to the backend.
+    pub(super) body: Option<Rc<BodyState>>,
+}
+
+enum Content {
+    Own(Bytes),
+    Upstream(Source),
+}
+
+impl Answer {
+    pub(super) fn own(response: Response<Bytes>) -> Self {
+        let (head, bytes) = response.into_parts();
+        Self {
+            head,
+            content: Content::Own(bytes),
+            refused: None,
+            backend_us: None,
+            tries: Vec::new(),
+            body: None,
+        }
+    }
+
+    /// What a backend answered.
+    pub(super) fn upstream(head: http::response::Parts, source: Source) -> Self {
+        Self {
+            head,
+            content: Content::Upstream(source),
+            refused: None,
+            backend_us: None,
+            tries: Vec::new(),
+            body: None,
+        }
+    }
+
+    pub(super) fn refuse(worker: &Worker, cx: &RequestCx, reject: Reject) -> Self {
+        worker.numbers().reject(&reject.code);
+        let answer = Self::own(answer::problem(&reject, &cx.trace));
+        Self {
+            refused: Some(Box::new(reject)),
+            ..answer
+        }
+    }
+
+    fn code(&self) -> Option<&'static str> {
+        self.refused.as_ref().map(|reject| reject.code.name)
+    }
+
+    pub(super) fn stopped(worker: &Worker, cx: &RequestCx, stop: Stop) -> Self {
+        match stop {
+            Stop::Respond(response) => Self::own(*response),
+            Stop::Reject(reject) => Self::refuse(worker, cx, *reject),
+        }
+    }
+
+    /// Shows the head to the policies that were entered.
+    pub(super) fn pass_back(&mut self, chain: &Chain, passed: policy::Passed, cx: &mut RequestCx) {
+        chain.run_response(passed, cx, self.head.status, &mut self.head.headers);
+    }
+}
+
+/// What the request is counted under in the usage.
+pub(super) fn counted(
+    worker: &Worker,
+    cx: &RequestCx,
+    environment: &str,
+    matched: &Matched<'_>,
+    answer: &Answer,
+) -> Counted {
+    let status = StatusClass::of(answer.head.status.as_u16());
+    let subject = Subject::of(cx, environment, matched, status);
+    Counted {
+        row: worker.usage.table.row(&subject),
+        body: answer.body.clone(),
+        backend_us: answer.backend_us,
+    }
+}
+
+/// Counts, logs, and ties the record to the body's end.
+pub(super) fn finish(
+    worker: &Worker,
+    opened: Opened,
+    matched: &Matched<'_>,
+    mut answer: Answer,
+    mut record: Record,
+) -> Response<AnswerBody> {
+    let Opened { cx, host, .. } = &opened;
+    let status = answer.head.status;
+    let plan = cx
+        .subscription
+        .as_ref()
+        .and_then(|subscription| subscription.plan.as_ref())
+        .map_or("", |plan| plan.name.as_str());
+    let series = Series {
+        api: matched.api_label(),
+        operation: matched.operation_label(),
+        method: method_label(&cx.method),
+        status_class: u8::try_from(status.as_u16() / 100).unwrap_or(5),
+        plan,
+    };
+    let elapsed = record.begun().elapsed();
+    let numbers = worker.numbers();
+    if let Some(backend_us) = answer.backend_us {
+        numbers.backend.record(backend_us);
+    }
+    let own_us = micros(elapsed).saturating_sub(answer.backend_us.unwrap_or(0));
+    numbers.gateway.record(own_us);
+    let line = worker
+        .shared
+        .access_log
+        .as_ref()
+        .filter(|log| log.takes(worker.ids.next(), status.as_u16()))
+        .map(|_| Box::new(line(cx, host, matched, plan, &answer)));
+    record.answered(&series, line);
+    let is_head = cx.method == Method::HEAD;
+    observe(worker, opened, matched, &mut answer, &mut record);
+    match answer.content {
+        Content::Upstream(source) => {
+            Response::from_parts(answer.head, AnswerBody::upstream(source, record))
+        }
+        Content::Own(bytes) => {
+            let mut own = Response::from_parts(answer.head, bytes);
+            if is_head {
+                answer::without_body(&mut own);
+            }
+            own.map(|bytes| AnswerBody::whole(bytes, record))
+        }
+    }
+}
+
+/// Notes why a call was refused, and what is recorded of a traced one.
+fn observe(
+    worker: &Worker,
+    opened: Opened,
+    matched: &Matched<'_>,
+    answer: &mut Answer,
+    record: &mut Record,
+) {
+    let Opened {
+        mut cx,
+        host,
+        arrival,
+        opening,
+        ..
+    } = opened;
+    let status = answer.head.status.as_u16();
+    if let Some(reject) = &answer.refused {
+        let refused = Refused {
+            cx: &cx,
+            host: &host,
+            begun: record.begun(),
+            matched: *matched,
+            reject,
+            status,
+            tries: &answer.tries,
+        };
+        decisions::note(worker, &refused);
+    }
+    if let Some(opening) = opening {
+        let tries = std::mem::take(&mut answer.tries);
+        let mut call = opening.call(&mut cx, &arrival, record.begun(), matched, tries);
+        call.status = status;
+        call.code = answer.code();
+        record.trace(call);
+    }
+}
+
+fn line(
+    cx: &RequestCx,
+    host: &HeaderValue,
+    matched: &Matched<'_>,
+    plan: &str,
+    answer: &Answer,
+) -> Line {
+    Line {
+        time_ms: cx.unix_ms,
+        trace_id: trace::id_text(&cx.trace),
+        client_ip: cx.client.ip.to_string(),
+        method: cx.method.to_string(),
+        host: host_key(host).into_owned(),
+        path: cx.path.clone(),
+        query: cx.query.as_deref().map(access_log::mask),
+        status: answer.head.status.as_u16(),
+        code: answer.code(),
+        api: matched.api_label().to_owned(),
+        operation: matched.operation_label().to_owned(),
+        application: cx
+            .principal
+            .as_ref()
+            .map(|principal| principal.application.to_string()),
+        plan: plan.to_owned(),
+        backend_us: answer.backend_us,
+    }
+}

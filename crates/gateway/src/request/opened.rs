@@ -1,0 +1,183 @@
+//! A request when its head is there: made ready for matching and for its policies, or refused.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use base::code;
+use http::header::{HOST, HeaderValue, TRAILER, UPGRADE};
+use http::request::Parts;
+use http::{HeaderMap, Method};
+use policies::{hop_by_hop, normalize_path};
+use policy::{Reject, RequestCx, Slots, Waits};
+
+use crate::connection::Connection;
+use crate::guard;
+use crate::metrics::Limit;
+use crate::spans::Opening;
+use crate::trace::{self, Arrival};
+use crate::worker::Worker;
+
+/// A request as policies see it, and what of it they do not need to see.
+pub(super) struct Opened {
+    pub(super) cx: RequestCx,
+    pub(super) host: HeaderValue,
+    pub(super) arrival: Arrival,
+    /// Of a traced call.
+    pub(super) opening: Option<Box<Opening>>,
+    /// Why it is refused, where it is.
+    pub(super) refused: Option<Reject>,
+}
+
+/// Makes a request ready for its policies.
+pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts) -> Opened {
+    let Parts {
+        method,
+        uri,
+        version,
+        mut headers,
+        ..
+    } = parts;
+    // The authority of an absolute-form target, or of HTTP/2, goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
+    let host = match uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => headers.get(HOST).cloned(),
+    }
+    .unwrap_or_else(|| HeaderValue::from_static(""));
+    let (trace, arrival) = trace::begin(&headers, &worker.tracing, &worker.ids);
+    let opening = Opening::of(&arrival, &headers, version, &host);
+    let mut refused = refused_by_guard(worker, connection, &method, &headers);
+    if method == Method::CONNECT || asks_for_websocket(&headers) {
+        let detail = "tunnels and protocol upgrades are not served";
+        refused = refused.or(Some(
+            Reject::new(code::UPGRADE_NOT_SUPPORTED, detail).close(),
+        ));
+    }
+    let path = match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
+        Ok(path) => path.into_owned(),
+        Err(reject) => {
+            refused = refused.or(Some(reject));
+            uri.path().to_owned()
+        }
+    };
+    if has_hop_by_hop(&headers)
+        && let Err(reject) = keeping_trailer(&mut headers, hop_by_hop::strip_request)
+    {
+        refused = refused.or(Some(reject));
+    }
+    connection.peer.replace(&mut headers, Some(&host));
+    arrival.stamp(&mut headers, &trace);
+    let mut slots = Slots::default();
+    if arrival.recorded {
+        slots.put(Waits::default());
+    }
+    let monotonic_ms = worker.read_clock();
+    let cx = RequestCx {
+        method,
+        path,
+        rest_at: 0,
+        query: uri.query().map(str::to_owned),
+        headers,
+        client: connection.client,
+        trace,
+        unix_ms: worker.unix_ms(monotonic_ms),
+        monotonic_ms,
+        timeout_ms: None,
+        principal: None,
+        subscription: None,
+        slots,
+        core: Rc::clone(&worker.core),
+    };
+    Opened {
+        cx,
+        host,
+        arrival,
+        opening,
+        refused,
+    }
+}
+
+/// Whether there is anything to strip: to look at each name once is cheaper than to look up all that are stripped,
+/// and most messages have none of them.
+pub(super) fn has_hop_by_hop(headers: &HeaderMap) -> bool {
+    headers.keys().any(|name| {
+        let name = name.as_str();
+        hop_by_hop::is_framing(name) && name != "host" && name != "content-length"
+    })
+}
+
+/// Strips, but keeps the announcement of trailers: hyper sends over HTTP/1.1 those alone that are announced.
+pub(super) fn keeping_trailer<T>(
+    headers: &mut HeaderMap,
+    strip: impl FnOnce(&mut HeaderMap) -> T,
+) -> T {
+    let announced = headers.remove(TRAILER);
+    let stripped = strip(headers);
+    if let Some(announced) = announced {
+        headers.insert(TRAILER, announced);
+    }
+    stripped
+}
+
+/// What is wrong with the head itself. Over HTTP/1.1 the guard has found it and put a request of its own in place of
+/// the client's.
+fn refused_by_guard(
+    worker: &Worker,
+    connection: &Connection,
+    method: &Method,
+    headers: &HeaderMap,
+) -> Option<Reject> {
+    let reject = if method.as_str() == guard::REFUSED {
+        let violation = connection.violation()?;
+        Reject::new(violation.code, violation.detail)
+    } else if headers.len() > worker.config.limits.headers_max {
+        Reject::new(
+            code::HEADER_TOO_LARGE,
+            "the request has too many header fields",
+        )
+    } else {
+        return None;
+    };
+    if reject.code == code::HEADER_TOO_LARGE {
+        worker.numbers().limit(Limit::Head);
+    }
+    Some(reject.close())
+}
+
+fn asks_for_websocket(headers: &HeaderMap) -> bool {
+    headers
+        .get(UPGRADE)
+        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
+}
+
+/// The host alone, in lower case: what APIs are looked up under.
+pub(super) fn host_key(host: &HeaderValue) -> Cow<'_, str> {
+    let text = host.to_str().unwrap_or_default();
+    let end = match text.strip_prefix('[') {
+        Some(rest) => rest.find(']').map_or(text.len(), |index| index + 2),
+        None => text.find(':').unwrap_or(text.len()),
+    };
+    let name = &text[..end];
+    if name.bytes().any(|byte| byte.is_ascii_uppercase()) {
+        Cow::Owned(name.to_ascii_lowercase())
+    } else {
+        Cow::Borrowed(name)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_is_looked_up_without_port_and_in_lower_case() {
+        for (host, key) in [
+            ("api.example.com", "api.example.com"),
+            ("API.Example.com:8280", "api.example.com"),
+            ("[::1]:8280", "[::1]"),
+            ("[::1]", "[::1]"),
+            ("", ""),
+        ] {
+            assert_eq!(host_key(&HeaderValue::from_static(host)), key);
+        }
+    }
+}
