@@ -13,8 +13,8 @@ use super::{
     ApiKeyRequest, ClientRequest, CredentialItem, Environment, List, NO_STORE, NewApiKey,
     NewClient, TokenAnswer, TokenRequest, Waiting,
 };
-use crate::Control;
 use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Names, OptionalJson, Params};
+use crate::{Control, Writing};
 
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
@@ -62,12 +62,8 @@ async fn client_create(
         client_id: new.client_id,
         client_secret: new.client_secret.expose().clone(),
     };
-    let revision = control
-        .commit(&caller, vec![Write::CredentialPut(new.credential)])
-        .await?;
-    drop(writing);
-    let done = waiting.status(&control, revision).await;
-    Ok((done, [NO_STORE], Json(answer)).into_response())
+    let put = Write::CredentialPut(new.credential);
+    made(&control, &caller, (writing, put), waiting, answer).await
 }
 
 /// Delete an OAuth client: it gets no more tokens
@@ -133,12 +129,8 @@ async fn api_key_create(
         key: new.key.expose().clone(),
         expires_unix_s,
     };
-    let revision = control
-        .commit(&caller, vec![Write::CredentialPut(new.credential)])
-        .await?;
-    drop(writing);
-    let done = waiting.status(&control, revision).await;
-    Ok((done, [NO_STORE], Json(answer)).into_response())
+    let put = Write::CredentialPut(new.credential);
+    made(&control, &caller, (writing, put), waiting, answer).await
 }
 
 /// Delete an API key
@@ -228,6 +220,20 @@ fn no_client(application: &str, environment: Environment) -> String {
         "the application `{application}` has no {what} that a token could be issued to; create one: \
          `tollway credentials create --app {application}{flag}`"
     )
+}
+
+/// Stores a new credential and answers its secret, this once.
+async fn made(
+    control: &Control,
+    caller: &Caller,
+    (writing, put): (Writing<'_>, Write),
+    waiting: Waiting,
+    answer: impl serde::Serialize,
+) -> ApiResult<Response> {
+    let revision = control.commit(caller, vec![put]).await?;
+    drop(writing);
+    let done = waiting.status(control, revision).await;
+    Ok((done, [NO_STORE], Json(answer)).into_response())
 }
 
 fn is_client(kind: &CredentialKind) -> bool {
