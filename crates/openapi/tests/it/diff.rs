@@ -206,3 +206,35 @@ fn any_two_definitions_are_compared_in_bounded_time() {
         }
     }
 }
+
+/// Everything that holds a string holds a number now: as many differences as there can be, in bounded time.
+#[test]
+fn definitions_that_differ_everywhere_are_compared_in_bounded_time() {
+    let Some(corpus) = corpus() else { return };
+    for (path, old, size) in corpus.iter().filter(|(_, _, size)| *size > 100_000) {
+        let text = old.to_json().to_string();
+        let new = parse(&text.replace(r#""type":"string""#, r#""type":"integer""#));
+        let started = Instant::now();
+        let found = diff(old, &new, &Limits::default());
+        let took = started.elapsed();
+        eprintln!(
+            "{}: {size} bytes, {} differences, {took:?}",
+            path.display(),
+            found.len()
+        );
+        // A definition without operations has nothing to differ in.
+        let empty = old
+            .pointer("/paths")
+            .is_none_or(|paths| paths.as_object().is_none_or(|all| all.is_empty()));
+        assert!(
+            empty || found.iter().any(Difference::breaking),
+            "{}",
+            path.display()
+        );
+        assert!(
+            took < Duration::from_secs(20),
+            "{}: {took:?}",
+            path.display()
+        );
+    }
+}
