@@ -1,8 +1,10 @@
-//! The definition reader and the reader of `x-wso2-*` keys: any text is read or refused, never a panic, and every refusal
-//! has a place.
+//! The definition reader: any text is read, accepted or refused, never a panic, and every refusal has a place. What is
+//! accepted can be read. The reader of `x-wso2-*` keys goes over what is read.
 #![no_main]
 
+use base::Diagnostics;
 use libfuzzer_sys::fuzz_target;
+use openapi::{Read, Rules};
 use tree::Limits;
 
 /// What the keys of a definition mean is a document, or they are refused.
@@ -16,15 +18,15 @@ fn keys(read: &openapi::Read) {
     assert!(found.iter().all(|problem| problem.line > 0 && problem.column > 0));
 }
 
-fuzz_target!(|text: &str| {
-    match openapi::read(text, &Limits::default()) {
+fn sound(result: &Result<Read, Diagnostics>) {
+    match result {
         Ok(read) => {
             assert!(!read.warnings.has_errors());
             for operation in &read.definition.operations {
                 assert!(operation.template.unroutable().is_none());
                 let _ = operation.scopes();
             }
-            keys(&read);
+            keys(read);
         }
         Err(found) => {
             assert!(found.has_errors());
@@ -34,5 +36,17 @@ fuzz_target!(|text: &str| {
                     .all(|problem| problem.line > 0 && problem.column > 0)
             );
         }
+    }
+}
+
+fuzz_target!(|text: &str| {
+    let limits = Limits::default();
+    let read = openapi::read(text, &limits);
+    sound(&read);
+    let checked = openapi::check(text, &limits, &Rules::default());
+    sound(&checked);
+    if checked.is_ok() {
+        assert!(read.is_ok());
+        assert!(openapi::read(text, &Limits::accepted()).is_ok());
     }
 });

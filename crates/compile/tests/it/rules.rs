@@ -280,3 +280,41 @@ fn other_kinds_are_no_apis() {
         None
     );
 }
+
+/// What was accepted once stays served, whatever rules came later.
+#[test]
+fn rules_judge_new_definitions_only() {
+    let strict = DEFINITION.replace("operationId: pet_get", "operationId: pets_list");
+    let document = api(|_| {});
+    let org = Org::default_org();
+    let world = World::default();
+    let refused = compile::check(&org, &document, &strict, 0, &world).unwrap_err();
+    let errors = refused
+        .iter()
+        .filter(|one| one.severity == base::Severity::Error);
+    let rules: Vec<_> = errors.map(|one| one.rule.as_str()).collect();
+    assert_eq!(rules, ["duplicate-operation-id"]);
+    let stored = compile::reduce(&org, &document, &strict, 0, &world).unwrap();
+    assert_eq!(stored.model.operations.len(), 3);
+    compile::check_stored(&org, &document, &strict, 0, &world).unwrap();
+    // The document says otherwise.
+    let lenient = api(|api| {
+        let rules = [(
+            "duplicate-operation-id".to_owned(),
+            spec::RuleSeverity::Warning,
+        )];
+        api.definition.rules = rules.into();
+    });
+    let taken = compile::check(&org, &lenient, &strict, 0, &world).unwrap();
+    assert!(
+        taken
+            .warnings
+            .iter()
+            .any(|one| one.rule == "duplicate-operation-id")
+    );
+    let tight = tree::Limits {
+        bytes_max: 10,
+        ..tree::Limits::default()
+    };
+    compile::check_within(&org, &document, DEFINITION, 0, &world, &tight).unwrap_err();
+}

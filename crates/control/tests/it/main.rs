@@ -5,6 +5,7 @@ mod access;
 mod applications;
 mod audit;
 mod bundles;
+mod definition_rules;
 mod definitions;
 mod documents;
 mod errors;

@@ -392,3 +392,28 @@ fn keys_of_other_gateways_are_explained_imported_and_tried_out() {
         "{listed}"
     );
 }
+
+/// req: L7
+#[test]
+fn severities_of_rules_are_chosen_on_the_command_line() {
+    let user = User::start();
+    let operation = "get: {operationId: same, responses: {'200': {description: ok}}}";
+    let text = format!(
+        "openapi: 3.0.3\ninfo: {{title: x, version: '1'}}\nservers: [{{url: 'http://127.0.0.1:9'}}]\npaths:\n  /a:\n    {operation}\n  /b:\n    {operation}\n"
+    );
+    std::fs::write(user.path("twice.openapi.yaml"), text).unwrap();
+    let file = "twice.openapi.yaml";
+    let found = user.fails(1, &["validate", file]);
+    assert!(found.starts_with("twice.openapi.yaml:8:"), "{found}");
+    let rule = "duplicate-operation-id=warning";
+    let told = user.ok(&["validate", file, "--rule", rule]);
+    assert!(told.contains("warning: the operationId `same`"), "{told}");
+    let wrong = user.fails(2, &["validate", file, "--rule", "duplicate-operation=off"]);
+    assert!(
+        wrong.contains("did you mean `duplicate-operation-id`?"),
+        "{wrong}"
+    );
+    user.fails(2, &["validate", file, "--rule", "duplicate-tag=loud"]);
+    user.fails(3, &["api", "import", file]);
+    user.ok(&["api", "import", file, "--rule", rule]);
+}
