@@ -74,6 +74,8 @@ pub enum Command {
     /// Users: create, list, delete (admin)
     #[command(subcommand)]
     User(User),
+    /// What was called, how often, how long it took; `usage reconcile` shows whether all of it is stored
+    Usage(Box<Usage>),
     /// Create and change everything that the documents in files or folders describe, in one transaction
     Apply(Apply),
     /// Show what `apply` would change; exit code 1 when something would
@@ -567,6 +569,101 @@ pub struct UserCreate {
     pub password_file: PathBuf,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// `tollway usage`
+#[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
+pub struct Usage {
+    #[command(subcommand)]
+    pub command: Option<UsageCommand>,
+    #[command(flatten)]
+    pub question: UsageQuestion,
+}
+
+/// Below `tollway usage`.
+#[derive(Debug, Subcommand)]
+pub enum UsageCommand {
+    /// Show what nodes sent and what is stored, by node and start; exit code 1 when something is missing (admin)
+    Reconcile(Common),
+}
+
+/// Which usage, and how it is put together.
+#[derive(Debug, Args)]
+pub struct UsageQuestion {
+    /// Of this API, NAME:VERSION or its document's name; `-` for calls that matched no API
+    #[arg(long, value_name = "API", allow_hyphen_values = true)]
+    pub api: Option<String>,
+    /// Of this application; one that is gone by its id
+    #[arg(long, value_name = "NAME")]
+    pub app: Option<String>,
+    /// Of this operation: `operationId`, or `METHOD template`
+    #[arg(long, value_name = "OPERATION")]
+    pub operation: Option<String>,
+    /// Under this plan
+    #[arg(long, value_name = "NAME")]
+    pub plan: Option<String>,
+    /// Answered so: 1xx to 5xx, or `none` where the client went away before
+    #[arg(long, value_name = "CLASS")]
+    pub status: Option<String>,
+    /// In this environment
+    #[arg(long, value_name = "NAME")]
+    pub environment: Option<String>,
+    /// From so long before the end, such as 90m or 7d [default: 1h]
+    #[arg(long, value_name = "DURATION", conflicts_with = "from")]
+    pub since: Option<String>,
+    /// From this time on, such as 2026-01-31T12:00:00Z
+    #[arg(long, value_name = "TIME")]
+    pub from: Option<String>,
+    /// Before this time [default: now]
+    #[arg(long, value_name = "TIME")]
+    pub to: Option<String>,
+    /// What rows differ in; several with commas
+    #[arg(long, value_enum, value_delimiter = ',', value_name = "WHAT")]
+    pub by: Vec<UsageBy>,
+    /// A row for each minute, hour or day
+    #[arg(long, value_enum)]
+    pub step: Option<UsageStep>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// What rows of usage differ in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsageBy {
+    /// The API
+    Api,
+    /// The operation
+    Operation,
+    /// The application
+    App,
+    /// The plan
+    Plan,
+    /// The class of the status
+    Status,
+    /// The environment
+    Environment,
+}
+
+/// How long the time of a row of usage is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UsageStep {
+    /// A minute
+    Minute,
+    /// An hour
+    Hour,
+    /// A day in UTC
+    Day,
+}
+
+impl From<UsageStep> for store::Step {
+    fn from(step: UsageStep) -> Self {
+        match step {
+            UsageStep::Minute => Self::Minute,
+            UsageStep::Hour => Self::Hour,
+            UsageStep::Day => Self::Day,
+        }
+    }
 }
 
 /// `tollway apply`

@@ -21,6 +21,7 @@ mod local;
 mod output;
 mod revisions;
 mod session;
+mod usage;
 mod users;
 
 use std::path::Path;
@@ -61,6 +62,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::ApiKey(command) => apps::api_keys(command).await,
         Command::Token(token) => apps::token(token).await,
         Command::User(command) => users::run(command).await,
+        Command::Usage(usage) => self::usage::run(*usage).await,
         Command::Apply(apply) => gitops::apply(apply).await,
         Command::Diff(diff) => gitops::diff(diff).await,
         Command::Export(export) => gitops::export(export).await,

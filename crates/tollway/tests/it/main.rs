@@ -8,3 +8,4 @@ mod lint;
 mod platform;
 mod revisions;
 mod start;
+mod usage;

@@ -140,12 +140,18 @@ impl User {
 
     /// Kills the platform as a power cut would and starts it again.
     pub(crate) fn crash(self) -> Self {
+        self.crash_and(|| {})
+    }
+
+    /// [`User::crash`], with something that happens before the next start.
+    pub(crate) fn crash_and(self, between: impl FnOnce()) -> Self {
         let Self {
             folder,
             platform,
             database,
         } = self;
         platform.kill();
+        between();
         let user = Self {
             platform: Platform::start(Self::up(&folder, database.as_deref())),
             folder,
