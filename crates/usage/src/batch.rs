@@ -59,7 +59,7 @@ pub struct Batch {
     pub lost: Lost,
     /// The node stops after this one.
     pub last: bool,
-    /// In the first batch of an epoch: the epoch before ended without a last batch.
+    /// In the first batch of an epoch that the node could keep: the epoch before ended without a last batch.
     pub unclean: Option<Unclean>,
 }
 

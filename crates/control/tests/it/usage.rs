@@ -2,6 +2,7 @@
 
 use base::{Clock as _, Org};
 use serde_json::Value;
+use store::{Retention, Step, UsageQuery};
 use usage::{Batch, Counts, Epoch, Key, Lost, Row, StatusClass, Unclean};
 
 use crate::world::World;
@@ -181,6 +182,37 @@ async fn an_answer_that_is_too_large_is_refused() {
     assert_eq!(total(&world, "paul", "groupBy=api").await, 106);
     let path = "/usage?groupBy=application";
     world.get("paul", path).await.problem("BAD_REQUEST");
+}
+
+/// Retention by a clock that the test turns: what is counted stays the same while it becomes coarser (req: O2).
+#[tokio::test]
+async fn usage_becomes_coarser_and_goes_with_time() {
+    let world = World::new().await;
+    called(&world).await;
+    let keep = Retention::default();
+    let day = Step::Day.ms();
+    let everything = UsageQuery {
+        to_unix_ms: u64::MAX,
+        rows_max: 1_000,
+        groups_max: 1_000,
+        step: Some(Step::Minute),
+        ..UsageQuery::default()
+    };
+    let start = world.clock.unix_ms();
+    for (days, merged, requests) in [(6, 0, 106), (8, 4, 106), (92, 4, 106), (1_097, 0, 0)] {
+        world
+            .clock
+            .advance_ms(start + days * day - world.clock.unix_ms());
+        let done = control::usage_compact(world.usage.as_ref(), world.clock.as_ref(), &keep);
+        assert_eq!(done.await.unwrap().merged, merged, "after {days} days");
+        let found = world
+            .usage
+            .usage_query(&Org::default_org(), &everything)
+            .await
+            .unwrap();
+        let total: u64 = found.groups.iter().map(|group| group.counts.requests).sum();
+        assert_eq!(total, requests, "after {days} days");
+    }
 }
 
 /// req: O1

@@ -142,6 +142,27 @@ async fn a_round_applies_then_acknowledges() {
     );
 }
 
+/// Usage is counted under the environment of the gateway, from the moment that it changes.
+#[tokio::test]
+async fn the_environment_comes_with_the_update() {
+    let plane = Arc::new(Plane::default());
+    let in_environment = |revision, name: &str| Update {
+        environment: name.to_owned(),
+        ..update(revision, false, vec![])
+    };
+    plane.updates.lock().unwrap().extend([
+        Ok(in_environment(1, "production")),
+        Ok(in_environment(2, "test")),
+    ]);
+    let mut feed = feed(Arc::clone(&plane));
+    for (since, name) in [(None, "production"), (Some(1), "test")] {
+        feed.step(since).await.unwrap();
+        let snapshot = feed.snapshots.load();
+        let snapshot = Option::as_ref(&snapshot).unwrap();
+        assert_eq!(&*snapshot.environment, name);
+    }
+}
+
 /// A control plane that is away changes nothing of what is served.
 #[tokio::test]
 async fn a_failed_round_keeps_what_is_there() {

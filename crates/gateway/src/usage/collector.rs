@@ -39,6 +39,7 @@ pub struct Collector {
 struct Head {
     node: String,
     epoch: usage::Epoch,
+    /// Until a batch that tells of it is on the disk.
     unclean: Option<usage::Unclean>,
     sequence: u64,
     sent_requests: u64,
@@ -171,6 +172,7 @@ impl Collector {
         match failure {
             None => {
                 self.head.sent_requests += requests;
+                self.head.unclean = None;
                 self.state.note_spooled();
                 self.failing = false;
                 self.news.notify_one();
@@ -200,7 +202,7 @@ impl Head {
             sent_requests: self.sent_requests,
             lost: self.lost,
             last,
-            unclean: self.unclean.filter(|_| self.sequence == 1),
+            unclean: self.unclean,
         };
         batch.sent_requests += batch.requests();
         batch

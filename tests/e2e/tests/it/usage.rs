@@ -250,6 +250,51 @@ async fn while_the_store_is_away_nothing_is_lost() {
     );
 }
 
+/// More rows than a core may hold: the calls are counted all the same, and the metrics tell (req: O1).
+#[tokio::test]
+async fn what_has_no_row_is_counted_as_overflow() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.usage_flush_interval = Some("1m".parse().unwrap());
+        options.usage_rows_max = Some(1);
+        options.gateway_workers = Some(1);
+    })
+    .await
+    .unwrap();
+    let api = sandbox
+        .api("states", STATES, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    for path in [
+        "/status/200",
+        "/status/404",
+        "/status/200",
+        "/slow",
+        "/slow",
+    ] {
+        call(&sandbox, &api, path).await;
+    }
+    // Counting happens after the answer has gone out.
+    let shown = async {
+        while sandbox.metric("tollway_gateway_usage_overflow_total").await < 3 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(PATIENCE, shown).await.unwrap();
+    // A stop flushes.
+    let sandbox = sandbox.restart().await.unwrap();
+    stored(&sandbox, 5).await.unwrap();
+    let found = usage(&sandbox, "groupBy=operation,application,status").await;
+    let row = |operation: &str, status: &str| {
+        let items = found["items"].as_array().unwrap();
+        let is_it = |item: &&Value| item["operation"] == operation && item["status"] == status;
+        items.iter().find(is_it).unwrap()["requests"].as_u64()
+    };
+    assert_eq!(row("getStatus", "2xx"), Some(2));
+    assert_eq!(row("overflow", "4xx"), Some(1));
+    assert_eq!(row("overflow", "2xx"), Some(2));
+}
+
 /// A stop loses nothing, and the next start does not call it a crash.
 #[tokio::test]
 async fn a_restart_keeps_the_usage() {

@@ -277,6 +277,34 @@ async fn a_crash_loses_what_was_not_flushed_and_no_more() {
     assert_eq!((start.sequence, start.unclean), (1, Some(unclean)));
 }
 
+/// A start on a full spool tells of the crash as soon as there is room.
+#[tokio::test]
+async fn an_unclean_end_is_told_however_full_the_spool_is() {
+    let (folder, plane) = (TempDir::new().unwrap(), Arc::new(Plane::default()));
+    plane.be(Mood::Away);
+    let node = Node1::start(&folder, &plane, 4_096);
+    while node.state.lost_batches() == 0 {
+        node.calls(20).await;
+        node.answer();
+    }
+    let first = node.epoch;
+    node.kill().await;
+    let node = Node1::start(&folder, &plane, 4_096);
+    until("a lost batch", || {
+        node.answer();
+        node.state.lost_batches() > 0
+    })
+    .await;
+    plane.be(Mood::Well);
+    until("room", || node.state.sent() > 0).await;
+    node.calls(20).await;
+    node.stop().await;
+    let stored = plane.stored.lock().unwrap();
+    let told: Vec<_> = stored.iter().filter_map(|batch| batch.unclean).collect();
+    assert_eq!(told.len(), 1);
+    assert_eq!(told[0].epoch, first);
+}
+
 /// A full spool loses what comes, and says how much.
 #[tokio::test]
 async fn what_a_full_spool_loses_is_counted() {
