@@ -7,6 +7,7 @@ use std::time::Duration;
 use base::Clock;
 use sync::ControlPlane;
 use tokio::sync::Notify;
+use tokio::task::JoinSet;
 use usage::{Batch, Counts, Key, Lost, Row};
 
 use super::sender;
@@ -94,7 +95,9 @@ impl Collector {
                 "the node did not stop the last time: what it counted in its last interval is not known"
             );
         }
-        let sender = tokio::spawn(sender::run(
+        // Ends with this function, however that ends.
+        let mut sender = JoinSet::new();
+        sender.spawn(sender::run(
             Arc::clone(&self.plane),
             Arc::clone(&self.spool),
             Arc::clone(&self.state),
@@ -105,12 +108,19 @@ impl Collector {
         // The first turn is at once: it says that the node is there.
         self.keep(self.clock.unix_ms(), Vec::new(), false).await;
         loop {
-            turns.tick().await;
-            let (gathered, ended) = self.gather().await;
-            for (from_unix_ms, rows) in gathered {
+            let mut gathered = Gathered::default();
+            // What comes unasked comes from workers that end.
+            while self.flushes.workers > 0 {
+                tokio::select! {
+                    _ = turns.tick() => break,
+                    flush = self.flushes.flushes.recv() => self.take(flush, &mut gathered),
+                }
+            }
+            self.gather(&mut gathered).await;
+            for (from_unix_ms, rows) in gathered.rows() {
                 self.keep(from_unix_ms, rows, false).await;
             }
-            if ended {
+            if self.flushes.workers == 0 {
                 break;
             }
         }
@@ -119,38 +129,35 @@ impl Collector {
         if tokio::time::timeout(LAST_SEND, all_sent).await.is_err() {
             tracing::warn!("usage is left in the spool; it is sent after the next start");
         }
-        sender.abort();
     }
 
-    /// Asks the workers, and puts together what they answer: by the minute in which it was counted. Whether all
-    /// workers have ended.
-    async fn gather(&mut self) -> (Vec<(u64, Vec<Row>)>, bool) {
+    /// Asks the workers, and puts together what they answer.
+    async fn gather(&mut self, gathered: &mut Gathered) {
         self.round += 1;
         self.flushes.rounds.send_replace(self.round);
         // A worker that is busy for longer answers into the next batch.
         let deadline = tokio::time::Instant::now() + self.interval.min(Duration::from_secs(1));
-        let mut gathered = Gathered::default();
         let mut answered = 0;
-        let ended = loop {
-            if self.flushes.workers == 0 {
-                break true;
-            }
-            if answered >= self.flushes.workers {
-                break false;
-            }
-            match tokio::time::timeout_at(deadline, self.flushes.flushes.recv()).await {
-                Err(_) => break false,
-                Ok(None) => break true,
-                Ok(Some(flush)) => {
-                    answered += usize::from(flush.round == Some(self.round));
-                    if flush.round.is_none() {
-                        self.flushes.workers = self.flushes.workers.saturating_sub(1);
-                    }
-                    gathered.add(flush);
+        while answered < self.flushes.workers {
+            let next = tokio::time::timeout_at(deadline, self.flushes.flushes.recv()).await;
+            let Ok(flush) = next else { return };
+            let round = flush.as_ref().and_then(|flush| flush.round);
+            answered += usize::from(round == Some(self.round));
+            self.take(flush, gathered);
+        }
+    }
+
+    /// Takes what a worker hands over; `None` when all workers have ended.
+    fn take(&mut self, flush: Option<Flush>, gathered: &mut Gathered) {
+        match flush {
+            None => self.flushes.workers = 0,
+            Some(flush) => {
+                if flush.round.is_none() {
+                    self.flushes.workers = self.flushes.workers.saturating_sub(1);
                 }
+                gathered.add(flush);
             }
-        };
-        (gathered.rows(), ended)
+        }
     }
 
     /// Makes a batch and writes it to the spool, or counts it as lost.

@@ -178,7 +178,16 @@ impl Spool {
             let Some(oldest) = self.segments.front_mut() else {
                 return Ok(None);
             };
-            let Some((text, end)) = oldest.line(at)? else {
+            let line = match oldest.line(at) {
+                // Somebody has deleted it.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && !only => {
+                    self.damaged += 1;
+                    tracing::error!(file = %oldest.path.display(), "a file of the usage spool is gone");
+                    None
+                }
+                line => line?,
+            };
+            let Some((text, end)) = line else {
                 if only {
                     self.acknowledged = at;
                     return Ok(None);
@@ -213,7 +222,10 @@ impl Spool {
 
     fn drop_oldest(&mut self) -> io::Result<()> {
         if let Some(oldest) = self.segments.front() {
-            fs::remove_file(&oldest.path)?;
+            match fs::remove_file(&oldest.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+                _ => {}
+            }
             self.bytes = self.bytes.saturating_sub(oldest.length);
         }
         self.segments.pop_front();

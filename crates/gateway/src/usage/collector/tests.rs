@@ -111,6 +111,15 @@ struct Node1 {
 
 impl Node1 {
     fn start(folder: &TempDir, plane: &Arc<Plane>, bytes_max: u64) -> Self {
+        Self::start_with(folder, plane, bytes_max, INTERVAL)
+    }
+
+    fn start_with(
+        folder: &TempDir,
+        plane: &Arc<Plane>,
+        bytes_max: u64,
+        interval: Duration,
+    ) -> Self {
         let spool = Spool::open(folder.path(), "n1", bytes_max).unwrap();
         let epoch = spool.epoch();
         let clock = Arc::new(ManualClock::at(1_789_776_000_000));
@@ -122,7 +131,7 @@ impl Node1 {
         let collector = Collector::new(
             flushes,
             spool,
-            INTERVAL,
+            interval,
             plane.clone() as _,
             clock.clone() as _,
         );
@@ -289,12 +298,8 @@ async fn an_unclean_end_is_told_however_full_the_spool_is() {
     }
     let first = node.epoch;
     node.kill().await;
-    let node = Node1::start(&folder, &plane, 4_096);
-    until("a lost batch", || {
-        node.answer();
-        node.state.lost_batches() > 0
-    })
-    .await;
+    let node = Node1::start(&folder, &plane, 2_000);
+    until("a lost batch", || node.state.lost_batches() > 0).await;
     plane.be(Mood::Well);
     until("room", || node.state.sent() > 0).await;
     node.calls(20).await;
@@ -348,6 +353,17 @@ async fn what_the_control_plane_refuses_is_lost_and_counted() {
     plane.be(Mood::Well);
     node.stop().await;
     assert_eq!(plane.stored(), 0);
+}
+
+/// A stop does not wait for the interval.
+#[tokio::test]
+async fn a_stop_is_gathered_at_once() {
+    let (folder, plane) = (TempDir::new().unwrap(), Arc::new(Plane::default()));
+    let node = Node1::start_with(&folder, &plane, ROOMY, Duration::from_secs(600));
+    until("the first batch", || node.state.sent() > 0).await;
+    node.calls(10).await;
+    node.stop().await;
+    assert_eq!(plane.stored(), 10);
 }
 
 /// Calls belong to the minute in which their interval began.

@@ -242,3 +242,15 @@ fn files_of_others_are_left_alone() {
     assert_eq!(drain(&mut spool), [1]);
     assert!(path.join("note.txt").exists());
 }
+
+#[test]
+fn a_file_that_is_gone_is_counted_and_left_out() {
+    let folder = TempDir::new().unwrap();
+    let mut spool = open(&folder, ROOMY);
+    append(&mut spool, 1..=2);
+    spool.begin_segment().unwrap();
+    append(&mut spool, 3..=3);
+    std::fs::remove_file(&files(&folder)[0]).unwrap();
+    assert_eq!(drain(&mut spool), [3]);
+    assert_eq!(spool.damaged(), 1);
+}
