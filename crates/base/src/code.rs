@@ -115,6 +115,12 @@ codes! {
             "The request cannot be read; the detail says why.";
         INVALID_DOCUMENT 422 Client "Invalid document":
             "The document or definition has errors. The member `errors` lists every one with file, line, column, pointer and mend.";
+        INVALID_ARCHIVE 422 Client "Archive refused":
+            "The archive is damaged, holds names, links or sizes that are not taken, or no file of it is clearly the definition; the detail says which.";
+        ADDRESS_BLOCKED 422 Client "Address blocked":
+            "The URL, or a redirect, leads into private, loopback, link-local, metadata or another space that the platform does not fetch from. The operator allows hosts and networks with --outbound-allow.";
+        FETCH_FAILED 502 Upstream "Not fetched":
+            "What stands at the URL could not be fetched; the detail says why, not what was found.";
         LOGIN_FAILED 401 Client "Login failed":
             "User name or password are wrong.";
         UNAUTHENTICATED 401 Client "Not logged in":

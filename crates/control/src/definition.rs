@@ -7,7 +7,7 @@ use openapi::{Files, Gathering};
 use spec::{Definition, Document};
 use store::{ResourceStore, StoreError};
 
-use crate::ControlConfig;
+use crate::Control;
 use crate::change::definition_text;
 
 /// The path of a file that a document names, in the terms of the bundle.
@@ -32,20 +32,24 @@ pub(crate) fn beside(document: Option<&str>, file: &str) -> String {
 /// # Errors
 /// More or larger files than one definition may have.
 pub(crate) fn gathered<'s>(
-    config: &ControlConfig,
+    control: &Control,
     root: &str,
     sent: impl Fn(&str) -> Option<&'s String>,
 ) -> Result<Option<Files>, Diagnostics> {
     let Some(text) = sent(root) else {
         return Ok(None);
     };
+    let config = control.config();
     let (limits, files_max) = (&config.definition_limits, config.definition_files_max);
     let mut gathering = Gathering::new(root, text.as_str().into(), limits, files_max);
     while let Some(name) = gathering.wanted() {
         let text = sent(&name).map(|text| Arc::from(text.as_str()));
         gathering.add(name, text);
     }
-    gathering.finish().map(Some)
+    let files = gathering.finish().inspect_err(|_| {
+        control.import_refusals().count("definition-limits");
+    });
+    files.map(Some)
 }
 
 /// Problems of a definition's root name it.

@@ -16,6 +16,7 @@ mod definition;
 mod housekeeping;
 mod http;
 mod hub;
+mod refusals;
 mod terms;
 
 use std::sync::Arc;
@@ -28,6 +29,7 @@ use store::{Batch, Store, UsageStore, Write};
 pub use api::{openapi, router};
 pub use bootstrap::bootstrap;
 pub use housekeeping::{housekeeping, usage_compact};
+pub use refusals::ImportRefusals;
 
 use crate::http::{ApiResult, Caller};
 use crate::hub::Hub;
@@ -51,6 +53,10 @@ pub struct ControlConfig {
     pub bundle_documents_max: usize,
     /// Files of one definition; default 500.
     pub definition_files_max: usize,
+    /// What an archive with a definition may hold.
+    pub archive: archive::ArchiveLimits,
+    /// How long an import may fetch, in milliseconds; default 30 seconds.
+    pub import_ms: u64,
     /// Live API keys and clients of one application, together; default 100.
     pub credentials_max: usize,
     /// How long a write waits for the nodes, in milliseconds; default 10 seconds.
@@ -80,6 +86,8 @@ impl Default for ControlConfig {
             page_max: 500,
             bundle_documents_max: 10_000,
             definition_files_max: openapi::FILES_MAX,
+            archive: archive::ArchiveLimits::default(),
+            import_ms: 30_000,
             credentials_max: 100,
             acknowledge_ms: 10_000,
             acknowledge_ms_max: 600_000,
@@ -108,6 +116,8 @@ pub struct Parts {
     pub passwords: Passwords,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// Fetches what callers name by URL.
+    pub fetcher: fetch::Fetcher,
 }
 
 /// The control role. Cheap to clone; all clones are one.
@@ -118,6 +128,7 @@ struct Inner {
     parts: Parts,
     config: ControlConfig,
     hub: Arc<Hub>,
+    import_refusals: Arc<ImportRefusals>,
     /// Held from the first look at what is stored to the commit: what was checked is what is written.
     writing: tokio::sync::Mutex<()>,
 }
@@ -139,6 +150,7 @@ impl Control {
             parts,
             config,
             hub,
+            import_refusals: Arc::default(),
             writing: tokio::sync::Mutex::default(),
         }))
     }
@@ -177,6 +189,16 @@ impl Control {
 
     pub(crate) fn clock(&self) -> &dyn Clock {
         self.0.parts.clock.as_ref()
+    }
+
+    pub(crate) fn fetcher(&self) -> &fetch::Fetcher {
+        &self.0.parts.fetcher
+    }
+
+    /// Refused imports by reason, for metrics.
+    #[must_use]
+    pub fn import_refusals(&self) -> Arc<ImportRefusals> {
+        Arc::clone(&self.0.import_refusals)
     }
 
     pub(crate) fn config(&self) -> &ControlConfig {

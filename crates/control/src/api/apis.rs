@@ -24,6 +24,9 @@ use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Params};
 /// The plan that an import offers when it names none.
 const PLAN_DEFAULT: &str = "Unlimited";
 
+/// The annotation that remembers where a definition was fetched from.
+const SOURCE_URL: &str = "tollway.dev/source-url";
+
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
         .routes(routes!(import))
@@ -41,7 +44,7 @@ async fn import(
     Json(request): Json<ImportRequest>,
 ) -> ApiResult<Response> {
     caller.require_for(RecordKind::Api, Action::Write)?;
-    let source = super::source::read(&control, &request)?;
+    let source = super::source::read(&control, &request).await?;
     let text = source.files.pack();
     let limits = &control.config().definition_limits;
     // What the rules say of it, `prepare` finds out; a text that cannot even be read is told all that is wrong with it.
@@ -54,7 +57,12 @@ async fn import(
     let mut api = document(request, &source, &read.definition);
     let mut warnings =
         extensions::apply(&control, &caller, &source, &read, &chosen, &mut api).await?;
-    let document = checked(&Document::api(api))?;
+    let mut document = Document::api(api);
+    if let Some(url) = &source.url {
+        let annotations = &mut document.metadata.annotations;
+        annotations.insert(SOURCE_URL.to_owned(), url.clone());
+    }
+    let document = checked(&document)?;
     let name = document.name().to_owned();
     let put = Put {
         document,
@@ -79,6 +87,7 @@ async fn import(
         ..Default::default()
     };
     let prepared = crate::change::prepare(&control, &caller, change).await?;
+    warnings.extend(source.warnings);
     warnings.extend(prepared.warnings);
     let revision = control.commit(&caller, prepared.writes).await?;
     drop(writing);

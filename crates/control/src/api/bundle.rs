@@ -155,7 +155,7 @@ fn put(control: &Control, located: spec::Located, bundle: &Bundle, faults: &mut 
     let mut definition = None;
     if let Some(file) = file {
         let sent = |name: &str| bundle.definitions.get(&beside(source.file(), name));
-        match definition::gathered(control.config(), &beside(None, &file), sent) {
+        match definition::gathered(control, &beside(None, &file), sent) {
             Ok(gathered) => definition = gathered.map(|files| files.pack()),
             Err(problems) => {
                 faults.extend(&source, definition::named(problems, &file));

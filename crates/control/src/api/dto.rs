@@ -130,6 +130,12 @@ pub struct ImportRequest {
     /// The name of its file: names it in diagnostics and in exports. In an archive it says which file is the root.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub file: Option<String>,
+    /// A zip archive with the definition and the files that it refers to, in Base64.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub archive: Option<String>,
+    /// Where the platform fetches the definition, or an archive with it, and what it refers to at the same origin.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub url: Option<String>,
     /// Beside `definition`: files that it refers to, by name, relative to the folder in which `file` is named.
     #[serde(skip_serializing_if = "IndexMap::is_empty", default)]
     #[schema(value_type = BTreeMap<String, String>)]

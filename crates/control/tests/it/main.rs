@@ -9,6 +9,7 @@ mod definition_rules;
 mod definitions;
 mod documents;
 mod errors;
+mod imports;
 mod lifecycle;
 mod nodes;
 mod revisions;

@@ -92,6 +92,12 @@ impl World {
     }
 
     pub(crate) async fn with(config: ControlConfig) -> Self {
+        let fetcher = fetch::Fetcher::new(fetch::FetchConfig::default(), fetch::SystemResolver);
+        Self::fetching(config, fetcher.unwrap()).await
+    }
+
+    /// A platform that fetches URLs in this way.
+    pub(crate) async fn fetching(config: ControlConfig, fetcher: fetch::Fetcher) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let options = OpenOptions::at(folder.path().join("tollway.db"));
         let sql = Arc::new(SqlStore::open(&options).await.unwrap());
@@ -118,6 +124,7 @@ impl World {
             hashes: SecretHashes::new(&keys),
             passwords: Passwords::new(PasswordLimits::default()),
             clock: clock.clone(),
+            fetcher,
         };
         let control = Control::new(parts.clone(), config);
         let mut world = Self {

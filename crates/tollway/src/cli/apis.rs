@@ -3,6 +3,8 @@
 use std::path::Path;
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
 use control::api::{
     DefinitionFiles, ImportAnswer, ImportRequest, Lifecycle, LifecycleRequest, Object, paths,
 };
@@ -13,6 +15,9 @@ use super::args::{Api, Definition, Gone, Import, One, State};
 use super::client::Client;
 use super::failure::Failure;
 use super::{bundle, client, documents, gitops, output, revisions, wait_query, waiting_client};
+
+/// How a zip archive begins.
+const ZIP: &[u8] = b"PK\x03\x04";
 
 /// Carries out `tollway api …`.
 pub(crate) async fn run(command: Api) -> Result<(), Failure> {
@@ -33,16 +38,7 @@ pub(crate) async fn run(command: Api) -> Result<(), Failure> {
 
 async fn import(import: Import) -> Result<(), Failure> {
     let file = &import.definition;
-    let folder = file.parent().unwrap_or(Path::new(""));
-    let root = file.file_name().unwrap_or_default().to_string_lossy();
-    let files = bundle::gathered(folder, &root, bundle::text(file)?.into())?;
-    let others = files.others();
     let request = ImportRequest {
-        definition: Some(files.root_text().to_string()),
-        file: Some(root.into_owned()),
-        files: others
-            .map(|(name, text)| (name.to_owned(), text.to_string()))
-            .collect(),
         name: import.name,
         version: import.version,
         context: import.context,
@@ -51,6 +47,7 @@ async fn import(import: Import) -> Result<(), Failure> {
         rules: import.rules.into_iter().collect(),
         default_version: import.default_version,
         publish: import.publish,
+        ..source(file, import.root)?
     };
     let client = waiting_client(&import.common.target, import.wait)?;
     let progress = ProgressBar::new_spinner().with_message(format!("importing {}", file.display()));
@@ -73,6 +70,45 @@ async fn import(import: Import) -> Result<(), Failure> {
             spec("/version"),
             answer.operations
         )
+    })
+}
+
+/// What is imported, as the platform wants it.
+fn source(file: &Path, root: Option<String>) -> Result<ImportRequest, Failure> {
+    let name = file.to_string_lossy();
+    if ["http://", "https://"]
+        .iter()
+        .any(|scheme| name.starts_with(scheme))
+    {
+        return Ok(ImportRequest {
+            url: Some(name.into_owned()),
+            file: root,
+            ..ImportRequest::default()
+        });
+    }
+    let bytes = std::fs::read(file).map_err(|error| Failure::file(file, error))?;
+    if bytes.starts_with(ZIP) {
+        return Ok(ImportRequest {
+            archive: Some(BASE64_STANDARD.encode(bytes)),
+            file: root,
+            ..ImportRequest::default()
+        });
+    }
+    if root.is_some() {
+        return Err(Failure::Usage("--root belongs to an archive".into()));
+    }
+    let text = String::from_utf8(bytes).map_err(|_| Failure::file(file, "is not UTF-8"))?;
+    let folder = file.parent().unwrap_or(Path::new(""));
+    let root = file.file_name().unwrap_or_default().to_string_lossy();
+    let files = bundle::gathered(folder, &root, text.into())?;
+    let others = files.others();
+    Ok(ImportRequest {
+        definition: Some(files.root_text().to_string()),
+        file: Some(root.into_owned()),
+        files: others
+            .map(|(name, text)| (name.to_owned(), text.to_string()))
+            .collect(),
+        ..ImportRequest::default()
     })
 }
 

@@ -290,8 +290,13 @@ fn rule(text: &str) -> Result<(String, RuleSeverity), String> {
 /// `tollway api import`
 #[derive(Debug, Args)]
 pub struct Import {
-    /// The definition (OpenAPI 2.0, 3.0 or 3.1; YAML or JSON); files that it refers to are taken along
+    /// The definition (OpenAPI 2.0, 3.0 or 3.1; YAML or JSON) with the files that it refers to; a zip archive of them; or
+    /// the URL of either, which the platform fetches
+    #[arg(value_name = "FILE|URL")]
     pub definition: PathBuf,
+    /// In an archive: the file that refers to the others [default: the one that is clearly it]
+    #[arg(long, value_name = "NAME")]
+    pub root: Option<String>,
     /// Name [default: the definition's title, made fit]
     #[arg(long)]
     pub name: Option<String>,

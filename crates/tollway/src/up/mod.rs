@@ -13,6 +13,7 @@ mod metrics;
 mod node;
 mod options;
 mod otlp;
+mod outbound;
 mod signals;
 mod usage;
 
@@ -242,6 +243,8 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
             .map(|running| Arc::clone(&running.numbers)),
     );
     usage::register(&mut registry, &node.usage.state);
+    let refusals = plane.control.import_refusals();
+    outbound::register(&mut registry, Arc::clone(&plane.fetches), refusals);
     let state = node_state(registry, &node.feed, &plane.store, node_token);
     servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
     servers.extend(exporting.map(|running| running.task));
@@ -297,6 +300,7 @@ struct ControlSide {
     passwords: Passwords,
     secrets: SecretHashes,
     identity_metrics: Arc<IdentityMetrics>,
+    fetches: Arc<fetch::Counts>,
     admin_password: Option<Secret<String>>,
 }
 
@@ -336,7 +340,7 @@ impl ControlSide {
             .map_err(part("first documents"))?;
         drop(turn);
         let defaults = ControlConfig::default();
-        let config = ControlConfig {
+        let mut config = ControlConfig {
             decisions_max: options
                 .control_decisions_max
                 .unwrap_or(defaults.decisions_max),
@@ -347,6 +351,9 @@ impl ControlSide {
             acknowledge_ms: options.acknowledge_timeout.map_or(5_000, Span::as_ms),
             ..defaults
         };
+        outbound::import_limits(options, &mut config);
+        let fetcher = outbound::fetcher(options)?;
+        let fetches = fetcher.counts();
         let parts = control::Parts {
             store: Arc::clone(&store),
             usage: Arc::clone(&usage),
@@ -354,6 +361,7 @@ impl ControlSide {
             hashes: secrets.clone(),
             passwords: passwords.clone(),
             clock: Arc::clone(&clock),
+            fetcher,
         };
         let control = Control::new(parts, config);
         let identity_metrics = Arc::default();
@@ -367,6 +375,7 @@ impl ControlSide {
             passwords,
             secrets,
             identity_metrics,
+            fetches,
             admin_password,
         })
     }

@@ -173,6 +173,28 @@ options! {
     definition_depth_max: usize = "N";
     /// Problems of a definition that are told at once [default: 100]
     definition_problems_max: usize = "N";
+    /// Files of one definition [default: 500]
+    definition_files_max: usize = "N";
+    /// Entries of an archive with a definition [default: 1000]
+    archive_entries_max: usize = "N";
+    /// Bytes of one text in an archive [default: 10485760]
+    archive_file_bytes_max: u64 = "N";
+    /// Bytes of all texts in an archive [default: 33554432]
+    archive_bytes_max: u64 = "N";
+    /// Bytes that may come out of an archive for each byte of it [default: 100]
+    archive_ratio_max: u64 = "N";
+    /// Host, `*.domain`, address or network that URLs of users may lead to although it is not public; may be given several times
+    outbound_allow: Vec<String> = "ENTRY";
+    /// File of certificates (PEM) to trust at URLs of users besides those of the system
+    outbound_ca: PathBuf = "FILE";
+    /// Bytes of what is fetched from one URL [default: 10485760]
+    outbound_bytes_max: usize = "N";
+    /// Redirects in a row [default: 5]
+    outbound_redirects_max: usize = "N";
+    /// Time for one fetch with all redirects [default: 20s]
+    outbound_timeout: Span = "DURATION";
+    /// Time that an import may fetch, all files together [default: 30s]
+    import_timeout: Span = "DURATION";
     /// Time that writes wait for the nodes' acknowledgement [default: 5s]
     acknowledge_timeout: Span = "DURATION";
     /// Time for calls in flight to finish after SIGTERM [default: 30s]

@@ -4,6 +4,7 @@
 mod cli;
 mod crash;
 mod database;
+mod imports;
 mod lint;
 mod platform;
 mod revisions;

@@ -119,16 +119,26 @@ pub(crate) struct User {
 
 impl User {
     pub(crate) fn start() -> Self {
-        Self::start_on(None)
+        Self::started(None, &[])
     }
 
     /// On the PostgreSQL database of this URL, where there is one.
     pub(crate) fn start_on(database: Option<String>) -> Self {
+        Self::started(database, &[])
+    }
+
+    /// With further flags of `tollway up`.
+    pub(crate) fn start_with(flags: &[&str]) -> Self {
+        Self::started(None, flags)
+    }
+
+    fn started(database: Option<String>, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
         let mut command = Self::up(&folder, database.as_deref());
         command.arg("--admin-password-file").arg(&password);
+        command.args(flags);
         let user = Self {
             platform: Platform::start(command),
             folder,
