@@ -75,8 +75,32 @@ pub(crate) fn sources(paths: &[PathBuf]) -> Result<Vec<Source>, Failure> {
             fault,
         });
     }
+    as_named(&mut sources);
     sources.retain(|source| paths.contains(&source.file) || !parts.contains(&source.file));
     Ok(sources)
+}
+
+/// A definition that a document names is read as the document sees it: its references may go up to the document's
+/// folder.
+fn as_named(sources: &mut [Source]) {
+    let documents = sources
+        .iter()
+        .filter(|source| !is_definition(&source.nodes));
+    let named: Vec<(PathBuf, openapi::Files)> = documents
+        .flat_map(|source| source.definitions.iter().cloned())
+        .collect();
+    for source in sources
+        .iter_mut()
+        .filter(|source| is_definition(&source.nodes))
+    {
+        let found = named.iter().find(|(folder, files)| {
+            let root: PathBuf = folder.join(files.root()).components().collect();
+            root == source.file.components().collect::<PathBuf>()
+        });
+        if let Some(found) = found {
+            source.definitions = vec![found.clone()];
+        }
+    }
 }
 
 /// The definitions of a file, and why another one cannot be read.
