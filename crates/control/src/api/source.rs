@@ -224,7 +224,9 @@ fn text(body: Vec<u8>, name: &str) -> ApiResult<Arc<str>> {
 fn name_of(url: &Url) -> (String, bool) {
     let decode = |segment: &str| {
         let decoded = percent_encoding::percent_decode_str(segment).decode_utf8();
-        decoded.map(std::borrow::Cow::into_owned).unwrap_or_default()
+        decoded
+            .map(std::borrow::Cow::into_owned)
+            .unwrap_or_default()
     };
     let mut segments: Vec<String> = url
         .path_segments()
