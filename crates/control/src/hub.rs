@@ -80,6 +80,11 @@ impl Hub {
         self.nodes.summary(*self.newest.borrow())
     }
 
+    /// Takes leave of the other control processes.
+    pub(crate) async fn leave(&self) -> store::Result<()> {
+        self.nodes.leave().await
+    }
+
     /// What nodes told of refused and failed calls.
     pub(crate) fn decisions(&self) -> &Decisions {
         &self.decisions

@@ -161,6 +161,15 @@ impl Control {
         Arc::clone(&self.0.hub) as _
     }
 
+    /// Tells other control processes on the same database that the nodes of this one stop with it: they no longer
+    /// wait for them. To be called when the nodes have stopped; without it they wait until the leases end.
+    ///
+    /// # Errors
+    /// The store's.
+    pub async fn leave(&self) -> store::Result<()> {
+        self.0.hub.leave().await
+    }
+
     /// How the nodes keep up, for metrics.
     #[must_use]
     pub fn nodes(&self) -> NodesSummary {

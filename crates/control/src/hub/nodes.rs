@@ -236,6 +236,21 @@ impl Nodes {
         }
     }
 
+    /// This process stops, and its nodes with it: nobody has to wait for their leases to end.
+    pub(super) async fn leave(&self) -> store::Result<()> {
+        let records: Vec<NodeRecord> = {
+            let mut known = self.lock();
+            let states = known.nodes.drain();
+            states
+                .map(|(_, state)| NodeRecord {
+                    lease_until_unix_ms: 0,
+                    ..state.alive.record(&self.control)
+                })
+                .collect()
+        };
+        self.store.node_put(&records).await
+    }
+
     /// Wakes at every acknowledgement of a node that speaks to this process.
     pub(super) fn watch(&self) -> watch::Receiver<u64> {
         self.version.subscribe()

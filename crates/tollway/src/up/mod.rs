@@ -65,6 +65,7 @@ pub struct Running {
     servers: Vec<JoinHandle<()>>,
     background: Vec<JoinHandle<()>>,
     usage: JoinHandle<()>,
+    plane: Control,
     store: Arc<SqlStore>,
     _data_dir: DataDir,
 }
@@ -133,6 +134,9 @@ impl Running {
             task.abort();
             // Cancelled or ended: either way it no longer writes.
             let _ = task.await;
+        }
+        if let Err(error) = self.plane.leave().await {
+            tracing::warn!(%error, "other control processes wait for this node until its lease ends");
         }
         self.store.close().await;
         drained.cut
@@ -268,6 +272,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         servers,
         background,
         usage: node.usage.task,
+        plane: plane.control.clone(),
         store,
         _data_dir: data_dir,
     };

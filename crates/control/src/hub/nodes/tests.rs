@@ -113,6 +113,18 @@ async fn other_processes_know_what_nodes_say() {
     until(&world.there, &[]).await;
 }
 
+/// req: C1
+#[tokio::test]
+async fn nodes_of_a_process_that_stops_hold_nobody_up() {
+    let world = World::new().await;
+    world.here.acknowledge(ack("a", 5));
+    world.there.acknowledge(ack("b", 5));
+    until(&world.there, &[("a", Some(5)), ("b", Some(5))]).await;
+    world.here.leave().await.unwrap();
+    until(&world.there, &[("b", Some(5))]).await;
+    until(&world.here, &[("b", Some(5))]).await;
+}
+
 /// A node that speaks to another process now: the later lease says with whom.
 #[tokio::test]
 async fn a_node_may_go_from_one_process_to_another() {
