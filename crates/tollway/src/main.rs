@@ -1,13 +1,12 @@
 //! `tollway`: the platform and its command line in one binary.
 #![expect(clippy::print_stderr, reason = "a command-line tool talks on stderr")]
 
+mod memory;
+
 use std::process::ExitCode;
 
 use clap::Parser;
 use tollway::cli::args::{Cli, Command};
-
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -20,7 +19,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match cli.command {
-        Command::Up(options) => match tollway::up::run(*options) {
+        Command::Up(options) => match tollway::up::run(*options, memory::give_back) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("tollway: {error}");

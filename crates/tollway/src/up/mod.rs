@@ -143,11 +143,11 @@ impl Running {
     }
 }
 
-/// Runs the platform until SIGTERM or SIGINT.
+/// Runs the platform until SIGTERM or SIGINT. `started` is called once, when it is ready.
 ///
 /// # Errors
 /// [`UpError`] when it cannot start.
-pub fn run(options: Options) -> Result<(), UpError> {
+pub fn run(options: Options, started: fn()) -> Result<(), UpError> {
     logging::start();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(2)
@@ -166,6 +166,7 @@ pub fn run(options: Options) -> Result<(), UpError> {
         })?;
         let running = start(options).await?;
         announce(&running);
+        started();
         stop.await;
         tracing::info!("stopping: calls in flight finish");
         let cut = running.shutdown().await;
