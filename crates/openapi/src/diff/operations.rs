@@ -19,8 +19,11 @@ pub(super) fn compare(c: &mut Comparison<'_>) {
         .iter()
         .map(|path| (path.normalised.as_str(), path))
         .collect();
+    // A definition that is refused elsewhere may have two paths that differ in the names of parameters only.
+    let by_name: HashMap<&str, &Path<'_>> = new.iter().map(|path| (path.template, path)).collect();
     for path in &old {
-        match by_template.get(path.normalised.as_str()) {
+        let same = by_name.get(path.template);
+        match same.or_else(|| by_template.get(path.normalised.as_str())) {
             Some(other) => compare_path(c, path, other),
             None => {
                 c.operation = Some(OperationRef {

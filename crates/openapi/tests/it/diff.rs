@@ -238,3 +238,12 @@ fn definitions_that_differ_everywhere_are_compared_in_bounded_time() {
         );
     }
 }
+
+/// Such a definition is refused, but a comparison may meet it all the same.
+#[test]
+fn paths_that_differ_in_names_only_do_not_differ_from_themselves() {
+    let text = "openapi: 3.1.0\ninfo: {title: t, version: '1'}\npaths:\n  /a/{id}: {post: {parameters: [{name: id, in: path, required: true}]}}\n  /a/{key}: {get: {parameters: [{name: key, in: path, required: true}]}}\n";
+    let tree = tree::parse(text, &tree::Limits::default()).unwrap();
+    let found = openapi::diff(&tree, &tree.clone(), &openapi::diff::Limits::default());
+    assert!(found.is_empty(), "{found:?}");
+}
