@@ -46,6 +46,10 @@ uuid_id! {
     CredentialId,
     /// A user of the platform.
     UserId,
+    /// What a user allowed a client, once: all tokens that come of it carry its id.
+    GrantId,
+    /// A log-in of a user at the authorization server. It is public (`sid`) and no secret: the cookie is another value.
+    SessionId,
 }
 
 /// The name of an organisation; every row and document belongs to one.

@@ -17,6 +17,6 @@ pub use code::{Code, Origin};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use digest::Digest;
 pub use environment::Environment;
-pub use id::{ApplicationId, CredentialId, Org, SubscriptionId, UserId};
+pub use id::{ApplicationId, CredentialId, GrantId, Org, SessionId, SubscriptionId, UserId};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;

@@ -3,20 +3,21 @@
 //! Both are RFC 9068 JWTs signed with ES256 by the same keys. What keeps them apart is the audience: a gateway takes
 //! `urn:tollway:<organisation>:gateway`, the control API takes `urn:tollway:control`, and neither takes the other's.
 
+mod access;
 mod keys;
 
-use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use base::{ApplicationId, Clock, Code, Org, Secret, UserId, code};
+use base::{Clock, Code, Org, Secret, UserId, code};
 use jose::{Claims, Expectation, JoseError, TYP_ACCESS_TOKEN};
 use serde_json::{Value, json};
 use store::{Revocation, Role, Store, StoreError, User};
 
 use crate::key_file::{KeyFile, SealError};
 use crate::random::{NoRandomness, random_text};
+pub use access::{AccessGrant, Confirmation, Subject, UserSubject};
 use keys::KeyRing;
 
 /// The audience of the control API.
@@ -68,21 +69,6 @@ impl TokensConfig {
             scope_bytes_max: 4096,
         }
     }
-}
-
-/// What a gateway token is minted for.
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub struct AccessGrant {
-    /// Whose gateways take it.
-    pub org: Org,
-    /// Whom it is about (`sub`): under client_credentials the application itself.
-    pub application: ApplicationId,
-    /// The client it is issued to.
-    pub client_id: String,
-    /// Its scopes.
-    pub scopes: BTreeSet<String>,
-    /// Its lifetime in seconds; `None` = the configured one.
-    pub lifetime_s: Option<u64>,
 }
 
 /// A token that was minted.
@@ -243,16 +229,7 @@ impl Tokens {
     /// Source: RFC 9068 §2.
     pub fn mint_access_token(&self, grant: &AccessGrant) -> Result<AccessToken, TokensError> {
         let lifetime_s = grant.lifetime_s.unwrap_or(self.0.config.access_lifetime_s);
-        let mut claims = json!({
-            "aud": gateway_audience(&grant.org),
-            "sub": grant.application,
-            "client_id": grant.client_id,
-        });
-        if !grant.scopes.is_empty() {
-            let scopes: Vec<&str> = grant.scopes.iter().map(String::as_str).collect();
-            claims["scope"] = scopes.join(" ").into();
-        }
-        self.mint(claims, lifetime_s)
+        self.mint(grant.claims().into(), lifetime_s)
     }
 
     /// Mints a token for the control API. It names the user and carries no roles: they are read at each call.

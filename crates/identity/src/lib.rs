@@ -18,10 +18,12 @@
 mod client;
 mod described;
 mod form;
+mod grants;
 mod introspect;
 mod login;
 mod metadata;
 mod metrics;
+mod mint;
 mod oauth;
 mod problem;
 mod revoke;

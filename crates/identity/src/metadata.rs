@@ -9,6 +9,7 @@ use http::header::CACHE_CONTROL;
 use serde_json::json;
 
 use crate::IdentityState;
+use crate::grants::GrantType;
 
 /// Verifiers may keep these answers so long; a removed key is gone everywhere after it (req: T1).
 const CACHE: &str = "public, max-age=300";
@@ -51,7 +52,7 @@ fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
         "response_types_supported": [],
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": GrantType::ALL.map(GrantType::name),
         "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,

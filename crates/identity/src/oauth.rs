@@ -31,7 +31,7 @@ impl OAuthError {
     }
 
     pub(crate) fn unsupported_grant_type() -> Self {
-        let description = "the only grant type is client_credentials";
+        let description = "the metadata of this server lists the grant types that there are";
         Self::new(
             StatusCode::BAD_REQUEST,
             "unsupported_grant_type",

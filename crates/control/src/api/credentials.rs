@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base::{ApplicationId, CredentialId, code};
-use credentials::{AccessGrant, TermsSource as _};
+use credentials::{AccessGrant, Subject, TermsSource as _};
 use http::StatusCode;
 use store::{Credential, CredentialKind, Record, RecordKind, Write};
 use utoipa_axum::router::OpenApiRouter;
@@ -183,6 +183,8 @@ async fn token_create(
             no_client(&name, wish.environment),
         ));
     };
+    // Before anything is looked at: what is revoked from here on ends the token.
+    let revision = control.store().revision().await?;
     let terms = control.terms_of(&caller.org, application).await?;
     let requested = wish.scopes.map(|scopes| scopes.join(" "));
     let scopes = credentials::grant(
@@ -195,11 +197,14 @@ async fn token_create(
     let token = control
         .tokens()
         .mint_access_token(&AccessGrant {
-            org: caller.org.clone(),
-            application,
-            client_id,
             scopes,
             lifetime_s: terms.lifetime_s,
+            revision,
+            ..AccessGrant::new(
+                caller.org.clone(),
+                client_id,
+                Subject::Application(application),
+            )
         })
         .map_err(|error| ApiError::internal("minting a token", &error))?;
     let answer = TokenAnswer {

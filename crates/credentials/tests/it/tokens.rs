@@ -6,8 +6,8 @@ use base::{ApplicationId, Clock, ManualClock, Org, Secret, UserId, code};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use credentials::{
-    AccessGrant, KeyFile, REVOCATION_MARGIN_S, TokenError, Tokens, TokensConfig, TokensError,
-    gateway_audience, revocation,
+    AccessGrant, KeyFile, REVOCATION_MARGIN_S, Subject, TokenError, Tokens, TokensConfig,
+    TokensError, gateway_audience, revocation,
 };
 use jose::{JoseError, SigningKey};
 use serde_json::{Value, json};
@@ -57,12 +57,11 @@ fn user(name: &str, roles: Vec<Role>) -> User {
 }
 
 fn access_grant(scopes: &[&str]) -> AccessGrant {
+    let subject = Subject::Application(ApplicationId::generate());
     AccessGrant {
-        org: Org::default_org(),
-        application: ApplicationId::generate(),
-        client_id: "twc_shop".to_owned(),
         scopes: scopes.iter().map(|scope| (*scope).to_owned()).collect(),
-        lifetime_s: None,
+        revision: 7,
+        ..AccessGrant::new(Org::default_org(), "twc_shop", subject)
     }
 }
 
@@ -93,13 +92,16 @@ async fn an_access_token_has_what_rfc_9068_wants() {
     assert_eq!(header["alg"], "ES256");
     assert_eq!(header["kid"], world.tokens.jwks()["keys"][0]["kid"]);
     let now_s = START_MS / 1000;
+    let subject = claims["sub"].as_str().unwrap().parse().unwrap();
+    assert_eq!(grant.subject, Subject::Application(subject));
     assert_eq!(
         claims,
         json!({
             "iss": ISSUER,
             "aud": "urn:tollway:default:gateway",
-            "sub": grant.application.to_string(),
+            "sub": claims["sub"],
             "client_id": "twc_shop",
+            "rev": 7,
             "scope": "pets:read pets:write",
             "iat": now_s,
             "exp": now_s + 3600,

@@ -1,0 +1,157 @@
+//! What a gateway token is minted for, and the claims that say so (RFC 9068 §2.2).
+
+use std::collections::BTreeSet;
+
+use base::{ApplicationId, GrantId, Org, SessionId, UserId};
+use serde_json::{Map, Value, json};
+
+use super::gateway_audience;
+
+/// What a gateway token is minted for. Begin with [`AccessGrant::new`].
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct AccessGrant {
+    /// Whose gateways take it.
+    pub org: Org,
+    /// The client it is issued to.
+    pub client_id: String,
+    /// Whom it is about.
+    pub subject: Subject,
+    /// Its scopes.
+    pub scopes: BTreeSet<String>,
+    /// Its lifetime in seconds; `None` = the configured one.
+    pub lifetime_s: Option<u64>,
+    /// Whom it is for; empty = all gateways of the organisation.
+    pub audience: Vec<String>,
+    /// The store's revision, read before anything was checked for this token: revocations of a later revision end it.
+    /// With 0 every revocation of its client or user does.
+    pub revision: u64,
+    /// What the user allowed; `None` where nobody was asked.
+    pub grant: Option<GrantId>,
+    /// What its bearer has to prove beside having it.
+    pub confirmation: Option<Confirmation>,
+    /// Who acts for the subject: the claim `act` of RFC 8693 §4.1.
+    pub actor: Option<Value>,
+}
+
+/// Whom a token is about.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Subject {
+    /// The application itself (client_credentials).
+    Application(ApplicationId),
+    /// A user who logged in.
+    User(UserSubject),
+}
+
+/// A user, and how the log-in went that a token comes of.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct UserSubject {
+    /// The user: `sub`.
+    pub id: UserId,
+    /// The user's name: `username`.
+    pub name: String,
+    /// When the user last proved who it is, in seconds since 1970 (OpenID Connect Core §2).
+    pub auth_time_unix_s: u64,
+    /// How sure that is (`acr`); `None` where nothing is said.
+    pub acr: Option<String>,
+    /// By which means (`amr`, RFC 8176).
+    pub amr: Vec<String>,
+    /// The session; its end ends the token. `None` for what outlives sessions (`offline_access`).
+    pub session: Option<SessionId>,
+}
+
+/// What binds a token to a key of its bearer (RFC 7800 `cnf`).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub enum Confirmation {
+    /// The thumbprint of a DPoP key: `jkt` (RFC 9449 §6.1).
+    Key(String),
+    /// The SHA-256 thumbprint of a TLS client certificate, base64url: `x5t#S256` (RFC 8705 §3.1).
+    Certificate(String),
+}
+
+impl Confirmation {
+    /// The value of the claim `cnf`.
+    #[must_use]
+    pub fn to_claim(&self) -> Value {
+        match self {
+            Self::Key(thumbprint) => json!({ "jkt": thumbprint }),
+            Self::Certificate(thumbprint) => json!({ "x5t#S256": thumbprint }),
+        }
+    }
+
+    /// Reads the claim `cnf`; `None` for what is not known here, which must refuse the token.
+    #[must_use]
+    pub fn from_claim(claim: &Value) -> Option<Self> {
+        let members = claim.as_object().filter(|members| members.len() == 1)?;
+        let text = |name: &str| members.get(name)?.as_str().map(str::to_owned);
+        text("jkt")
+            .map(Self::Key)
+            .or_else(|| text("x5t#S256").map(Self::Certificate))
+    }
+}
+
+impl AccessGrant {
+    /// A token for this subject and nothing else yet: no scopes, the configured lifetime, a bearer token.
+    #[must_use]
+    pub fn new(org: Org, client_id: impl Into<String>, subject: Subject) -> Self {
+        Self {
+            org,
+            client_id: client_id.into(),
+            subject,
+            scopes: BTreeSet::new(),
+            lifetime_s: None,
+            audience: Vec::new(),
+            revision: 0,
+            grant: None,
+            confirmation: None,
+            actor: None,
+        }
+    }
+
+    /// The claims, without those that every token has (`iss`, `iat`, `exp`, `jti`).
+    pub(super) fn claims(&self) -> Map<String, Value> {
+        let mut claims = Map::new();
+        let mut put = |name: &str, value: Value| claims.insert(name.to_owned(), value);
+        match self.audience.as_slice() {
+            [] => put("aud", gateway_audience(&self.org).into()),
+            [one] => put("aud", one.as_str().into()),
+            several => put("aud", several.into()),
+        };
+        put("client_id", self.client_id.as_str().into());
+        if self.revision > 0 {
+            put("rev", self.revision.into());
+        }
+        match &self.subject {
+            Subject::Application(application) => {
+                put("sub", application.to_string().into());
+            }
+            Subject::User(user) => {
+                put("sub", user.id.to_string().into());
+                put("username", user.name.as_str().into());
+                put("auth_time", user.auth_time_unix_s.into());
+                if let Some(acr) = &user.acr {
+                    put("acr", acr.as_str().into());
+                }
+                if !user.amr.is_empty() {
+                    put("amr", user.amr.as_slice().into());
+                }
+                if let Some(session) = user.session {
+                    put("sid", session.to_string().into());
+                }
+            }
+        }
+        if !self.scopes.is_empty() {
+            let scopes: Vec<&str> = self.scopes.iter().map(String::as_str).collect();
+            put("scope", scopes.join(" ").into());
+        }
+        if let Some(grant) = self.grant {
+            put("grant_id", grant.to_string().into());
+        }
+        if let Some(confirmation) = &self.confirmation {
+            put("cnf", confirmation.to_claim());
+        }
+        if let Some(actor) = &self.actor {
+            put("act", actor.clone());
+        }
+        claims
+    }
+}
