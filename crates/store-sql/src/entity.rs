@@ -269,3 +269,103 @@ entity!(
         turn: i64,
     }
 );
+
+entity!(
+    /// Browsers in which somebody logged in; `login` is JSON.
+    session, "sessions", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        hash: Vec<u8>,
+        sid: Uuid,
+        org: String,
+        user_id: Uuid,
+        user_name: String,
+        seen_unix_s: i64,
+        expires_unix_s: i64,
+        login: String,
+    }
+);
+
+entity!(
+    /// What users allowed clients; `scopes` and `resources` are JSON lists.
+    consent, "consents", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        user_id: Uuid,
+        #[sea_orm(primary_key, auto_increment = false)]
+        client_id: String,
+        scopes: String,
+        resources: String,
+        at_unix_ms: i64,
+    }
+);
+
+entity!(
+    /// What authorizations gave; `offline` is 0 or 1, `terms` is JSON.
+    grant, "grants", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        org: String,
+        client_id: String,
+        user_id: Uuid,
+        sid: Option<Uuid>,
+        offline: i64,
+        revoked_unix_ms: Option<i64>,
+        created_unix_ms: i64,
+        expires_unix_s: i64,
+        terms: String,
+    }
+);
+
+entity!(
+    /// Authorization codes. `used` is 0 or 1; a used one stays until `forget_unix_s`, so that it is known again.
+    code, "codes", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        hash: Vec<u8>,
+        grant_id: Uuid,
+        used: i64,
+        expires_unix_s: i64,
+        forget_unix_s: i64,
+        binding: String,
+    }
+);
+
+entity!(
+    /// Refresh tokens. `state`: 0 live, 1 rotated (then `rotated_unix_ms` says when), 2 ended by a sibling.
+    refresh_token, "refresh_tokens", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        hash: Vec<u8>,
+        grant_id: Uuid,
+        parent: Option<Vec<u8>>,
+        state: i64,
+        rotated_unix_ms: i64,
+        expires_unix_s: i64,
+        binding: Option<String>,
+    }
+);
+
+entity!(
+    /// Devices that wait. `state`: 0 undecided, 1 granted, 2 denied, 3 used.
+    device_code, "device_codes", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        hash: Vec<u8>,
+        user_code: String,
+        org: String,
+        client_id: String,
+        state: i64,
+        interval_s: i64,
+        polled_unix_ms: i64,
+        expires_unix_s: i64,
+        grant_id: Option<Uuid>,
+        wish: String,
+    }
+);
+
+entity!(
+    /// Pushed authorization requests; `parameters` is JSON.
+    pushed_request, "pushed_requests", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        hash: Vec<u8>,
+        client_id: String,
+        parameters: String,
+        expires_unix_s: i64,
+    }
+);

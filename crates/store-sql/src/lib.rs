@@ -33,6 +33,7 @@ mod rows;
 mod audit;
 mod commit;
 mod feed;
+mod grants;
 mod nodes;
 mod read;
 mod revisions;

@@ -4,6 +4,7 @@ mod m0001_foundation;
 mod m0002_revisions;
 mod m0003_usage;
 mod m0004_sandbox;
+mod m0006_grants;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -17,6 +18,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_revisions::Migration),
             Box::new(m0003_usage::Migration),
             Box::new(m0004_sandbox::Migration),
+            Box::new(m0006_grants::Migration),
         ]
     }
 }

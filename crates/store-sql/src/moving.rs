@@ -11,8 +11,9 @@ use sea_orm::{
 use store::{Store, StoreError};
 
 use crate::entity::{
-    api_revision, application, blob, change, counter, credential, history, node, resource,
-    revocation, signing_key, subscription, usage_boot, usage_row, usage_turn, user,
+    api_revision, application, blob, change, code, consent, counter, credential, device_code,
+    grant, history, node, pushed_request, refresh_token, resource, revocation, session,
+    signing_key, subscription, usage_boot, usage_row, usage_turn, user,
 };
 use crate::{SqlStore, feed};
 
@@ -73,6 +74,13 @@ fn tables() -> Vec<Box<dyn Table>> {
         table::<usage_row::Entity>(MANY),
         table::<usage_boot::Entity>(MANY),
         table::<usage_turn::Entity>(MANY),
+        table::<session::Entity>(MANY),
+        table::<consent::Entity>(MANY),
+        table::<grant::Entity>(MANY),
+        table::<code::Entity>(MANY),
+        table::<refresh_token::Entity>(MANY),
+        table::<device_code::Entity>(MANY),
+        table::<pushed_request::Entity>(MANY),
     ]
 }
 

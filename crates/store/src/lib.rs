@@ -8,6 +8,7 @@
 //! with the suite in `suite` (feature `suite`).
 
 pub mod batch;
+pub mod grants;
 pub mod history;
 pub mod node;
 pub mod record;
@@ -26,6 +27,7 @@ pub use self::usage::{
     UsageQuery, UsageStore,
 };
 pub use batch::{Batch, Expect, Write};
+pub use grants::GrantStore;
 pub use history::{HistoryEntry, HistoryFilter, HistoryKind};
 pub use node::{NodeRecord, NodeStore};
 pub use record::{

@@ -13,6 +13,7 @@
 
 mod credentials;
 mod feed;
+mod grants;
 mod history;
 mod nodes;
 mod organisations;
@@ -35,6 +36,7 @@ use credentials::signing_key;
 pub use self::usage::*;
 pub use credentials::*;
 pub use feed::*;
+pub use grants::*;
 pub use history::*;
 pub use nodes::*;
 pub use organisations::*;
@@ -87,6 +89,18 @@ macro_rules! store_suite {
             history_knows_definitions_and_calls
             history_is_filtered
             nodes_are_kept_until_they_expire
+            sessions_are_kept
+            a_session_takes_its_grants_along
+            consents_are_kept
+            a_code_is_used_once
+            one_of_racing_codes_wins
+            refresh_tokens_rotate
+            refresh_tokens_end_their_family
+            racing_refreshes_give_siblings
+            grants_are_revoked
+            devices_wait_for_a_decision
+            pushed_requests_are_taken_once
+            grants_expire_in_parts
             usage_counts_a_batch_once
             usage_is_filtered_and_grouped
             usage_is_told_by_time

@@ -72,7 +72,7 @@ pub(super) fn number_null(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).big_integer().null().take()
 }
 
-fn uuid(name: &'static str) -> ColumnDef {
+pub(super) fn uuid(name: &'static str) -> ColumnDef {
     ColumnDef::new(name).uuid().not_null().take()
 }
 

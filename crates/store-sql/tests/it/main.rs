@@ -7,6 +7,7 @@ mod feed;
 mod file;
 mod memory;
 mod moving;
+mod moving_grants;
 mod server;
 
 use std::path::Path;
