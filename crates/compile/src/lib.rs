@@ -11,6 +11,7 @@ mod build;
 mod chain;
 mod own;
 mod reduce;
+mod upstream;
 
 use base::{Diagnostics, Org};
 use spec::Document;
@@ -22,7 +23,8 @@ use reduce::Reading;
 pub use backend::build_backend;
 pub use build::{Built, build, mounts};
 pub use reduce::{
-    Names, Reduced, World, broken, reduce, reduce_backend, reduce_gateway, reduce_plan,
+    Names, Reduced, World, backend_references, broken, reduce, reduce_backend, reduce_gateway,
+    reduce_plan,
 };
 
 /// Problems of one kind after which an API is not looked at any further.

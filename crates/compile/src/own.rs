@@ -7,7 +7,7 @@ use openapi::Definition;
 use spec::{ApiSpec, BackendRef, BackendSpec, OperationSpec};
 use sync::{BackendModel, OperationModel};
 
-use crate::reduce::backend_model;
+use crate::upstream::backend_model;
 
 /// The backends of one API.
 pub(crate) struct Backends<'d> {

@@ -6,18 +6,18 @@ use base::{Diagnostic, Diagnostics, Digest, Org};
 use openapi::{Definition, Rules};
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, BackendSpec, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec,
-    PolicyEntry, Security, Spec,
+    ApiSpec, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec, PolicyEntry, Security,
+    Spec,
 };
 use sync::model::Deprecation;
 use sync::{
-    ApiModel, BackendModel, Gate, ListenerModel, OperationModel, PlanModel, PolicyUse, Protocol,
-    Quota,
+    ApiModel, BackendModel, Gate, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
 };
 use tree::Limits;
 
 use crate::PROBLEMS_MAX;
 use crate::own::Backends;
+use crate::upstream::backend_model;
 
 /// Overrides of unknown operations for which a similar one is looked for.
 const SUGGESTIONS_MAX: usize = 10;
@@ -219,7 +219,7 @@ fn empty(org: &Org, name: &str, api: &ApiSpec, gate: Gate) -> ApiModel {
     }
 }
 
-fn digest(model: &impl serde::Serialize) -> Digest {
+pub(crate) fn digest(model: &impl serde::Serialize) -> Digest {
     Digest::of(&serde_json::to_vec(model).expect("models have string keys only"))
 }
 
@@ -415,6 +415,19 @@ fn overrides<'d>(
     overrides
 }
 
+/// What a backend names that is not there.
+#[must_use]
+pub fn backend_references(document: &Document, world: &World) -> Diagnostics {
+    let mut found = Diagnostics::default();
+    if let Spec::Backend(backend) = &document.spec {
+        for (place, name) in backend.failover_names() {
+            let pointer = format!("/spec/{place}");
+            world.backends.check("Backend", name, pointer, &mut found);
+        }
+    }
+    found
+}
+
 /// Reduces a backend; of another document `None`.
 #[must_use]
 pub fn reduce_backend(org: &Org, document: &Document) -> Option<BackendModel> {
@@ -422,32 +435,6 @@ pub fn reduce_backend(org: &Org, document: &Document) -> Option<BackendModel> {
         Spec::Backend(backend) => Some(backend_model(org, document.name(), backend)),
         _ => None,
     }
-}
-
-pub(crate) fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
-    let tls = backend.tls.as_ref();
-    let mut model = BackendModel {
-        org: org.clone(),
-        name: name.to_owned(),
-        endpoints: backend
-            .endpoints
-            .iter()
-            .map(|endpoint| endpoint.url.clone())
-            .collect(),
-        protocol: match backend.protocol {
-            spec::Protocol::Auto => Protocol::Auto,
-            spec::Protocol::Http1 => Protocol::Http1,
-            spec::Protocol::Http2 => Protocol::Http2,
-        },
-        timeout_ms: backend.timeout.as_ms(),
-        ca_pem: tls
-            .and_then(|tls| tls.ca.as_ref())
-            .map(|ca| ca.inline.clone()),
-        sni: tls.and_then(|tls| tls.sni.clone()),
-        digest: Digest::from_bytes([0; 32]),
-    };
-    model.digest = digest(&model);
-    model
 }
 
 /// The ports that a `Gateway` document asks its nodes to open; none for other kinds.

@@ -12,9 +12,7 @@ use base::{Digest, Org, SystemClock};
 use gateway::Config;
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime};
-use snapshot::{
-    Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
-};
+use snapshot::{Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -49,20 +47,13 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         preflight: Chain::new(Vec::new(), Access::Open),
         digest: Digest::of(b"bench"),
     };
+    let endpoint = Endpoint::new(Scheme::Http, &backend.ip().to_string(), backend.port());
     let backend = Backend {
-        key: key.clone(),
-        endpoints: vec![Endpoint {
-            scheme: Scheme::Http,
-            host: backend.ip().to_string(),
-            port: backend.port(),
-            authority: backend.to_string().parse()?,
-            path: String::new(),
-        }],
-        protocol: Protocol::Auto,
         timeout_ms: 10_000,
-        ca_pem: None,
-        sni: None,
-        digest: Digest::of(b"backend"),
+        ..Backend::at(
+            key.clone(),
+            vec![endpoint.ok_or("the backend has no address")?],
+        )
     };
     Ok(Snapshot::new(1, [Arc::new(api)], [(key, Arc::new(backend))]).0)
 }

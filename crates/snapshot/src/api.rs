@@ -1,10 +1,11 @@
-//! APIs, operations and backends, compiled.
+//! APIs and operations, compiled.
 
 use std::sync::Arc;
 
 use base::{Digest, Environment, Org};
 use policy::Chain;
 
+use crate::backend::BackendKey;
 use crate::router::Router;
 
 /// One version of an API.
@@ -72,68 +73,4 @@ impl Operation {
             Environment::Sandbox => self.sandbox.as_ref(),
         }
     }
-}
-
-/// Names a backend.
-#[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
-pub struct BackendKey {
-    /// Its organisation.
-    pub org: Org,
-    /// Its document's name; `API#production`, `API#sandbox` or `API#production#METHOD template` for one that exists for
-    /// an API alone (`#` stands in no document's name).
-    pub name: Arc<str>,
-}
-
-/// A backend, ready to be dialled. What it has of state (connections, health) lives in the gateway, by key.
-#[derive(Debug, PartialEq, Eq)]
-pub struct Backend {
-    /// Its name.
-    pub key: BackendKey,
-    /// Where it listens; at least one.
-    pub endpoints: Vec<Endpoint>,
-    /// How it is spoken to.
-    pub protocol: Protocol,
-    /// Until the head of the answer must be there, in milliseconds.
-    pub timeout_ms: u64,
-    /// Certificates (PEM) that are trusted instead of the system's.
-    pub ca_pem: Option<String>,
-    /// Server name for TLS; `None` = the endpoint's host.
-    pub sni: Option<String>,
-    /// The model's digest: connections of another digest are not reused.
-    pub digest: Digest,
-}
-
-/// One endpoint of a backend.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Endpoint {
-    /// Clear text or TLS.
-    pub scheme: Scheme,
-    /// Host name or address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-    /// The `Host` header: host and, unless it is the scheme's own, port.
-    pub authority: http::uri::Authority,
-    /// What stands before the rest of the path; without a trailing slash, empty for the root.
-    pub path: String,
-}
-
-/// How an endpoint is reached.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Scheme {
-    /// Clear text.
-    Http,
-    /// TLS.
-    Https,
-}
-
-/// Which HTTP an upstream speaks.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
-pub enum Protocol {
-    /// TLS: what ALPN says; clear text: HTTP/1.1.
-    Auto,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2; on clear text with prior knowledge.
-    Http2,
 }

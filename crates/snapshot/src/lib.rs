@@ -4,6 +4,7 @@
 //! No serde, no IO, no documents. Start at [`Snapshot::find`].
 
 pub mod api;
+pub mod backend;
 pub mod mounts;
 pub mod router;
 pub mod template;
@@ -14,7 +15,11 @@ use std::sync::Arc;
 use base::Org;
 use http::Method;
 
-pub use api::{Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Scheme};
+pub use api::{Api, Gate, Operation};
+pub use backend::{
+    Backend, BackendKey, Balance, Check, CheckAsk, EjectOn, Endpoint, HashBy, Health, Lookup,
+    Protocol, Scheme,
+};
 pub use mounts::{Conflict, Mounts};
 pub use router::{MethodSet, Router, RouterError};
 pub use template::{Segment, TemplateError};

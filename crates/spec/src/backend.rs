@@ -1,18 +1,41 @@
 //! Backends: where calls go.
 
+mod balance;
+mod endpoint;
+mod health;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Extensions;
 use crate::units::Duration;
 
+pub use balance::{Balance, BalanceHash, BalanceRule, HashSpec};
+pub use endpoint::{EndpointScheme, EndpointSpec};
+pub use health::{EjectOn, GrpcCheck, HealthSpec, HttpCheck, TcpCheck};
+
 /// Where calls go and how.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct BackendSpec {
-    /// Where it listens; taken in turn.
+    /// Where it listens.
     #[schemars(length(min = 1, max = 256))]
     pub endpoints: Vec<EndpointSpec>,
+    /// Which endpoint gets a call: `roundRobin`, `leastRequest` or `{hash: …}`; absent = `roundRobin`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub balance: Option<Balance>,
+    /// Which endpoints may be called; absent = no checks, and endpoints whose calls fail are ejected for a while.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub health: Option<HealthSpec>,
+    /// Names of `Backend` documents that take the calls while this one has too few endpoints that can, the first first.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schemars(length(max = 8), extend("items" = {"type": "string", "format": "tollway-name"}))]
+    pub failover: Vec<String>,
+    /// How long an endpoint that is new, or comes back, gets less than its share of the calls, which grows; absent = at
+    /// once all of it.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub slow_start: Option<Duration>,
     /// Until the head of the answer must be there.
     #[serde(default = "BackendSpec::default_timeout")]
     #[schemars(extend("format" = "tollway-duration-positive"))]
@@ -34,32 +57,26 @@ impl BackendSpec {
         Duration::from_s(30)
     }
 
+    /// The names of `Backend` documents that it refers to, each with where it stands.
+    pub fn failover_names(&self) -> impl Iterator<Item = (String, &str)> {
+        let names = self.failover.iter().enumerate();
+        names.map(|(index, name)| (format!("failover/{index}"), name.as_str()))
+    }
+
     /// A backend with one endpoint and all defaults.
     pub fn at(url: impl Into<String>) -> Self {
         Self {
-            endpoints: vec![EndpointSpec {
-                url: url.into(),
-                extensions: Extensions::new(),
-            }],
+            endpoints: vec![EndpointSpec::at(url)],
+            balance: None,
+            health: None,
+            failover: Vec::new(),
+            slow_start: None,
             timeout: Self::default_timeout(),
             protocol: Protocol::default(),
             tls: None,
             extensions: Extensions::new(),
         }
     }
-}
-
-/// One place where a backend listens.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct EndpointSpec {
-    /// `http://` or `https://`, host, port and the path that stands before what callers ask for.
-    #[schemars(extend("format" = "tollway-url"))]
-    pub url: String,
-    /// `x-…` keys.
-    #[serde(flatten)]
-    #[schemars(skip)]
-    pub extensions: Extensions,
 }
 
 /// Which HTTP a backend speaks.
@@ -123,12 +140,16 @@ pub struct Backends {
 }
 
 impl Backends {
-    /// The names of `Backend` documents, each under its key.
-    pub(crate) fn names(&self) -> impl Iterator<Item = (&'static str, &str)> {
+    /// The names of `Backend` documents, each with where it stands.
+    pub(crate) fn names(&self) -> impl Iterator<Item = (String, &str)> {
         let both = [("production", &self.production), ("sandbox", &self.sandbox)];
-        both.into_iter().filter_map(|(key, backend)| match backend {
-            Some(BackendRef::Name(name)) => Some((key, name.as_str())),
-            _ => None,
+        both.into_iter().flat_map(|(key, backend)| match backend {
+            Some(BackendRef::Name(name)) => vec![(key.to_owned(), name.as_str())],
+            Some(BackendRef::Inline(backend)) => backend
+                .failover_names()
+                .map(|(place, name)| (format!("{key}/{place}"), name))
+                .collect(),
+            None => Vec::new(),
         })
     }
 

@@ -1,6 +1,8 @@
 //! What a schema cannot say: rules between the fields of one document. They look at the JSON value, so that they find
 //! their faults in a text that has others too; what has the wrong shape is passed over, the schema has reported it.
 
+mod backend;
+
 use std::collections::HashMap;
 
 use base::{Diagnostic, Diagnostics};
@@ -16,7 +18,10 @@ pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
     let mut found = Diagnostics::default();
     match kind {
         Kind::Api => api(&value["spec"], &mut found),
-        Kind::Backend => backend(&value["spec"], "/spec", &mut found),
+        Kind::Backend => {
+            backend::find(&value["spec"], "/spec", &mut found);
+            backend::itself(value, &mut found);
+        }
         Kind::Plan => plan(&value["spec"], &mut found),
         Kind::Gateway => gateway(&value["spec"], &mut found),
         Kind::Application | Kind::Subscription => {}
@@ -80,7 +85,7 @@ fn api(spec: &Value, found: &mut Diagnostics) {
 /// The backends that are written in place, of each environment.
 fn backends(spec: &Value, pointer: &str, found: &mut Diagnostics) {
     for environment in ["production", "sandbox"] {
-        backend(
+        backend::find(
             &spec[environment],
             &format!("{pointer}/{environment}"),
             found,
@@ -142,31 +147,6 @@ fn cors(cors: &Value, found: &mut Diagnostics) {
         let message = "credentials cannot be allowed for every origin";
         let problem = Diagnostic::error("cors-credentials", "/spec/cors/allowCredentials", message);
         found.push(problem.mend("name the origins instead of `*`"));
-    }
-}
-
-fn backend(spec: &Value, pointer: &str, found: &mut Diagnostics) {
-    let url = |entry: &'_ Value| entry["url"].as_str().map(str::to_owned);
-    unique(
-        &spec["endpoints"],
-        &format!("{pointer}/endpoints"),
-        "endpoint",
-        found,
-        url,
-    );
-    if !spec["tls"].is_object() {
-        return;
-    }
-    let clear = |entry: &Value| {
-        entry["url"]
-            .as_str()
-            .is_some_and(|url| url.starts_with("http://"))
-    };
-    let endpoints = spec["endpoints"].as_array();
-    if endpoints.is_some_and(|list| !list.is_empty() && list.iter().all(clear)) {
-        let message = "`tls` has no meaning, all endpoints are `http://`";
-        let problem = Diagnostic::error("tls-unused", format!("{pointer}/tls"), message);
-        found.push(problem.mend("remove it, or write `https://`"));
     }
 }
 

@@ -40,7 +40,10 @@ pub use api::{
     ApiKeySecurity, ApiSpec, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry, Security,
     Transport,
 };
-pub use backend::{BackendRef, BackendSpec, BackendTls, Backends, Ca, EndpointSpec, Protocol};
+pub use backend::{
+    BackendRef, BackendSpec, BackendTls, Backends, Balance, BalanceHash, BalanceRule, Ca, EjectOn,
+    EndpointScheme, EndpointSpec, GrpcCheck, HashSpec, HealthSpec, HttpCheck, Protocol, TcpCheck,
+};
 pub use definition::{Definition, DefinitionSpec, RuleSeverity, UnknownSeverity};
 pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
@@ -51,4 +54,4 @@ pub use read::{Located, from_json, parse_document, parse_documents, parse_locate
 pub use revision::{NoRevision, RevisionRef, content, content_digest};
 pub use schema::{explain, schema};
 pub use suggest::nearest;
-pub use units::{Date, Duration, UnitError};
+pub use units::{Date, Duration, Percent, UnitError};

@@ -1,7 +1,11 @@
 //! The texts that have a form: names, versions, contexts, hosts, headers, URLs. Each form is a `format` of the schema,
 //! so that all faults of a text are found in one pass.
 
+mod upstream;
+
 use std::str::FromStr;
+
+pub use upstream::status_range;
 
 use crate::units::{Date, Duration};
 
@@ -42,6 +46,12 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-scope", scope),
     ("tollway-file", file),
     ("tollway-pem", pem),
+    ("tollway-dns-name", upstream::dns_name),
+    ("tollway-path", upstream::path),
+    ("tollway-check-path", upstream::check_path),
+    ("tollway-percent", upstream::percent),
+    ("tollway-percent-over", upstream::percent_over),
+    ("tollway-statuses", upstream::statuses),
 ];
 
 /// What is wrong with a text of one of our formats (`tollway-url`, …); nothing for other formats.

@@ -21,6 +21,9 @@ pub enum UnitError {
     /// Too long to be counted in milliseconds.
     #[error("`{0}` is too long, at most 36500d are accepted")]
     DurationTooLong(String),
+    /// Not a whole number of hundredths.
+    #[error("`{0}` is no share, write a whole number and `%`, as in `50%`")]
+    Percent(String),
     /// Not a day of the calendar.
     #[error("`{0}` is no date, write year, month and day, as in `2027-06-30`")]
     Date(String),
@@ -117,6 +120,44 @@ impl FromStr for Duration {
     }
 }
 
+/// A share in whole hundredths: `50%`; at most 1000%.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Percent(u16);
+
+impl Percent {
+    /// So many hundredths, at most 1000.
+    #[must_use]
+    pub const fn new(hundredths: u16) -> Self {
+        Self(if hundredths < 1000 { hundredths } else { 1000 })
+    }
+
+    /// The number before the `%`.
+    #[must_use]
+    pub const fn get(self) -> u16 {
+        self.0
+    }
+}
+
+impl fmt::Display for Percent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}%", self.0)
+    }
+}
+
+impl FromStr for Percent {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_suffix('%').unwrap_or_default();
+        let plain = (1..=4).contains(&digits.len()) && digits.bytes().all(|b| b.is_ascii_digit());
+        let number = digits
+            .parse()
+            .ok()
+            .filter(|number| plain && *number <= 1000);
+        let wrong = || UnitError::Percent(text.to_owned());
+        number.map(Self).ok_or_else(wrong)
+    }
+}
+
 /// A day of the calendar: `2027-06-30`. Midnight is that of UTC.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
 pub struct Date(jiff::civil::Date);
@@ -197,6 +238,7 @@ as_text!(
     "30s",
     "a duration, as in `30s`"
 );
+as_text!(Percent, "tollway-percent", "50%", "a share, as in `50%`");
 as_text!(Date, "date", "2027-06-30", "a date, as in `2027-06-30`");
 
 #[cfg(test)]
@@ -242,6 +284,17 @@ mod tests {
             "\"99999999999999999999s\"",
         ] {
             assert!(serde_json::from_str::<Duration>(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn shares_have_a_sign() {
+        for (text, expected) in [("0%", 0), ("50%", 50), ("1000%", 1000)] {
+            let share: Percent = text.parse().unwrap();
+            assert_eq!((share.get(), share.to_string().as_str()), (expected, text));
+        }
+        for bad in ["50", "%", "-1%", "+5%", "1.5%", "1001%", "00050%", "50 %"] {
+            assert!(bad.parse::<Percent>().is_err(), "{bad}");
         }
     }
 

@@ -8,6 +8,7 @@
 //!
 //! Knows nothing of documents, stores, policies or sockets. Start at [`ControlPlane`].
 
+pub mod backend;
 pub mod decision;
 pub mod entry;
 pub mod model;
@@ -17,11 +18,11 @@ use async_trait::async_trait;
 use base::{Diagnostics, Digest, Org};
 use serde::{Deserialize, Serialize};
 
+pub use backend::{BackendModel, Protocol};
 pub use decision::Decision;
 pub use entry::{Entry, EntryKey};
 pub use model::{
-    ApiModel, BackendModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse,
-    Protocol, Quota,
+    ApiModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
 };
 pub use served::{served_digest, served_mark};
 

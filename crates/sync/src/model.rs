@@ -4,6 +4,8 @@ use base::{Digest, Org};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::backend::BackendModel;
+
 /// One version of an API, reduced.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -111,43 +113,6 @@ pub struct PolicyUse {
     pub config: Value,
     /// Where it stands in the document (JSON pointer), for diagnostics.
     pub pointer: String,
-}
-
-/// How an upstream is spoken to.
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Protocol {
-    /// TLS: what ALPN says; clear text: HTTP/1.1.
-    #[default]
-    Auto,
-    /// HTTP/1.1.
-    Http1,
-    /// HTTP/2; on clear text with prior knowledge.
-    Http2,
-}
-
-/// A backend, reduced.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct BackendModel {
-    /// Its organisation.
-    pub org: Org,
-    /// Its name.
-    pub name: String,
-    /// Base URLs, taken in turn.
-    pub endpoints: Vec<String>,
-    /// How to speak to them.
-    pub protocol: Protocol,
-    /// Until the head of the answer must be there, in milliseconds.
-    pub timeout_ms: u64,
-    /// Certificates (PEM) that are trusted instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ca_pem: Option<String>,
-    /// Server name for TLS, where it is not the URL's host.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub sni: Option<String>,
-    /// Digest of everything above.
-    pub digest: Digest,
 }
 
 /// A plan, reduced.

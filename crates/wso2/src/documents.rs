@@ -148,12 +148,7 @@ impl Writer<'_> {
             return None;
         }
         let mut backend = BackendSpec::at(String::new());
-        backend.endpoints = urls
-            .map(|url| EndpointSpec {
-                url: url.clone(),
-                extensions: spec::Extensions::new(),
-            })
-            .collect();
+        backend.endpoints = urls.map(EndpointSpec::at).collect();
         backend.timeout = Duration::from_ms(list.timeout_ms.unwrap_or(TIMEOUT_MS));
         if self.extensions.http2_backend {
             backend.protocol = Protocol::Http2;

@@ -24,7 +24,7 @@ impl Work<'_> {
             }
             match self.items[index].document.kind() {
                 Kind::Api => self.check_api(index, &world).await?,
-                Kind::Backend => self.check_backend(index),
+                Kind::Backend => self.check_backend(index, &world),
                 Kind::Subscription => self.check_subscription(index).await?,
                 Kind::Application => {
                     let item = &mut self.items[index];
@@ -85,13 +85,13 @@ impl Work<'_> {
         Ok(problems)
     }
 
-    fn check_backend(&mut self, index: usize) {
+    fn check_backend(&mut self, index: usize, world: &compile::World) {
         let item = &self.items[index];
-        let problems = compile::reduce_backend(&self.caller.org, &item.document)
-            .and_then(|model| compile::build_backend(&model).err());
-        if let Some(problems) = problems {
-            self.faults.extend(&item.source, problems);
-        }
+        let mut problems = compile::backend_references(&item.document, world);
+        let built = compile::reduce_backend(&self.caller.org, &item.document)
+            .map(|model| compile::build_backend(&model));
+        problems.extend(built.and_then(Result::err).into_iter().flatten());
+        self.faults.extend(&item.source, problems);
     }
 
     /// (name, version) is what people say and what subscriptions refer to: one document each.

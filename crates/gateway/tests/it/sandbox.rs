@@ -9,9 +9,7 @@ use base::{Clock, Digest, Org, SystemClock};
 use gateway::{Config, Gateway, Snapshots};
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime, Step};
-use snapshot::{
-    Api, Backend, BackendKey, Endpoint, Gate, Operation, Protocol, Router, Scheme, Snapshot,
-};
+use snapshot::{Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -146,11 +144,8 @@ impl Peer {
 
 pub(crate) fn endpoint(scheme: Scheme, host: &str, port: u16) -> Endpoint {
     Endpoint {
-        scheme,
-        host: host.to_owned(),
-        port,
-        authority: format!("{host}:{port}").parse().unwrap(),
         path: "/base".to_owned(),
+        ..Endpoint::new(scheme, host, port).unwrap()
     }
 }
 
@@ -173,13 +168,9 @@ impl Setup {
                 ..Config::default()
             },
             backend: Backend {
-                key: key(),
-                endpoints,
-                protocol: Protocol::Auto,
                 timeout_ms: 60_000,
-                ca_pem: None,
-                sni: None,
                 digest: Digest::of(b"backend"),
+                ..Backend::at(key(), endpoints)
             },
             gate: Gate::Serve,
             policies: Vec::new,
