@@ -11,6 +11,7 @@ pub mod environment;
 pub mod id;
 pub mod problem;
 pub mod secret;
+pub mod tokens_of;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use code::{Code, Origin};
@@ -20,3 +21,4 @@ pub use environment::Environment;
 pub use id::{ApplicationId, CredentialId, GrantId, Org, SessionId, SubscriptionId, UserId};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
+pub use tokens_of::{NoTokensOf, TokenMarks, TokensOf};

@@ -11,7 +11,7 @@ mod state;
 use std::sync::Arc;
 use std::time::Duration;
 
-use base::{ApplicationId, Diagnostics, Org};
+use base::{ApplicationId, Diagnostics, Digest, Org};
 use spec::{Kind, Spec};
 use store::StoreError;
 use sync::{
@@ -306,6 +306,20 @@ impl ControlPlane for Hub {
     async fn acknowledge(&self, ack: Ack) -> Result<(), SyncError> {
         self.nodes.acknowledge(ack);
         Ok(())
+    }
+
+    async fn opaque_token(
+        &self,
+        node: &Node,
+        digest: &Digest,
+    ) -> Result<Option<serde_json::Value>, SyncError> {
+        self.nodes.seen(node);
+        let found = self.parts.store.opaque_get(digest).await;
+        let found = found.map_err(|error| unavailable(&error))?;
+        let now_unix_s = self.parts.clock.unix_s();
+        Ok(found
+            .filter(|token| now_unix_s < token.expires_unix_s)
+            .map(|token| token.claims))
     }
 
     async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError> {

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
-use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId};
+use base::{
+    ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokenMarks, TokensOf,
+};
 use papaya::HashMap;
 use policy::{ApiKeyView, ClientView, Directory, Issuer, Plan, SubscriptionView, Window};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
@@ -32,6 +34,14 @@ pub struct NodeDirectory {
     subscriptions: Map<ApplicationId, Arc<StdMap<String, SubscriptionRow>>>,
     subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
     revocations: StrangersMap<String, u64>,
+    ends: StrangersMap<TokensOf, TokensEnd>,
+}
+
+/// The end of all tokens of something.
+#[derive(Clone, Copy)]
+struct TokensEnd {
+    revision: u64,
+    expires_unix_s: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -72,7 +82,7 @@ pub struct DirectorySizes {
     pub clients: usize,
     /// API keys.
     pub api_keys: usize,
-    /// Revoked tokens that have not expired.
+    /// Revoked tokens that have not expired, and ends of all tokens of something.
     pub revocations: usize,
 }
 
@@ -108,6 +118,9 @@ impl NodeDirectory {
         self.revocations
             .pin()
             .retain(|_, expires| *expires > now_unix_s);
+        self.ends
+            .pin()
+            .retain(|_, end| end.expires_unix_s > now_unix_s);
     }
 
     /// The sizes of the tables.
@@ -118,7 +131,7 @@ impl NodeDirectory {
             subscriptions: self.subscription_places.len(),
             clients: self.clients.len(),
             api_keys: self.api_keys.len(),
-            revocations: self.revocations.len(),
+            revocations: self.revocations.len() + self.ends.len(),
         }
     }
 
@@ -132,6 +145,7 @@ impl NodeDirectory {
         self.subscriptions.pin().clear();
         self.subscription_places.pin().clear();
         self.revocations.pin().clear();
+        self.ends.pin().clear();
     }
 
     fn issuer_put(&self, change: &Change<Arc<IssuerModel>>) -> Option<(String, jose::KeyError)> {
@@ -172,6 +186,22 @@ impl NodeDirectory {
             }
             (EntryKey::Revocation(jti), _) => {
                 self.revocations.pin().remove(jti);
+            }
+            (
+                EntryKey::TokensEnd(of),
+                Some(&Entry::TokensEnd {
+                    revision,
+                    expires_unix_s,
+                }),
+            ) => {
+                let end = TokensEnd {
+                    revision,
+                    expires_unix_s,
+                };
+                self.ends.pin().insert(of.clone(), end);
+            }
+            (EntryKey::TokensEnd(of), _) => {
+                self.ends.pin().remove(of);
             }
             (EntryKey::ApiKeyHashing, Some(Entry::ApiKeyHashing { key })) => {
                 self.hashing
@@ -321,8 +351,17 @@ impl Directory for NodeDirectory {
         Some(SubscriptionView { id: row.id, plan })
     }
 
-    fn is_revoked(&self, jti: &str) -> bool {
-        self.revocations.pin().contains_key(jti)
+    fn is_revoked(&self, token: &TokenMarks) -> bool {
+        if self.revocations.pin().contains_key(&*token.jti) {
+            return true;
+        }
+        let ends = self.ends.pin();
+        // Most nodes have none: then the hashes are saved.
+        !ends.is_empty()
+            && token.of.iter().any(|of| {
+                ends.get(of)
+                    .is_some_and(|end| token.ended_by(of, end.revision))
+            })
     }
 }
 

@@ -69,7 +69,7 @@ impl Directory for OneApplication {
         Some(self.subscription.clone())
     }
 
-    fn is_revoked(&self, _: &str) -> bool {
+    fn is_revoked(&self, _: &base::TokenMarks) -> bool {
         false
     }
 }

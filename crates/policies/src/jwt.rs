@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::code::{
     CREDENTIALS_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_NOT_YET_VALID, TOKEN_REVOKED,
 };
-use base::{Code, Diagnostic, Org};
+use base::{Code, Diagnostic, Org, TokenMarks};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use jose::{Expectation, JoseError, JoseErrorKind, Verified};
 use policy::{
@@ -343,7 +343,7 @@ impl Running {
             entry.issuer = issuer;
         }
         let scopes = entry.principal.scopes.clone();
-        entry.principal = self.principal(directory, &entry.token_id, &entry.client_id, scopes)?;
+        entry.principal = self.principal(directory, &entry.marks, &entry.client_id, scopes)?;
         entry.version = version;
         Ok(true)
     }
@@ -351,12 +351,12 @@ impl Running {
     fn principal(
         &self,
         directory: &dyn Directory,
-        token_id: &str,
+        marks: &TokenMarks,
         client_id: &str,
         scopes: Option<Arc<[String]>>,
     ) -> Result<Principal, Refusal> {
-        if directory.is_revoked(token_id) {
-            let fact = fact("claim jti", token_id, "not revoked");
+        if directory.is_revoked(marks) {
+            let fact = fact("claim jti", &marks.jti, "not revoked");
             return Err(Refusal::Revoked("the token was revoked", fact));
         }
         let client = directory
@@ -388,8 +388,8 @@ impl Running {
             || Refusal::Unusable("claim-missing", "jti or client_id is missing".to_owned());
         let token_id = claims.jti.ok_or_else(absent)?;
         let client_id = claims.client_id.ok_or_else(absent)?;
-        let principal =
-            self.principal(directory, &token_id, &client_id, Some(claims.scope.into()))?;
+        let marks = TokenMarks::of_claims(&token_id, &client_id, &claims.sub, &claims.other);
+        let principal = self.principal(directory, &marks, &client_id, Some(claims.scope.into()))?;
         let begins = |claim, at: Option<u64>| (claim, at.unwrap_or(0));
         let (nbf, iat) = (begins("nbf", claims.nbf), begins("iat", claims.iat));
         Ok(Entry {
@@ -399,7 +399,7 @@ impl Running {
             audience: claims.aud.into(),
             ends_unix_s: claims.exp,
             begins_unix_s: if nbf.1 >= iat.1 { nbf } else { iat },
-            token_id: token_id.into(),
+            marks,
             client_id: client_id.into(),
             principal,
             version,

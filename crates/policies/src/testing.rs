@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{
     ApplicationId, Clock, CredentialId, Diagnostic, Environment, ManualClock, Org, SubscriptionId,
+    TokenMarks,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{KeySet, SigningKey};
@@ -110,13 +111,13 @@ impl Directory for FakeDirectory {
             .cloned()
     }
 
-    fn is_revoked(&self, jti: &str) -> bool {
+    fn is_revoked(&self, token: &TokenMarks) -> bool {
         self.tables
             .lock()
             .unwrap()
             .revoked
             .iter()
-            .any(|revoked| revoked == jti)
+            .any(|revoked| **revoked == *token.jti)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base::Org;
+use base::{Org, TokenMarks};
 use policy::{Issuer, Principal};
 
 /// What a [`TokenCache`] may hold.
@@ -59,8 +59,8 @@ pub(crate) struct Entry {
     pub(crate) ends_unix_s: u64,
     /// The later of `nbf` and `iat`, with the name of that claim.
     pub(crate) begins_unix_s: (&'static str, u64),
-    /// `jti`
-    pub(crate) token_id: Box<str>,
+    /// What it can be ended by.
+    pub(crate) marks: TokenMarks,
     /// `client_id`
     pub(crate) client_id: Box<str>,
     /// Who calls.
@@ -138,7 +138,7 @@ mod tests {
             audience: Box::default(),
             ends_unix_s: 0,
             begins_unix_s: ("nbf", 0),
-            token_id: "t".into(),
+            marks: TokenMarks::of_claims("t", "c", "s", &serde_json::Map::new()),
             client_id: "c".into(),
             principal: Principal {
                 org: Org::default_org(),

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{ApplicationId, CredentialId, Environment, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Environment, Org, SubscriptionId, TokenMarks};
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -22,8 +22,8 @@ pub trait Directory: Send + Sync {
     /// The subscription of an application to an API (document name).
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView>;
 
-    /// Whether the token with this `jti` was revoked.
-    fn is_revoked(&self, jti: &str) -> bool;
+    /// Whether this token was revoked, by itself or with all tokens of something that it comes of.
+    fn is_revoked(&self, token: &TokenMarks) -> bool;
 }
 
 /// A directory of a gateway whose APIs are all open: nobody is known, no token is accepted.
@@ -46,7 +46,7 @@ impl Directory for NobodyKnown {
     fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
         None
     }
-    fn is_revoked(&self, _: &str) -> bool {
+    fn is_revoked(&self, _: &TokenMarks) -> bool {
         false
     }
 }

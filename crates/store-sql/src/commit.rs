@@ -148,13 +148,14 @@ impl Writer<'_> {
                 self.credential_delete(application, id).await
             }
             Write::RevocationPut(revocation) => self.revocation_put(revocation).await,
+            Write::TokensEnd { of, expires_unix_s } => self.tokens_end(of, expires_unix_s).await,
             Write::UserPut(user, expect) => self.user_put(user, expect).await,
             Write::UserDelete(name) => self.user_delete(&name).await,
             Write::SigningKeyPut(key) => self.signing_key_put(key).await,
         }
     }
 
-    fn change(&mut self, key: ChangeKey) {
+    pub(crate) fn change(&mut self, key: ChangeKey) {
         self.changed = true;
         self.changes.push(key);
     }

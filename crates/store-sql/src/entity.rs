@@ -193,6 +193,35 @@ entity!(
 );
 
 entity!(
+    /// Ends of all tokens of something; `id` is the text of [`base::TokensOf`].
+    watermark, "watermarks", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: String,
+        revision: i64,
+        expires_unix_s: i64,
+    }
+);
+
+entity!(
+    /// Opaque access tokens, by SHA-256; `claims` is JSON.
+    opaque_token, "opaque_tokens", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        digest: Vec<u8>,
+        claims: String,
+        expires_unix_s: i64,
+    }
+);
+
+entity!(
+    /// What may be used once and was.
+    used_once, "used_once", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        digest: Vec<u8>,
+        expires_unix_s: i64,
+    }
+);
+
+entity!(
     /// Users; `roles` is a JSON list.
     user, "users", {
         #[sea_orm(primary_key, auto_increment = false)]

@@ -37,6 +37,7 @@ mod grants;
 mod nodes;
 mod read;
 mod revisions;
+mod tokens;
 mod usage;
 
 use std::sync::Arc;

@@ -5,6 +5,7 @@ mod m0002_revisions;
 mod m0003_usage;
 mod m0004_sandbox;
 mod m0006_grants;
+mod m0007_tokens;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0003_usage::Migration),
             Box::new(m0004_sandbox::Migration),
             Box::new(m0006_grants::Migration),
+            Box::new(m0007_tokens::Migration),
         ]
     }
 }

@@ -12,8 +12,9 @@ use store::{Store, StoreError};
 
 use crate::entity::{
     api_revision, application, blob, change, code, consent, counter, credential, device_code,
-    grant, history, node, pushed_request, refresh_token, resource, revocation, session,
-    signing_key, subscription, usage_boot, usage_row, usage_turn, user,
+    grant, history, node, opaque_token, pushed_request, refresh_token, resource, revocation,
+    session, signing_key, subscription, usage_boot, usage_row, usage_turn, used_once, user,
+    watermark,
 };
 use crate::{SqlStore, feed};
 
@@ -69,6 +70,9 @@ fn tables() -> Vec<Box<dyn Table>> {
         table::<api_revision::Entity>(MANY),
         table::<node::Entity>(MANY),
         table::<revocation::Entity>(MANY),
+        table::<watermark::Entity>(MANY),
+        table::<opaque_token::Entity>(MANY),
+        table::<used_once::Entity>(MANY),
         table::<user::Entity>(MANY),
         table::<signing_key::Entity>(MANY),
         table::<usage_row::Entity>(MANY),

@@ -172,6 +172,7 @@ pub(crate) fn from_history(model: history::Model) -> Result<HistoryEntry> {
 const RECORD: &str = "record";
 const CREDENTIAL: &str = "credential";
 const REVOCATION: &str = "revocation";
+const TOKENS_END: &str = "tokens-end";
 const SIGNING_KEYS: &str = "signing-keys";
 
 pub(crate) fn to_change(revision: u64, ordinal: i64, key: ChangeKey) -> change::Model {
@@ -205,6 +206,10 @@ pub(crate) fn to_change(revision: u64, ordinal: i64, key: ChangeKey) -> change::
             name: Some(jti),
             ..row(REVOCATION)
         },
+        ChangeKey::TokensEnd(of) => change::Model {
+            name: Some(of.to_string()),
+            ..row(TOKENS_END)
+        },
         ChangeKey::SigningKeys => row(SIGNING_KEYS),
     }
 }
@@ -224,6 +229,10 @@ pub(crate) fn from_change(model: change::Model) -> Result<Change> {
         },
         CREDENTIAL => ChangeKey::Credential(CredentialId(model.id.ok_or_else(missing)?)),
         REVOCATION => ChangeKey::Revocation(model.name.ok_or_else(missing)?),
+        TOKENS_END => {
+            let of = model.name.and_then(|name| name.parse().ok());
+            ChangeKey::TokensEnd(of.ok_or_else(missing)?)
+        }
         SIGNING_KEYS => ChangeKey::SigningKeys,
         _ => return Err(missing()),
     };

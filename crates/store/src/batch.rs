@@ -1,6 +1,6 @@
 //! What one transaction writes.
 
-use base::{ApplicationId, CredentialId, Digest, Org};
+use base::{ApplicationId, CredentialId, Digest, Org, TokensOf};
 use serde_json::Value;
 
 use crate::record::{Credential, Links, RecordKind, Revocation, SigningKeyRecord, User};
@@ -94,6 +94,13 @@ pub enum Write {
     },
     /// Revokes a token; twice is as good as once.
     RevocationPut(Revocation),
+    /// Ends all tokens of something that were asked for before this batch.
+    TokensEnd {
+        /// Whose.
+        of: TokensOf,
+        /// When the last of them would expire by itself, in seconds since 1970.
+        expires_unix_s: u64,
+    },
     /// Creates a user ([`Expect::Absent`]) or replaces it.
     UserPut(User, Expect),
     /// Deletes a user.

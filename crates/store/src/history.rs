@@ -14,7 +14,8 @@ pub enum HistoryKind {
     Credential,
     /// A user.
     User,
-    /// A token that was revoked; its name is its `jti`.
+    /// A token that was revoked; its name is its `jti`. All tokens of something: `client:…`, `user:…`, `grant:…`,
+    /// `session:…`.
     Token,
     /// A key that tokens are signed with; its name is its `kid`.
     SigningKey,

@@ -15,6 +15,7 @@ pub mod record;
 pub mod revision;
 #[cfg(feature = "suite")]
 pub mod suite;
+pub mod token;
 pub mod usage;
 
 use std::sync::Arc;
@@ -35,6 +36,7 @@ pub use record::{
     SigningKeyRecord, User,
 };
 pub use revision::{ApiRevision, RevisionStore};
+pub use token::{OpaqueToken, TokenStore, Watermark};
 
 /// Why the store did not do what it was asked. After an error nothing was written, but see [`StoreError::Database`].
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +119,7 @@ impl std::fmt::Debug for Turn {
 
 /// The database.
 #[async_trait]
-pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore {
+pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore + TokenStore {
     /// Writes a batch, all or nothing, and returns its revision. It is durable when this returns.
     ///
     /// A batch that changes nothing (equal documents, tokens revoked before) returns the present revision. Blobs alone

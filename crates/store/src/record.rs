@@ -1,6 +1,6 @@
 //! The rows, as the rest of the code sees them.
 
-use base::{ApplicationId, CredentialId, Digest, Environment, Org, UserId};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, TokensOf, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -215,6 +215,8 @@ pub enum ChangeKey {
     Credential(CredentialId),
     /// A token was revoked.
     Revocation(String),
+    /// All tokens of something ended.
+    TokensEnd(TokensOf),
     /// The signing keys changed.
     SigningKeys,
 }

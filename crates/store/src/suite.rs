@@ -19,6 +19,7 @@ mod nodes;
 mod organisations;
 mod records;
 mod revisions;
+mod tokens;
 mod usage;
 
 use base::{ApplicationId, CredentialId, Digest, Org};
@@ -42,6 +43,7 @@ pub use nodes::*;
 pub use organisations::*;
 pub use records::*;
 pub use revisions::*;
+pub use tokens::*;
 
 /// Makes one `#[tokio::test]` of each behaviour.
 ///
@@ -82,6 +84,10 @@ macro_rules! store_suite {
             revocations_last_until_they_expire
             revocations_expire_in_parts
             signing_keys_are_kept
+            ends_of_tokens_are_kept
+            tokens_end_with_what_they_come_of
+            opaque_tokens_are_kept
+            what_is_used_once_is_used_once
             api_revisions_are_made_of_new_contents
             api_revisions_outlive_their_api
             api_revisions_fail_with_their_batch

@@ -1,6 +1,6 @@
 //! What changes by the second: applications, subscriptions, credentials, revocations.
 
-use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId};
+use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokensOf};
 use serde::{Deserialize, Serialize};
 
 /// Names one [`Entry`].
@@ -15,6 +15,8 @@ pub enum EntryKey {
     Credential(CredentialId),
     /// The `jti` of a revoked token.
     Revocation(String),
+    /// All tokens of something.
+    TokensEnd(TokensOf),
     /// The key under which API keys are hashed; there is one.
     ApiKeyHashing,
 }
@@ -66,6 +68,13 @@ pub enum Entry {
         /// After this second since 1970 the token has expired anyway and the entry may be forgotten.
         expires_unix_s: u64,
     },
+    /// All tokens of something are refused that were asked for before a revision.
+    TokensEnd {
+        /// The revision; see [`base::TokenMarks::ended_by`].
+        revision: u64,
+        /// From this second since 1970 on they have expired anyway and the entry may be forgotten.
+        expires_unix_s: u64,
+    },
     /// The secret key under which the platform hashes API keys. Nodes are trusted with it: they must hash what
     /// callers present.
     ApiKeyHashing {
@@ -95,6 +104,10 @@ impl std::fmt::Debug for Entry {
                 ..
             } => write!(f, "ApiKey({application}, {expires_unix_s:?})"),
             Self::Revocation { expires_unix_s } => write!(f, "Revocation({expires_unix_s})"),
+            Self::TokensEnd {
+                revision,
+                expires_unix_s,
+            } => write!(f, "TokensEnd({revision}, {expires_unix_s})"),
             Self::ApiKeyHashing { .. } => f.write_str("ApiKeyHashing(***)"),
         }
     }

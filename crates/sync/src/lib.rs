@@ -150,6 +150,17 @@ pub trait ControlPlane: Send + Sync {
     /// older than one it has.
     async fn report(&self, batch: usage::Batch) -> Result<(), SyncError>;
 
+    /// The claims that an opaque token of the platform stands for, by the SHA-256 of its text; `None` when there is no such
+    /// token (any more). Whether it was revoked the entries say.
+    async fn opaque_token(
+        &self,
+        node: &Node,
+        digest: &Digest,
+    ) -> Result<Option<serde_json::Value>, SyncError> {
+        let _ = (node, digest);
+        Ok(None)
+    }
+
     /// Tells of calls that were refused or failed, for operators who ask why. Best effort: what is lost is lost.
     async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError>;
 }

@@ -8,7 +8,7 @@ use credentials::gateway_audience;
 use spec::{ApiSpec, Document, Kind, Lifecycle, RevisionRef};
 use store::{
     ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
-    Revocation, StoreError,
+    Revocation, StoreError, Watermark,
 };
 use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, PlanModel, ResourceKey};
 
@@ -127,6 +127,10 @@ impl State {
                 .entries
                 .set(&key, Some(revoked(&revocation)), revision);
         }
+        for end in parts.store.watermark_list(parts.clock.unix_s()).await? {
+            let key = EntryKey::TokensEnd(end.of.clone());
+            state.entries.set(&key, Some(tokens_end(&end)), revision);
+        }
         let hashing = Entry::ApiKeyHashing {
             key: parts.hashes.api_key_hashing().expose().to_vec(),
         };
@@ -182,6 +186,12 @@ impl State {
                         let entry = found.as_ref().map(revoked);
                         self.entries
                             .set(&EntryKey::Revocation(jti.clone()), entry, part.upto);
+                    }
+                    ChangeKey::TokensEnd(of) => {
+                        let found = parts.store.watermark_get(of).await?;
+                        let entry = found.as_ref().map(tokens_end);
+                        self.entries
+                            .set(&EntryKey::TokensEnd(of.clone()), entry, part.upto);
                     }
                     ChangeKey::SigningKeys => keys = true,
                 }
@@ -478,7 +488,8 @@ impl State {
     /// Nodes forget expired revocations by themselves.
     fn forget_expired(&mut self, now_unix_s: u64) {
         self.entries.forget(|_, entry| {
-            matches!(entry, Entry::Revocation { expires_unix_s } if *expires_unix_s < now_unix_s)
+            matches!(entry, Entry::Revocation { expires_unix_s } | Entry::TokensEnd { expires_unix_s, .. }
+                if *expires_unix_s < now_unix_s)
         });
     }
 }
@@ -486,6 +497,13 @@ impl State {
 fn revoked(revocation: &Revocation) -> Entry {
     Entry::Revocation {
         expires_unix_s: revocation.expires_unix_s,
+    }
+}
+
+fn tokens_end(end: &Watermark) -> Entry {
+    Entry::TokensEnd {
+        revision: end.revision,
+        expires_unix_s: end.expires_unix_s,
     }
 }
 

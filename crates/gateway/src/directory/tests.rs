@@ -220,9 +220,33 @@ fn revocations_stay_until_the_token_has_expired() {
     };
     f.directory
         .apply(&update(false, vec![revoke("a", 100), revoke("b", 200)]));
+    let marks = |jti: &str| TokenMarks::of_claims(jti, "c", "s", &serde_json::Map::new());
     f.directory.sweep(150);
-    assert!(!f.directory.is_revoked("a"));
-    assert!(f.directory.is_revoked("b"));
+    assert!(!f.directory.is_revoked(&marks("a")));
+    assert!(f.directory.is_revoked(&marks("b")));
+}
+
+/// Who was asked for before the end is refused, who came after is not (req: S9).
+#[test]
+fn all_tokens_of_something_end_at_a_revision() {
+    let f = fixture();
+    let of = TokensOf::Client("c1".to_owned());
+    let end = Entry::TokensEnd {
+        revision: 7,
+        expires_unix_s: 100,
+    };
+    let marks = |client_id: &str, revision: u64| {
+        let other = serde_json::json!({ "rev": revision });
+        TokenMarks::of_claims("j", client_id, "s", other.as_object().unwrap())
+    };
+    let put = update(false, vec![(EntryKey::TokensEnd(of), Some(end))]);
+    f.directory.apply(&put);
+    assert!(f.directory.is_revoked(&marks("c1", 6)));
+    assert!(!f.directory.is_revoked(&marks("c1", 7)));
+    assert!(!f.directory.is_revoked(&marks("c2", 6)));
+    assert_eq!(f.directory.sizes().revocations, 1);
+    f.directory.sweep(100);
+    assert!(!f.directory.is_revoked(&marks("c1", 6)));
 }
 
 #[test]
