@@ -29,6 +29,7 @@ deny: ## Licences, sources and advisories of the dependency tree
 fuzz: ## Every fuzz target for SECONDS (default 60)
 	./fuzz/run $(or $(SECONDS_EACH),60)
 
-bench: ## Measure beside nginx, write docs/benchmarks.md; ARGS=--quick only shows that it works
+bench: ## Measure beside nginx, Envoy and HAProxy, write docs/benchmarks.md; ARGS=--quick only shows that it works
+	@./benches/tools
 	cargo build --profile $(PROFILE) --locked --package tollway --bin tollway
 	cargo xtask bench --binary $(CARGO_TARGET_DIR)/$(PROFILE)/tollway $(or $(ARGS),--write)

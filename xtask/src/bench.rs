@@ -1,29 +1,41 @@
-//! `cargo xtask bench`: what Tollway costs, beside a plain proxy, in one run.
+//! `cargo xtask bench`: what Tollway costs, beside plain proxies, in one run.
 //!
-//! Two parts: [`calls`] puts proxies under load by turns, [`platform`] looks at start-up, memory and edits. A further
-//! proxy to compare with is a module like [`nginx`] and entries in [`calls::cases`].
+//! What is measured is a list of parts, [`parts::PARTS`]: a part is a file and a line there. Loads by turns are
+//! [`turns`], proxies to compare with are modules like [`nginx`].
 
+mod bodies;
 mod calls;
+mod certificate;
+mod cramped;
+mod envoy;
+mod haproxy;
 mod http;
+mod load;
 mod machine;
+mod memory_group;
 mod nginx;
+mod pace;
+mod parts;
 mod platform;
 mod process;
+mod propagation;
 mod report;
+mod routes;
 mod statistics;
+mod tls;
 mod tollway;
-mod wrk;
+mod turns;
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, ensure};
-use clap::{Parser, ValueEnum};
+use clap::Parser;
 
-use report::Table;
+use report::Report;
 
-/// Measures Tollway beside nginx; needs nginx, wrk, taskset and setpriv (Debian: nginx-light, wrk, util-linux).
+/// Measures Tollway beside nginx, Envoy and HAProxy; `benches/tools` installs what it needs.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask bench")]
+#[command(name = "cargo xtask bench", after_help = parts::help())]
 pub(crate) struct Options {
     /// The `tollway` to measure [default: that of `cargo build --profile dist`]
     #[arg(long, value_name = "FILE")]
@@ -32,40 +44,31 @@ pub(crate) struct Options {
     #[arg(long, value_name = "N", default_value_t = 5)]
     rounds: usize,
     /// Seconds of load in one turn
-    #[arg(long, value_name = "N", default_value_t = 8)]
+    #[arg(long, value_name = "N", default_value_t = 5)]
     seconds: u64,
     /// APIs of the big platform
     #[arg(long, value_name = "N", default_value_t = 5000)]
     apis: usize,
+    /// APIs of the platform that starts on one core with 512 MB
+    #[arg(long, value_name = "N", default_value_t = 7000)]
+    cramped_apis: usize,
     /// Edits between the two looks at memory
     #[arg(long, value_name = "N", default_value_t = 10_000)]
     edits: usize,
     /// One short round of everything: shows that it works, not what it costs
     #[arg(long)]
     quick: bool,
-    /// Only this part
-    #[arg(long, value_name = "PART")]
-    only: Option<Part>,
+    /// Only these parts
+    #[arg(long, value_name = "PART", value_delimiter = ',', value_parser = parts::names())]
+    only: Vec<String>,
     /// Write the tables into docs/benchmarks.md
     #[arg(long, conflicts_with_all = ["quick", "only"])]
     write: bool,
 }
 
-/// A part that can be run alone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Part {
-    /// Cost of calls, the proxy on one core.
-    Calls,
-    /// Cost of calls on two cores.
-    CallsTwoCores,
-    /// Start-up, memory and edits with few APIs.
-    Few,
-    /// Start-up, memory and edits with many APIs.
-    Many,
-}
-
-/// Where things are.
-struct Places {
+/// What a part is given.
+pub(crate) struct Bench {
+    options: Options,
     /// The `tollway` binary.
     tollway: PathBuf,
     /// The configurations of all peers.
@@ -79,7 +82,8 @@ struct Places {
 pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> anyhow::Result<()> {
     let mut options = Options::parse_from(std::iter::once("bench".to_owned()).chain(arguments));
     if options.quick {
-        (options.rounds, options.seconds, options.apis, options.edits) = (1, 1, 200, 50);
+        (options.rounds, options.seconds, options.edits) = (1, 1, 50);
+        (options.apis, options.cramped_apis) = (200, 200);
     }
     ensure!(
         options.rounds > 0 && options.seconds > 0,
@@ -96,34 +100,43 @@ pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> anyho
         "{} is missing; `make bench` builds it",
         tollway.display()
     );
-    let places = Places {
+    let machine = machine::describe(root, &tollway)?;
+    let bench = Bench {
+        options,
         tollway,
         configs: root.join("benches"),
     };
-    let machine = machine::describe(root, &places.tollway)?;
 
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()?;
-    let tables = runtime.block_on(async {
+    let report = runtime.block_on(async {
         // What is running ends when the future is dropped, so a signal leaves nothing behind.
         let mut terminate =
             tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
         tokio::select! {
-            tables = measure(&options, &places) => tables,
+            report = measure(&bench) => report,
             _ = tokio::signal::ctrl_c() => anyhow::bail!("interrupted"),
             _ = terminate.recv() => anyhow::bail!("terminated"),
         }
     })?;
 
-    let text = report::markdown(&machine, &how(&options), &tables);
+    let text = report.markdown(&machine, &how(&bench.options));
     println!("\n{text}");
-    if options.write {
+    if bench.options.write {
         let path = root.join("docs/benchmarks.md");
         report::write(&path, &text).with_context(|| format!("writing {}", path.display()))?;
         println!("written into {}", path.display());
     }
     Ok(())
+}
+
+/// The generator at a constant rate, in a process of its own: `cargo xtask bench-pace …`.
+///
+/// # Errors
+/// When a call fails.
+pub(crate) fn pace(arguments: impl Iterator<Item = String>) -> anyhow::Result<()> {
+    pace::generator::main(arguments)
 }
 
 fn how(options: &Options) -> String {
@@ -133,22 +146,15 @@ fn how(options: &Options) -> String {
     )
 }
 
-async fn measure(options: &Options, places: &Places) -> anyhow::Result<Vec<Table>> {
-    let wanted = |part| options.only.is_none_or(|only| only == part);
-    let mut tables = Vec::new();
-    let mut figures = report::Figures::default();
-    if wanted(Part::Calls) {
-        tables.push(calls::measure(&calls::ONE_CORE, options, places, &mut figures).await?);
+async fn measure(bench: &Bench) -> anyhow::Result<Report> {
+    let mut report = Report::default();
+    let only = &bench.options.only;
+    for part in parts::PARTS {
+        if only.is_empty() || only.iter().any(|wanted| wanted == part.name) {
+            println!("== {}: {}", part.name, part.what);
+            let measured = (part.run)(bench, &mut report).await;
+            measured.with_context(|| format!("part {}", part.name))?;
+        }
     }
-    if wanted(Part::CallsTwoCores) {
-        tables.push(calls::measure(&calls::TWO_CORES, options, places, &mut figures).await?);
-    }
-    if wanted(Part::Few) {
-        platform::few(options, places, &mut figures).await?;
-    }
-    if wanted(Part::Many) {
-        platform::many(options, places, &mut figures).await?;
-    }
-    tables.extend(figures.table());
-    Ok(tables)
+    Ok(report)
 }

@@ -19,6 +19,7 @@ fn main() -> anyhow::Result<()> {
     match command.as_deref() {
         Some("generate") => write(&root),
         Some("bench") => bench::run(&root, std::env::args().skip(2)),
+        Some("bench-pace") => bench::pace(std::env::args().skip(2)),
         _ => bail!("usage: cargo xtask generate | bench [--help]"),
     }
 }

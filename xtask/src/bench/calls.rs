@@ -1,244 +1,220 @@
-//! What a call costs: proxies under load by turns, so that a slow minute of the machine strikes all of them.
+//! What a call costs in clear text: proxies under load by turns.
 
-use anyhow::ensure;
+use super::Bench;
+use super::envoy::Envoy;
+use super::haproxy::Haproxy;
+use super::load::{Load, Place};
+use super::nginx::Nginx;
+use super::report::Report;
+use super::tollway::{Folder, Setup, Tollway};
+use super::turns::{Case, Turns, by_turns, table};
 
-use super::process::{Cpu, Process};
-use super::report::{Figures, Table, verdict};
-use super::statistics::{median, range};
-use super::wrk::{self, Outcome, Request};
-use super::{Options, Places, nginx::Nginx, tollway};
-
-/// Who runs where.
-pub(crate) struct Layout {
-    title: &'static str,
-    note: &'static str,
-    /// Cores of the proxy, and as many workers.
-    proxy: &'static str,
-    workers: usize,
-    /// Cores of load generator and backend; `None` = all.
-    load: Option<&'static str>,
-    threads: usize,
-}
-
-/// The proxy has one core for itself.
-pub(crate) const ONE_CORE: Layout = Layout {
-    title: "Calls, one core",
-    note: "The proxy has one worker and is pinned to core 0; wrk and the backend are pinned to core 1.",
-    proxy: "0",
-    workers: 1,
-    load: Some("1"),
+/// Generator and backend have core 1, the proxy has core 0.
+pub(crate) const APART: Place = Place {
+    cores: Some("1"),
     threads: 1,
 };
-
-/// The proxy has two, and its workers contend for the same counters.
-pub(crate) const TWO_CORES: Layout = Layout {
-    title: "Calls, two cores",
-    note: "The proxy has two workers on cores 0 and 1. On a machine with two cores, wrk and the backend share them with it: \
-           CPU per request can be compared, throughput and latency are those of the whole.",
-    proxy: "0,1",
-    workers: 2,
-    load: None,
+/// Generator and backend share all cores with the proxy.
+pub(crate) const TOGETHER: Place = Place {
+    cores: None,
     threads: 2,
 };
 
-/// A proxy and the request that it gets. The first of all is what the others are compared with.
-struct Case<'a> {
-    name: &'static str,
-    process: &'a Process,
-    request: Request,
-    /// At most so many times the CPU of the first case.
-    target: Option<f64>,
+/// At most so many times the CPU of nginx as a plain proxy.
+const PLAIN_MAX: f64 = 1.10;
+const MANAGED_MAX: f64 = 1.25;
+/// At most so many times the CPU of a peer that does the same.
+const ENVOY_MAX: f64 = 0.40;
+const HAPROXY_MAX: f64 = 0.45;
+/// At most so many times the CPU on one core.
+const TWO_CORES_MAX: f64 = 1.10;
+
+/// A platform with the APIs of `benches/tollway.yaml`, and who may call them.
+pub(crate) struct Served {
+    /// The platform.
+    pub(crate) platform: Tollway,
+    token: String,
+    key: String,
 }
 
-/// What the turns of a case gave.
-#[derive(Default)]
-struct Turns {
-    user_us: Vec<f64>,
-    system_us: Vec<f64>,
-    cpu_us: Vec<f64>,
-    per_second: Vec<f64>,
-    p50_us: Vec<f64>,
-    p99_us: Vec<f64>,
-}
-
-impl Turns {
-    fn add(&mut self, before: Cpu, after: Cpu, outcome: &Outcome) {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "counts of one turn are far below 2^53"
-        )]
-        let (requests, duration_us) = (outcome.requests as f64, outcome.duration_us as f64);
-        self.user_us
-            .push((after.user_us - before.user_us) / requests);
-        self.system_us
-            .push((after.system_us - before.system_us) / requests);
-        self.cpu_us
-            .push((after.total_us() - before.total_us()) / requests);
-        self.per_second.push(requests / duration_us * 1e6);
-        self.p50_us.push(outcome.p50_us);
-        self.p99_us.push(outcome.p99_us);
+impl Served {
+    /// Starts a platform on so many cores.
+    pub(crate) async fn start(
+        bench: &Bench,
+        folder: &Folder,
+        backend: &Nginx,
+        setup: &Setup<'_>,
+    ) -> anyhow::Result<Self> {
+        let platform = Tollway::start(&bench.tollway, folder, setup).await?;
+        let control = platform.control().await?;
+        control.apply_bench(&bench.configs, backend.address).await?;
+        Ok(Self {
+            token: control.token("bench").await?,
+            key: control.api_key("bench").await?,
+            platform,
+        })
     }
-}
 
-/// What is measured, beside what.
-fn cases<'a>(
-    nginx: &'a Nginx,
-    tollway: &'a tollway::Tollway,
-    token: &str,
-    key: &str,
-) -> Vec<Case<'a>> {
-    let at = |api: &str| format!("http://{}/{api}/1.0.0/items/42", tollway.gateway);
-    let case = |name, request, target| Case {
-        name,
-        process: &tollway.process,
-        request,
-        target,
-    };
-    let plain = format!("http://{}/plain/1.0.0/items/42", nginx.address);
-    vec![
-        Case {
-            name: "nginx, plain proxy",
-            process: &nginx.process,
-            request: Request {
-                url: plain,
-                header: None,
-            },
-            target: None,
-        },
-        case(
-            "Tollway, plain call (open API)",
-            Request {
-                url: at("plain"),
-                header: None,
-            },
-            Some(1.15),
-        ),
-        case(
-            "Tollway, managed call (JWT, subscription, quota, metrics)",
-            Request {
-                url: at("managed"),
-                header: Some(format!("Authorization: Bearer {token}")),
-            },
-            Some(1.35),
-        ),
-        case(
-            "Tollway, managed call (API key, subscription, quota, metrics)",
-            Request {
-                url: at("managed"),
-                header: Some(format!("X-API-Key: {key}")),
-            },
-            None,
-        ),
-    ]
-}
-
-/// Measures all cases in one layout.
-pub(crate) async fn measure(
-    layout: &Layout,
-    options: &Options,
-    places: &Places,
-    figures: &mut Figures,
-) -> anyhow::Result<Table> {
-    println!("== {}", layout.title);
-    let configs = &places.configs;
-    let backend = Nginx::backend(configs, layout.load).await?;
-    let nginx = Nginx::proxy(configs, backend.address, layout.workers, Some(layout.proxy)).await?;
-    let folder = tollway::Folder::new()?;
-    let tollway = tollway::Tollway::start(
-        &places.tollway,
-        &folder,
-        Some(layout.workers),
-        Some(layout.proxy),
-    )
-    .await?;
-    let control = tollway.control().await?;
-    control.apply_bench(configs, backend.address).await?;
-    let (token, key) = (
-        control.token("bench").await?,
-        control.api_key("bench").await?,
-    );
-    let cases = cases(&nginx, &tollway, &token, &key);
-
-    for case in &cases {
-        wrk::load(configs, &case.request, layout.load, layout.threads, 1).await?;
-    }
-    let mut turns: Vec<Turns> = cases.iter().map(|_| Turns::default()).collect();
-    for round in 1..=options.rounds {
-        for (case, turns) in cases.iter().zip(&mut turns) {
-            let before = case.process.cpu()?;
-            let outcome = wrk::load(
-                configs,
-                &case.request,
-                layout.load,
-                layout.threads,
-                options.seconds,
-            )
-            .await?;
-            ensure!(outcome.requests > 0, "{}: no call was answered", case.name);
-            turns.add(before, case.process.cpu()?, &outcome);
-            let (cpu_us, per_second) = (turns.cpu_us[round - 1], turns.per_second[round - 1]);
-            println!(
-                "   round {round}: {cpu_us:5.2} µs, {per_second:6.0} calls/s  {}",
-                case.name
-            );
+    fn load(&self, api: &str, header: Option<String>) -> Load {
+        Load::Http1 {
+            url: format!("http://{}/{api}/1.0.0/items/42", self.platform.gateway),
+            header,
         }
     }
-    let served: f64 = turns[1..]
-        .iter()
-        .flat_map(|turns| &turns.per_second)
-        .sum::<f64>()
-        / 1e6;
-    #[expect(clippy::cast_precision_loss, reason = "seconds of a turn are few")]
-    let served = served * options.seconds as f64;
-    let what = format!(
-        "Memory after {served:.1} million calls, {} worker(s)",
-        layout.workers
-    );
-    figures.megabytes(what, tollway.process.resident_mb()?, None);
-    Ok(table(layout, &cases, &turns))
+
+    fn bearer(&self) -> String {
+        format!("Authorization: Bearer {}", self.token)
+    }
+
+    fn cases(&self) -> [Case<'_>; 3] {
+        let case = |name, load| Case {
+            name,
+            process: &self.platform.process,
+            load,
+        };
+        [
+            case("Tollway, plain call (open API)", self.load("plain", None)),
+            case(
+                "Tollway, managed call (JWT, subscription, quota, metrics, usage)",
+                self.load("managed", Some(self.bearer())),
+            ),
+            case(
+                "Tollway, managed call (API key, subscription, quota, metrics, usage)",
+                self.load("managed", Some(format!("X-API-Key: {}", self.key))),
+            ),
+        ]
+    }
 }
 
-fn table(layout: &Layout, cases: &[Case<'_>], turns: &[Turns]) -> Table {
-    let mut table = Table::new(
-        layout.title,
-        layout.note,
-        &[
-            "case",
-            "CPU µs a call",
-            "least – most",
-            "user + system",
-            "× nginx",
-            "target",
-            "",
-            "calls/s",
-            "p50 µs",
-            "p99 µs",
-        ],
-    );
-    let base = median(&turns[0].cpu_us);
-    for (case, turns) in cases.iter().zip(turns) {
-        let (cpu, (least, most)) = (median(&turns.cpu_us), range(&turns.cpu_us));
-        let ratio = cpu / base;
-        table.row(vec![
-            case.name.to_owned(),
-            format!("{cpu:.2}"),
-            format!("{least:.2} – {most:.2}"),
-            format!(
-                "{:.2} + {:.2}",
-                median(&turns.user_us),
-                median(&turns.system_us)
-            ),
-            format!("{ratio:.2}"),
-            case.target
-                .map(|target| format!("≤ {target:.2}"))
-                .unwrap_or_default(),
-            case.target
-                .map(|target| verdict(ratio, target))
-                .unwrap_or_default(),
-            format!("{:.0}", median(&turns.per_second)),
-            format!("{:.0}", median(&turns.p50_us)),
-            format!("{:.0}", median(&turns.p99_us)),
-        ]);
+fn plain_nginx(nginx: &Nginx) -> Case<'_> {
+    Case {
+        name: "nginx, plain proxy",
+        process: &nginx.process,
+        load: Load::Http1 {
+            url: format!("http://{}/plain/1.0.0/items/42", nginx.address),
+            header: None,
+        },
     }
-    table
+}
+
+/// The proxy has one core for itself.
+pub(crate) async fn one_core(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let core = Some("0");
+    let backend = Nginx::backend(&bench.configs, APART.cores).await?;
+    let nginx = Nginx::proxy(&bench.configs, backend.address, 1, core).await?;
+    let folder = Folder::new()?;
+    let served = Served::start(bench, &folder, &backend, &Setup::cores(1, core)).await?;
+    let issuer = served.platform.issuer().await?;
+    let envoy = Envoy::start(&bench.configs, backend.address, &issuer, core).await?;
+    let haproxy = Haproxy::start(&bench.configs, backend.address, &issuer, core).await?;
+    let peer = |name, process, address| Case {
+        name,
+        process,
+        load: Load::Http1 {
+            url: format!("http://{address}/managed/1.0.0/items/42"),
+            header: Some(served.bearer()),
+        },
+    };
+    let mut cases = vec![plain_nginx(&nginx)];
+    cases.extend(served.cases());
+    let name = "HAProxy, jwt_verify + stick table";
+    cases.push(peer(name, &haproxy.process, haproxy.address));
+    if let Some(envoy) = &envoy {
+        let name = "Envoy, jwt_authn (tokens cached) + local_ratelimit";
+        cases.push(peer(name, &envoy.process, envoy.address));
+    }
+    let turns = by_turns(bench, APART, &cases).await?;
+    let note = "The proxy has one worker and is pinned to core 0; wrk and the backend are pinned to core 1.";
+    report
+        .tables
+        .push(table("Calls, one core", note, &cases, &turns));
+    beside_nginx("one core", &turns, report);
+    let (managed, figures) = (&turns[2], &mut report.figures);
+    let what = "Managed call (JWT), × HAProxy that does the same";
+    figures.ratio(what, managed.times(&turns[4]), Some(HAPROXY_MAX));
+    match turns.get(5) {
+        Some(envoy) => {
+            let what = "Managed call (JWT), × Envoy that does the same";
+            figures.ratio(what, managed.times(envoy), Some(ENVOY_MAX));
+        }
+        None => figures.missing("Managed call (JWT), × Envoy", "Envoy is not installed"),
+    }
+    memory_after(&served, &turns, 1, report)
+}
+
+/// The proxy has two, and its workers contend for the same counters.
+pub(crate) async fn two_cores(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let cores = Some("0,1");
+    let backend = Nginx::backend(&bench.configs, None).await?;
+    let nginx = Nginx::proxy(&bench.configs, backend.address, 2, cores).await?;
+    let folder = Folder::new()?;
+    let served = Served::start(bench, &folder, &backend, &Setup::cores(2, cores)).await?;
+    let mut cases = vec![plain_nginx(&nginx)];
+    cases.extend(served.cases());
+    let turns = by_turns(bench, TOGETHER, &cases).await?;
+    let note = "The proxy has two workers on cores 0 and 1. On a machine with two cores, wrk and the backend share them \
+                with it: CPU per request can be compared, throughput and latency are those of the whole.";
+    report
+        .tables
+        .push(table("Calls, two cores", note, &cases, &turns));
+    beside_nginx("two cores", &turns, report);
+    memory_after(&served, &turns, 2, report)
+}
+
+/// The same calls of one subscription through one worker and through two, which count in the same places.
+pub(crate) async fn contention(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let backend = Nginx::backend(&bench.configs, None).await?;
+    let folders = [Folder::new()?, Folder::new()?];
+    let one = Setup::cores(1, Some("0"));
+    let one = Served::start(bench, &folders[0], &backend, &one).await?;
+    let two = Setup::cores(2, Some("0,1"));
+    let two = Served::start(bench, &folders[1], &backend, &two).await?;
+    let managed = |name, served: &'_ Served| (name, served.load("managed", Some(served.bearer())));
+    let cases: Vec<_> = [
+        (&one, managed("Tollway, managed call, one worker", &one)),
+        (&two, managed("Tollway, managed call, two workers", &two)),
+    ]
+    .into_iter()
+    .map(|(served, (name, load))| Case {
+        name,
+        process: &served.platform.process,
+        load,
+    })
+    .collect();
+    let turns = by_turns(bench, TOGETHER, &cases).await?;
+    let note =
+        "One subscription, one quota. The generator shares all cores with the proxy in both cases.";
+    report
+        .tables
+        .push(table("One core and two", note, &cases, &turns));
+    let what = "Managed call (JWT) on two cores, × on one";
+    report
+        .figures
+        .ratio(what, turns[1].times(&turns[0]), Some(TWO_CORES_MAX));
+    Ok(())
+}
+
+fn beside_nginx(cores: &str, turns: &[Turns], report: &mut Report) {
+    for (what, this, target) in [
+        ("Plain call", &turns[1], Some(PLAIN_MAX)),
+        ("Managed call (JWT)", &turns[2], Some(MANAGED_MAX)),
+        ("Managed call (API key)", &turns[3], None),
+    ] {
+        let what = format!("{what}, × nginx plain, {cores}");
+        report.figures.ratio(what, this.times(&turns[0]), target);
+    }
+}
+
+fn memory_after(
+    served: &Served,
+    turns: &[Turns],
+    workers: usize,
+    report: &mut Report,
+) -> anyhow::Result<()> {
+    #[expect(clippy::cast_precision_loss, reason = "calls are far below 2^53")]
+    let millions = turns[1..=3].iter().map(Turns::calls).sum::<u64>() as f64 / 1e6;
+    let what = format!("Memory after {millions:.1} million calls, {workers} worker(s)");
+    let memory = served.platform.process.resident_mb()?;
+    report.figures.megabytes(what, memory, None);
+    Ok(())
 }

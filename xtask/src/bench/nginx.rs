@@ -3,10 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
 use tempfile::TempDir;
 
-use super::process::{Process, free_address, pinned};
+use super::certificate::Certificate;
+use super::process::{Process, filled, free_address, pinned};
 
 /// A running nginx.
 pub(crate) struct Nginx {
@@ -15,19 +15,22 @@ pub(crate) struct Nginx {
     /// Master and workers.
     pub(crate) process: Process,
     // Dropped last: the process writes into it.
-    _prefix: TempDir,
+    prefix: TempDir,
 }
 
 impl Nginx {
     /// The backend of all measurements.
     pub(crate) async fn backend(configs: &Path, cores: Option<&str>) -> anyhow::Result<Self> {
-        Self::start(
-            "the nginx backend",
-            &configs.join("nginx-backend.conf"),
-            cores,
-            &[],
-        )
-        .await
+        let template = configs.join("nginx-backend.conf");
+        Self::start("the nginx backend", &template, cores, &[]).await
+    }
+
+    /// Makes the backend answer `/items/NAME` with so many bytes.
+    pub(crate) fn serve_file(&self, name: &str, bytes: usize) -> anyhow::Result<()> {
+        let folder = self.prefix.path().join("files/items");
+        std::fs::create_dir_all(&folder)?;
+        std::fs::write(folder.join(name), vec![b'x'; bytes])?;
+        Ok(())
     }
 
     /// A plain proxy before a backend.
@@ -41,13 +44,24 @@ impl Nginx {
             ("@BACKEND@", backend.to_string()),
             ("@WORKERS@", workers.to_string()),
         ];
-        Self::start(
-            "the nginx proxy",
-            &configs.join("nginx-proxy.conf"),
-            cores,
-            &fill,
-        )
-        .await
+        let template = configs.join("nginx-proxy.conf");
+        Self::start("the nginx proxy", &template, cores, &fill).await
+    }
+
+    /// The same with TLS towards clients, HTTP/1.1 and HTTP/2.
+    pub(crate) async fn tls(
+        configs: &Path,
+        backend: SocketAddr,
+        certificate: &Certificate,
+        cores: Option<&str>,
+    ) -> anyhow::Result<Self> {
+        let fill = [
+            ("@BACKEND@", backend.to_string()),
+            ("@CHAIN@", certificate.chain().display().to_string()),
+            ("@KEY@", certificate.key().display().to_string()),
+        ];
+        let template = configs.join("nginx-tls.conf");
+        Self::start("the nginx proxy with TLS", &template, cores, &fill).await
     }
 
     async fn start(
@@ -58,13 +72,13 @@ impl Nginx {
     ) -> anyhow::Result<Self> {
         let address = free_address()?;
         let prefix = tempfile::tempdir()?;
-        let text = std::fs::read_to_string(template)
-            .with_context(|| format!("reading {}", template.display()))?;
-        let text = fill
+        let listen = address.to_string();
+        let mut fill: Vec<(&str, &str)> = fill
             .iter()
-            .fold(text, |text, (mark, value)| text.replace(mark, value));
-        let config = prefix.path().join("nginx.conf");
-        std::fs::write(&config, text.replace("@LISTEN@", &address.to_string()))?;
+            .map(|(mark, value)| (*mark, value.as_str()))
+            .collect();
+        fill.push(("@LISTEN@", &listen));
+        let config = filled(template, &prefix.path().join("nginx.conf"), &fill)?;
         let mut command = pinned("nginx", cores);
         // Debian puts it where only root looks by default.
         let path = std::env::var("PATH").unwrap_or_default();
@@ -83,7 +97,7 @@ impl Nginx {
         Ok(Self {
             address,
             process,
-            _prefix: prefix,
+            prefix,
         })
     }
 }

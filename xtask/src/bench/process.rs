@@ -121,11 +121,24 @@ impl Process {
 
     /// Resident memory of the process itself, in megabytes (10⁶ bytes).
     pub(crate) fn resident_mb(&self) -> anyhow::Result<f64> {
+        self.status_mb("VmRSS:")
+    }
+
+    /// The most resident memory that there was since the start, or since [`Process::forget_peak`].
+    pub(crate) fn peak_mb(&self) -> anyhow::Result<f64> {
+        self.status_mb("VmHWM:")
+    }
+
+    /// Begins to look for the peak anew (proc(5), `clear_refs`).
+    pub(crate) fn forget_peak(&self) -> anyhow::Result<()> {
+        let path = format!("/proc/{}/clear_refs", self.pid);
+        std::fs::write(&path, "5").with_context(|| format!("writing {path}"))
+    }
+
+    fn status_mb(&self, key: &str) -> anyhow::Result<f64> {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid))?;
-        let line = status
-            .lines()
-            .find_map(|line| line.strip_prefix("VmRSS:"))
-            .context("no VmRSS")?;
+        let line = status.lines().find_map(|line| line.strip_prefix(key));
+        let line = line.with_context(|| format!("no {key}"))?;
         let kib: f64 = line.trim().trim_end_matches(" kB").parse()?;
         Ok(kib * 1024.0 / 1e6)
     }
@@ -186,6 +199,17 @@ fn stat(pid: u32, text: &str) -> Option<Stat> {
         user_ticks: number(11)?,
         system_ticks: number(12)?,
     })
+}
+
+/// Writes a template with its marks filled in.
+pub(crate) fn filled(template: &Path, to: &Path, fill: &[(&str, &str)]) -> anyhow::Result<PathBuf> {
+    let text = std::fs::read_to_string(template)
+        .with_context(|| format!("reading {}", template.display()))?;
+    let text = fill
+        .iter()
+        .fold(text, |text, (mark, value)| text.replace(mark, value));
+    std::fs::write(to, text).with_context(|| format!("writing {}", to.display()))?;
+    Ok(to.to_owned())
 }
 
 /// An address on loopback that nobody listens at.

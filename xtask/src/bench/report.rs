@@ -46,7 +46,7 @@ impl Table {
     }
 }
 
-/// Single numbers with a target each, or none.
+/// Single numbers, with a target each or none.
 #[derive(Default)]
 pub(crate) struct Figures(Vec<Vec<String>>);
 
@@ -58,38 +58,84 @@ impl Figures {
         value: f64,
         target: Option<f64>,
     ) {
-        self.add(what.into(), value, target, "ms");
+        self.add(what.into(), value, target, " ms");
     }
 
     /// An amount of memory, in 10⁶ bytes.
     pub(crate) fn megabytes(&mut self, what: impl Into<String>, value: f64, target: Option<f64>) {
-        self.add(what.into(), value, target, "MB");
+        self.add(what.into(), value, target, " MB");
     }
 
-    fn add(&mut self, what: String, value: f64, target: Option<f64>, unit: &str) {
-        let digits = usize::from(value.abs() < 100.0);
-        println!("   {what}: {value:.digits$} {unit}");
+    /// A multiple of something else.
+    pub(crate) fn ratio(&mut self, what: impl Into<String>, value: f64, target: Option<f64>) {
+        self.add(what.into(), value, target, "");
+    }
+
+    /// A number that could not be measured here, and why.
+    pub(crate) fn missing(&mut self, what: &str, why: &str) {
+        println!("   {what}: {why}");
         self.0.push(vec![
-            what,
-            format!("{value:.digits$} {unit}"),
-            target
-                .map(|target| format!("< {target} {unit}"))
-                .unwrap_or_default(),
-            target
-                .map(|target| verdict(value, target))
-                .unwrap_or_default(),
+            what.to_owned(),
+            why.to_owned(),
+            String::new(),
+            "**not measured**".to_owned(),
         ]);
     }
 
-    /// All of them; `None` when there are none.
-    pub(crate) fn table(self) -> Option<Table> {
+    fn add(&mut self, what: String, value: f64, target: Option<f64>, unit: &str) {
+        // Ratios want two digits, small amounts one.
+        let digits = match unit {
+            "" => 2,
+            _ => usize::from(value.abs() < 100.0),
+        };
+        let (bound, said) = match target {
+            Some(target) if unit.is_empty() => (format!("≤ {target:.2}"), verdict(value, target)),
+            Some(target) => (format!("≤ {target}{unit}"), verdict(value, target)),
+            None => (String::new(), String::new()),
+        };
+        println!("   {what}: {value:.digits$}{unit} {said}");
+        let measured = format!("{value:.digits$}{unit}");
+        self.0.push(vec![what, measured, bound, said]);
+    }
+
+    fn table(&self) -> Table {
         let mut table = Table::new(
-            "Start-up, memory, edits",
-            "Every API has 20 operations. Memory is what is resident (`VmRSS`); MB are 10⁶ bytes.",
+            "Figures and targets",
+            "Ratios are of CPU time a call, medians over the rounds, from the tables below. Memory is what is resident \
+             (`VmRSS`); MB are 10⁶ bytes. An API has 20 operations where nothing else is said.",
             &["figure", "measured", "target", ""],
         );
-        table.rows = self.0;
-        (!table.rows.is_empty()).then_some(table)
+        table.rows.clone_from(&self.0);
+        table
+    }
+}
+
+/// All that was measured.
+#[derive(Default)]
+pub(crate) struct Report {
+    /// Numbers with targets.
+    pub(crate) figures: Figures,
+    /// What stands behind them.
+    pub(crate) tables: Vec<Table>,
+}
+
+impl Report {
+    /// The whole of what is generated.
+    pub(crate) fn markdown(&self, machine: &[(&str, String)], how: &str) -> String {
+        let mut out = String::from("| | |\n|---|---|\n");
+        for (what, value) in machine {
+            let _ = writeln!(out, "| {what} | {value} |");
+        }
+        let connections = super::load::CONNECTIONS;
+        let _ = writeln!(
+            out,
+            "| load | {connections} connections where nothing else is said, {how} |"
+        );
+        self.figures.table().markdown(&mut out);
+        for table in &self.tables {
+            table.markdown(&mut out);
+        }
+        out
     }
 }
 
@@ -103,23 +149,6 @@ pub(crate) fn verdict(value: f64, target: f64) -> String {
             ((value / target - 1.0) * 100.0).max(1.0)
         )
     }
-}
-
-/// The whole of what is generated.
-pub(crate) fn markdown(machine: &[(&str, String)], how: &str, tables: &[Table]) -> String {
-    let mut out = String::from("| | |\n|---|---|\n");
-    for (what, value) in machine {
-        let _ = writeln!(out, "| {what} | {value} |");
-    }
-    let _ = writeln!(
-        out,
-        "| load | wrk, {} connections, {how} |",
-        super::wrk::CONNECTIONS
-    );
-    for table in tables {
-        table.markdown(&mut out);
-    }
-    out
 }
 
 /// Puts the text between the marks of a page.

@@ -1,15 +1,19 @@
 //! Tollway: a platform of our own on free ports, with the defaults that `tollway up` has.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use super::http::{Control, answers, client};
+use super::memory_group::MemoryGroup;
 use super::process::{Process, free_address, pinned};
 
 /// Bytes of a body at the control API: what holds one batch of APIs.
@@ -21,6 +25,11 @@ const PASSWORD: &str = "measured, not guessed 9";
 pub(crate) struct Folder(TempDir);
 
 impl Folder {
+    /// The key file of a platform that was started here.
+    pub(crate) fn key_file(&self) -> std::path::PathBuf {
+        self.0.path().join("data/tollway.key")
+    }
+
     /// An empty one.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;
@@ -29,10 +38,68 @@ impl Folder {
     }
 }
 
+/// How a platform is started.
+#[derive(Default)]
+pub(crate) struct Setup<'a> {
+    /// Threads that serve calls; `None` = the default.
+    pub(crate) workers: Option<usize>,
+    /// Cores, as `taskset -c` takes them; `None` = all.
+    pub(crate) cores: Option<&'a str>,
+    /// Further arguments of `tollway up`.
+    pub(crate) arguments: Vec<OsString>,
+    /// What its memory is limited by.
+    pub(crate) group: Option<&'a MemoryGroup>,
+}
+
+impl<'a> Setup<'a> {
+    /// So many workers on these cores.
+    pub(crate) fn cores(workers: usize, cores: Option<&'a str>) -> Self {
+        Self {
+            workers: Some(workers),
+            cores,
+            ..Self::default()
+        }
+    }
+}
+
+/// Whose tokens the platform's gateway accepts: the platform itself.
+pub(crate) struct Issuer {
+    /// The `iss` of its tokens.
+    pub(crate) issuer: String,
+    /// Their `aud`.
+    pub(crate) audience: String,
+    /// Its keys (RFC 7517).
+    pub(crate) jwks: Value,
+}
+
+impl Issuer {
+    /// Its first key, on the curve P-256, as a public key in PEM (RFC 5480).
+    pub(crate) fn pem(&self) -> anyhow::Result<String> {
+        // SubjectPublicKeyInfo for id-ecPublicKey on prime256v1, up to the point itself.
+        const HEAD: &str = "3059301306072a8648ce3d020106082a8648ce3d03010703420004";
+        let mut der = Vec::new();
+        for at in (0..HEAD.len()).step_by(2) {
+            der.push(u8::from_str_radix(&HEAD[at..at + 2], 16)?);
+        }
+        for member in ["x", "y"] {
+            let text = self.jwks["keys"][0][member].as_str();
+            let bytes = URL_SAFE_NO_PAD.decode(text.context("the key is on a curve")?)?;
+            ensure!(bytes.len() == 32, "the key is not on P-256");
+            der.extend(bytes);
+        }
+        Ok(format!(
+            "-----BEGIN PUBLIC KEY-----\n{}\n-----END PUBLIC KEY-----\n",
+            STANDARD.encode(der)
+        ))
+    }
+}
+
 /// A running platform.
 pub(crate) struct Tollway {
     /// Where the gateway listens, clear text.
     pub(crate) gateway: SocketAddr,
+    /// Where the gateway listens, TLS.
+    pub(crate) gateway_tls: SocketAddr,
     /// The one process.
     pub(crate) process: Process,
     /// From the start of the process until `/readyz` answered 200.
@@ -46,8 +113,7 @@ impl Tollway {
     pub(crate) async fn start(
         binary: &Path,
         folder: &Folder,
-        workers: Option<usize>,
-        cores: Option<&str>,
+        setup: &Setup<'_>,
     ) -> anyhow::Result<Self> {
         let (control, gateway, tls, node) = (
             free_address()?,
@@ -58,28 +124,28 @@ impl Tollway {
         let client = client()?;
         let ready = format!("http://{node}/readyz");
         let folder = folder.0.path();
-        let mut command = pinned(binary, cores);
+        let mut command = match setup.group {
+            Some(group) => group.command(binary, setup.cores),
+            None => pinned(binary, setup.cores),
+        };
         command.arg("up");
         command.arg("--data-dir").arg(folder.join("data"));
         command
             .arg("--admin-password-file")
             .arg(folder.join("password"));
-        command.args([
-            "--control-listen",
-            &control.to_string(),
-            "--node-listen",
-            &node.to_string(),
-        ]);
-        command.args([
-            "--gateway-http-listen",
-            &gateway.to_string(),
-            "--gateway-https-listen",
-            &tls.to_string(),
-        ]);
+        for (flag, address) in [
+            ("--control-listen", control),
+            ("--node-listen", node),
+            ("--gateway-http-listen", gateway),
+            ("--gateway-https-listen", tls),
+        ] {
+            command.args([flag, &address.to_string()]);
+        }
         command.args(["--control-body-bytes-max", BODY_BYTES_MAX]);
-        if let Some(workers) = workers {
+        if let Some(workers) = setup.workers {
             command.args(["--gateway-workers", &workers.to_string()]);
         }
+        command.args(&setup.arguments);
         let begin = Instant::now();
         let mut process = Process::start("tollway", &mut command, &folder.join("output.log"))?;
         process
@@ -87,10 +153,22 @@ impl Tollway {
             .await?;
         Ok(Self {
             gateway,
+            gateway_tls: tls,
             process,
             ready_after: begin.elapsed(),
             control,
             client,
+        })
+    }
+
+    /// What peers need to accept its tokens.
+    pub(crate) async fn issuer(&self) -> anyhow::Result<Issuer> {
+        let issuer = format!("http://{}", self.control);
+        let answer = self.client.get(format!("{issuer}/oauth2/jwks"));
+        Ok(Issuer {
+            jwks: serde_json::from_str(&answer.send().await?.text().await?)?,
+            issuer,
+            audience: "urn:tollway:default:gateway".to_owned(),
         })
     }
 
@@ -147,10 +225,20 @@ impl Control {
             .to_owned())
     }
 
-    /// A new API key of an application.
+    /// A new API key of an application, in force at the gateways.
     pub(crate) async fn api_key(&self, application: &str) -> anyhow::Result<String> {
-        let path = format!("/applications/{application}/api-keys");
-        let answer = self.call(Method::POST, &path, Some(&json!({}))).await?;
+        self.api_key_by(&format!("/applications/{application}/api-keys"))
+            .await
+    }
+
+    /// A new API key of an application, stored but not waited for.
+    pub(crate) async fn api_key_at_once(&self, application: &str) -> anyhow::Result<String> {
+        self.api_key_by(&format!("/applications/{application}/api-keys?wait=false"))
+            .await
+    }
+
+    async fn api_key_by(&self, path: &str) -> anyhow::Result<String> {
+        let answer = self.call(Method::POST, path, Some(&json!({}))).await?;
         Ok(answer["key"].as_str().context("a key")?.to_owned())
     }
 
