@@ -23,20 +23,21 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
     let folder = Folder::new()?;
     let served = Served::start(bench, &folder, &backend, &Setup::cores(1, core)).await?;
     let client = super::http::client()?;
-    let items = format!("http://{}/plain/1.0.0/items", served.platform.gateway);
+    let api = format!("http://{}/plain/1.0.0", served.platform.gateway);
+    let taken = format!("{api}/shipments");
     // The first calls open connections and fill pools.
-    upload(&client, &items, bytes::Bytes::from_static(b"{}")).await?;
+    upload(&client, &taken, bytes::Bytes::from_static(b"{}")).await?;
     let body = bytes::Bytes::from(vec![b'x'; BYTES]);
     let process = &served.platform.process;
     let before = process.resident_mb()?;
 
     process.forget_peak()?;
-    let uploads = (0..AT_ONCE).map(|_| upload(&client, &items, body.clone()));
+    let uploads = (0..AT_ONCE).map(|_| upload(&client, &taken, body.clone()));
     futures_util::future::try_join_all(uploads).await?;
     grown("up", process.peak_mb()? - before, report);
 
     process.forget_peak()?;
-    let downloads = (0..AT_ONCE).map(|_| download(&client, format!("{items}/large")));
+    let downloads = (0..AT_ONCE).map(|_| download(&client, format!("{api}/items/large")));
     futures_util::future::try_join_all(downloads).await?;
     grown("down", process.peak_mb()? - before, report);
     Ok(())
