@@ -14,6 +14,7 @@ use crate::listener::{self, Listener};
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::server_tls::{self, CertificateError};
+use crate::upstream::state::States;
 use crate::usage::{self, Flushes};
 use crate::worker::{self, Shared, Snapshots, Stage};
 
@@ -112,6 +113,7 @@ pub fn start(
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         native_roots: OnceLock::new(),
         usage: outlet,
+        endpoints: Arc::new(States::new(count)),
     });
     let (stage, stages) = watch::channel(Stage::Serving);
     let mut senders = Vec::new();

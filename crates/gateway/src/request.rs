@@ -25,7 +25,7 @@ use crate::metrics::Limit;
 use crate::record::{Record, micros};
 use crate::trace::Arrival;
 use crate::upstream::tries::Tries;
-use crate::upstream::{self, Answered, Ask, Failure, Target};
+use crate::upstream::{self, Answered, Ask, Destination, Failure, Target};
 use crate::usage::table::{Subject, Waiting};
 use crate::worker::Worker;
 use answered::{Answer, counted, finish};
@@ -245,15 +245,20 @@ async fn ask<'s>(
         body_state,
         deadline_ms: cx.monotonic_ms + cx.timeout_ms.unwrap_or(backend.timeout_ms),
     };
-    let target = Target {
-        rest: &cx.path[cx.rest_at..],
-        query: cx.query.as_deref(),
+    let to = Destination {
+        snapshot: scene.snapshot,
+        backend,
+        cx,
+        target: Target {
+            rest: &cx.path[cx.rest_at..],
+            query: cx.query.as_deref(),
+        },
     };
     let begun = Instant::now();
     let mut tries = Tries::new(begun, &cx.trace, &scene.arrival);
     let subject = Subject::of(cx, &scene.snapshot.environment, matched, StatusClass::NONE);
     let waiting = Waiting::new(worker, subject, counted.clone());
-    let answered = upstream::call(worker, permit, backend, target, ask, &mut tries).await;
+    let answered = upstream::call(worker, permit, to, ask, &mut tries).await;
     waiting.answered();
     let backend_us = micros(begun.elapsed());
     let mut answer = heard(scene, cx, answered);

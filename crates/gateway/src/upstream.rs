@@ -2,10 +2,13 @@
 //!
 //! Start at [`call`]: it demands a [`Permit`], so no request reaches a backend without its policies having run.
 
+pub(crate) mod balance;
 pub(crate) mod connect;
 pub(crate) mod h1;
 pub(crate) mod h2;
+pub(crate) mod members;
 pub(crate) mod pool;
+pub(crate) mod state;
 pub(crate) mod tls;
 pub(crate) mod tries;
 
@@ -19,14 +22,16 @@ use bytes::{Bytes, BytesMut};
 use http::response::Parts;
 use http::{HeaderMap, HeaderValue, Method};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use policy::{Permit, Reject};
-use snapshot::{Backend, Endpoint};
+use policy::{Permit, Reject, RequestCx};
+use snapshot::{Backend, Endpoint, Snapshot};
 
 use crate::body::{BodyFault, BodyState, RequestBody};
 use crate::metrics::Upstream;
 use crate::timers;
 use crate::worker::Worker;
+use balance::{InFlight, PickInput, Tried};
 use connect::Dialled;
+use members::Did;
 use pool::{BackendPool, EndpointPool};
 use tries::{Tries, Via};
 
@@ -98,6 +103,8 @@ pub(crate) enum Streaming {
         body: Incoming,
         /// Its place on the connection, free when the body is dropped.
         _slot: h2::StreamSlot,
+        /// The call counts until its answer has ended.
+        in_flight: Option<InFlight>,
     },
 }
 
@@ -114,6 +121,14 @@ pub(crate) enum BackendBodyFault {
 pub(crate) type Answered = (Parts, Source);
 
 impl Streaming {
+    /// The call counts as in flight until this has ended.
+    fn hold(&mut self, call: InFlight) {
+        match self {
+            Self::H1(driven) => driven.in_flight = Some(call),
+            Self::H2 { in_flight, .. } => *in_flight = Some(call),
+        }
+    }
+
     /// The next part of the body.
     pub(crate) fn poll_frame(
         &mut self,
@@ -187,20 +202,26 @@ impl Failure {
     }
 }
 
+/// Where a call goes, and what is known of it.
+#[derive(Clone, Copy)]
+pub(crate) struct Destination<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) backend: &'a Arc<Backend>,
+    pub(crate) cx: &'a RequestCx,
+    pub(crate) target: Target<'a>,
+}
+
 /// Asks a backend; returns when the head of its answer is there.
 ///
-/// Endpoints are taken in turn. A pooled connection that turns out to be closed before the request was written is
-/// replaced, whatever the method: the backend has seen nothing of the request.
+/// A pooled connection that turns out to be closed before the request was written is replaced, whatever the method: the
+/// backend has seen nothing of the request.
 pub(crate) async fn call(
     worker: &Rc<Worker>,
     _permit: Permit,
-    backend: &Arc<Backend>,
-    target: Target<'_>,
+    to: Destination<'_>,
     ask: Ask,
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
-    let pool = worker.pools.of(worker, backend);
-    let index = pool.next_endpoint();
     let Ask {
         method,
         headers,
@@ -208,27 +229,53 @@ pub(crate) async fn call(
         body_state,
         deadline_ms,
     } = ask;
-    let endpoint = &pool.endpoints[index];
+    let input = PickInput {
+        snapshot: to.snapshot,
+        cx: to.cx,
+        headers: &headers,
+    };
+    let picked = balance::pick(worker, to.backend, &input, &Tried::default());
+    let Some(picked) = picked else {
+        return Err(Failure::Unreachable);
+    };
+    let endpoint = &picked.endpoint;
     let outgoing = Outgoing {
         endpoint,
         method: &method,
-        target,
+        target: to.target,
         headers,
         body,
     };
     let sent = {
-        let sending = std::pin::pin!(send(worker, &pool, index, outgoing, tries));
+        let sending = std::pin::pin!(send(worker, &picked.pool, endpoint, outgoing, tries));
         timers::until(&worker.timers, &*worker.clock, deadline_ms, sending).await
     };
     let sent = sent.unwrap_or_else(|| {
         tries.failed(&endpoint.address, "no answer in time");
         Err(Failure::TimedOut)
     });
-    sent.map_err(|failure| match body_state.and_then(|state| state.fault()) {
+    let sent = sent.map_err(|failure| match body_state.and_then(|state| state.fault()) {
         Some(BodyFault::TooLarge) => Failure::BodyTooLarge,
         Some(BodyFault::Broken) => Failure::BodyBroken,
         None => failure,
-    })
+    });
+    picked.in_flight.done(worker, did(&sent));
+    let (parts, mut source) = sent?;
+    if let Source::Streaming(body) = &mut source {
+        body.hold(picked.in_flight);
+    }
+    Ok((parts, source))
+}
+
+/// What the endpoint did, by what came of the try.
+fn did(sent: &Result<Answered, Failure>) -> Did {
+    match sent {
+        Ok((parts, _)) => Did::Answered(parts.status.as_u16()),
+        Err(Failure::Unreachable) => Did::ConnectFailed,
+        Err(Failure::Failed) => Did::Broke,
+        Err(Failure::TimedOut) => Did::TimedOut,
+        Err(Failure::BodyTooLarge | Failure::BodyBroken) => Did::GaveUp,
+    }
 }
 
 /// Takes pooled connections while they last. What happens seldom is boxed: the future of every request has room for
@@ -236,20 +283,19 @@ pub(crate) async fn call(
 async fn send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    index: usize,
+    endpoint: &Rc<EndpointPool>,
     mut outgoing: Outgoing<'_>,
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
-    let endpoint = &pool.endpoints[index];
     loop {
         let sent = if let Some(connection) = endpoint.take_idle() {
             tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
-            h1::send(worker, pool, index, connection, &mut outgoing).await
+            h1::send(worker, endpoint, connection, &mut outgoing).await
         } else if let Some(slot) = endpoint.take_stream(worker) {
             tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
             Box::pin(h2::send(slot, &mut outgoing)).await
         } else {
-            return Box::pin(dial_and_send(worker, pool, index, outgoing, tries)).await;
+            return Box::pin(dial_and_send(worker, pool, endpoint, outgoing, tries)).await;
         };
         match sent {
             Ok(answered) => {
@@ -271,20 +317,20 @@ async fn send(
 async fn dial_and_send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    index: usize,
+    endpoint: &Rc<EndpointPool>,
     mut outgoing: Outgoing<'_>,
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
-    let address = &pool.endpoints[index].address;
+    let address = &endpoint.address;
     tries.begin(Via::Connecting, &worker.ids, &mut outgoing.headers);
-    let dialled = connect::dial(worker, pool, index).await;
+    let dialled = connect::dial(worker, pool, endpoint).await;
     let dialled = dialled.map_err(|error| {
         tries.failed(address, tries::causes(&error));
         Failure::Unreachable
     })?;
     tries.connected(Via::New);
     let sent = match dialled {
-        Dialled::H1(connection) => h1::send(worker, pool, index, connection, &mut outgoing).await,
+        Dialled::H1(connection) => h1::send(worker, endpoint, connection, &mut outgoing).await,
         Dialled::H2(slot) => h2::send(slot, &mut outgoing).await,
     };
     match sent {

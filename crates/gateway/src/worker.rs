@@ -23,6 +23,7 @@ use crate::metrics::{Numbers, WorkerNumbers};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
 use crate::upstream::pool::Pools;
+use crate::upstream::state::States;
 use crate::usage::{Outlet, Tally};
 
 /// The snapshot that is in force; `None` until the first one is there.
@@ -47,6 +48,8 @@ pub(crate) struct Shared {
     pub(crate) native_roots: OnceLock<Arc<RootCertStore>>,
     /// Where usage goes.
     pub(crate) usage: Outlet,
+    /// How the endpoints of backends fare.
+    pub(crate) endpoints: Arc<States>,
 }
 
 impl Shared {

@@ -49,9 +49,8 @@ pub(crate) enum DialError {
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    index: usize,
+    endpoint: &EndpointPool,
 ) -> Result<Dialled, DialError> {
-    let endpoint = &pool.endpoints[index];
     let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
         (Protocol::Http1, _) | (Protocol::Auto, Scheme::Http) => true,
         (Protocol::Http2, _) => false,

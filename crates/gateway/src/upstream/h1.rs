@@ -21,7 +21,8 @@ use http::{Method, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncReadExt;
 
-use super::pool::{BackendPool, OpenCount};
+use super::balance::InFlight;
+use super::pool::{EndpointPool, OpenCount};
 use super::tries::causes;
 use super::{Answered, Outgoing, Source, Streaming, Unanswered};
 use crate::config::UpstreamConfig;
@@ -163,8 +164,7 @@ impl Connection {
 /// request has answered.
 pub(crate) async fn send(
     worker: &Rc<Worker>,
-    pool: &Rc<BackendPool>,
-    index: usize,
+    endpoint: &Rc<EndpointPool>,
     mut connection: Box<Connection>,
     outgoing: &mut Outgoing<'_>,
 ) -> Result<Answered, Unanswered> {
@@ -207,7 +207,7 @@ pub(crate) async fn send(
         && let Some(bytes) = connection.take(length)
     {
         if keep && upload.is_none() {
-            pool.endpoints[index].give_back(worker, connection);
+            endpoint.give_back(worker, connection);
         }
         return Ok((parts, Source::Complete(bytes)));
     }
@@ -217,8 +217,8 @@ pub(crate) async fn send(
         upload,
         keep,
         worker: Rc::clone(worker),
-        pool: Rc::clone(pool),
-        index,
+        endpoint: Rc::clone(endpoint),
+        in_flight: None,
     };
     let body = Streaming::H1(Box::new(driven));
     Ok((parts, Source::Streaming(body)))
@@ -254,8 +254,9 @@ pub(crate) struct Driven {
     /// The connection may serve another request when this body has ended.
     keep: bool,
     worker: Rc<Worker>,
-    pool: Rc<BackendPool>,
-    index: usize,
+    endpoint: Rc<EndpointPool>,
+    /// The call counts until its answer has ended.
+    pub(super) in_flight: Option<InFlight>,
 }
 
 impl Driven {
@@ -265,7 +266,7 @@ impl Driven {
             return;
         };
         if self.keep && self.upload.is_none() {
-            self.pool.endpoints[self.index].give_back(&self.worker, connection);
+            self.endpoint.give_back(&self.worker, connection);
         }
     }
 

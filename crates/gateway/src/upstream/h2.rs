@@ -111,7 +111,11 @@ pub(crate) async fn send(
         Ok(response) => {
             let (mut parts, body) = response.into_parts();
             parts.version = Version::HTTP_11;
-            let body = Streaming::H2 { body, _slot: slot };
+            let body = Streaming::H2 {
+                body,
+                _slot: slot,
+                in_flight: None,
+            };
             Ok((parts, Source::Streaming(body)))
         }
         Err(mut failed) => {

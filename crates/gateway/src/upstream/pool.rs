@@ -12,6 +12,8 @@ use std::sync::Arc;
 use http::HeaderValue;
 use snapshot::{Backend, Endpoint};
 
+use super::balance::{LineUp, Lined};
+use super::members::{Group, Member};
 use super::{h1, h2, host_header};
 use crate::metrics::{Limit, Numbers, Upstream};
 use crate::worker::Worker;
@@ -23,15 +25,22 @@ pub(crate) struct Pools(RefCell<HashMap<usize, Rc<BackendPool>, foldhash::fast::
 /// The connections to one backend.
 pub(crate) struct BackendPool {
     pub(crate) backend: Arc<Backend>,
-    pub(crate) endpoints: Vec<EndpointPool>,
+    /// Its endpoints, as all cores know them.
+    pub(super) group: Arc<Group>,
+    /// Its endpoints, as this core uses them.
+    pub(super) line_up: Lined,
     pub(super) tls: OnceCell<Arc<rustls::ClientConfig>>,
-    turn: Cell<usize>,
     used_ms: Cell<u64>,
 }
 
 /// The connections to one endpoint.
 pub(crate) struct EndpointPool {
     pub(crate) address: Endpoint,
+    /// What the process knows of it.
+    pub(super) member: Arc<Member>,
+    pub(super) group: Arc<Group>,
+    /// It is no endpoint of its backend any more: no connection is kept.
+    retired: Cell<bool>,
     /// The `Host` header.
     pub(crate) host: HeaderValue,
     #[expect(
@@ -57,7 +66,7 @@ impl Pools {
         let mut pools = self.0.borrow_mut();
         let pool = pools
             .entry(address)
-            .or_insert_with(|| Rc::new(BackendPool::new(Arc::clone(backend))));
+            .or_insert_with(|| Rc::new(BackendPool::new(worker, backend)));
         pool.used_ms.set(worker.now_ms.get());
         Rc::clone(pool)
     }
@@ -67,10 +76,11 @@ impl Pools {
         let now_ms = worker.now_ms.get();
         let keep_ms = worker.config.upstream.idle_timeout_ms;
         self.0.borrow_mut().retain(|_, pool| {
-            for endpoint in &pool.endpoints {
+            let line_up = pool.line_up.borrow();
+            for endpoint in &line_up.pools {
                 endpoint.sweep(now_ms, keep_ms);
             }
-            let is_empty = pool.endpoints.iter().all(EndpointPool::is_empty);
+            let is_empty = line_up.pools.iter().all(|endpoint| endpoint.is_empty());
             let unused = now_ms.saturating_sub(pool.used_ms.get()) > keep_ms;
             !(is_empty && unused)
         });
@@ -83,31 +93,27 @@ impl Pools {
 }
 
 impl BackendPool {
-    fn new(backend: Arc<Backend>) -> Self {
+    fn new(worker: &Worker, backend: &Arc<Backend>) -> Self {
+        let group = worker.shared.endpoints.group(backend);
         Self {
-            endpoints: backend.endpoints.iter().map(EndpointPool::new).collect(),
-            backend,
+            line_up: RefCell::new(LineUp::new(&group, worker.index)),
+            group,
+            backend: Arc::clone(backend),
             tls: OnceCell::new(),
-            turn: Cell::new(0),
             used_ms: Cell::new(0),
         }
-    }
-
-    /// Whose turn it is.
-    pub(crate) fn next_endpoint(&self) -> usize {
-        let index = self.turn.get();
-        let next = index + 1;
-        self.turn
-            .set(if next < self.endpoints.len() { next } else { 0 });
-        index
     }
 }
 
 impl EndpointPool {
-    fn new(endpoint: &Endpoint) -> Self {
+    pub(super) fn new(group: &Arc<Group>, member: &Arc<Member>) -> Self {
+        let endpoint = &member.endpoint;
         Self {
             address: endpoint.clone(),
             host: host_header(endpoint),
+            member: Arc::clone(member),
+            group: Arc::clone(group),
+            retired: Cell::new(false),
             idle: RefCell::default(),
             shared: RefCell::default(),
             dialling: tokio::sync::Mutex::new(()),
@@ -124,7 +130,7 @@ impl EndpointPool {
 
     /// Keeps a connection for the next request, unless the backend sent more than its answer.
     pub(crate) fn give_back(&self, worker: &Worker, mut connection: Box<h1::Connection>) {
-        if connection.has_unread() {
+        if connection.has_unread() || self.retired.get() {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -146,6 +152,13 @@ impl EndpointPool {
         let max = worker.config.upstream.h2_streams_max;
         let free = shared.iter().find(|connection| connection.streams() < max);
         free.map(|connection| connection.slot(worker.now_ms.get()))
+    }
+
+    /// It is no endpoint of its backend any more: calls that it has end as they would.
+    pub(super) fn retire(&self) {
+        self.retired.set(true);
+        self.idle.borrow_mut().clear();
+        self.shared.borrow_mut().clear();
     }
 
     /// Whether there are HTTP/2 connections.
