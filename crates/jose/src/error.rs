@@ -93,6 +93,30 @@ pub enum JoseError {
         /// What it has to be.
         expected: &'static str,
     },
+    /// A claim has another value than it has to.
+    #[error("the claim {claim:?} is {found:?}, expected {expected:?}")]
+    ClaimDiffers {
+        /// Its name.
+        claim: &'static str,
+        /// The token's, cut to 256 characters.
+        found: String,
+        /// The expected one, cut too.
+        expected: String,
+    },
+    /// The key in the header of a proof is none that is accepted.
+    #[error("the key in the header is not accepted: {cause}")]
+    EmbeddedKey {
+        /// What is wrong with it.
+        cause: String,
+    },
+    /// It would be good for longer than anybody remembers that it was used.
+    #[error("exp is {ahead_s}s ahead, at most {lifetime_max_s}s are accepted")]
+    LivesTooLong {
+        /// Seconds until `exp`.
+        ahead_s: u64,
+        /// The limit.
+        lifetime_max_s: u64,
+    },
     /// Issued by somebody else.
     #[error("iss is {found:?}, expected {expected:?}")]
     Issuer {

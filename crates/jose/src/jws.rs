@@ -50,6 +50,19 @@ const REFUSED: &[(&str, &str)] = &[
 
 impl<'t> Compact<'t> {
     pub(crate) fn parse(token: &'t str, bytes_max: usize) -> Result<Self, JoseError> {
+        Self::parse_but(token, bytes_max, None)
+    }
+
+    /// As [`Compact::parse`], for what carries its own key.
+    pub(crate) fn parse_with_jwk(token: &'t str, bytes_max: usize) -> Result<Self, JoseError> {
+        Self::parse_but(token, bytes_max, Some("jwk"))
+    }
+
+    fn parse_but(
+        token: &'t str,
+        bytes_max: usize,
+        allowed: Option<&str>,
+    ) -> Result<Self, JoseError> {
         if token.len() > bytes_max {
             return Err(JoseError::TooLong {
                 bytes: token.len(),
@@ -71,7 +84,7 @@ impl<'t> Compact<'t> {
             cause,
         })?;
         for (member, reason) in REFUSED {
-            if header.contains_key(*member) {
+            if header.contains_key(*member) && allowed != Some(*member) {
                 return Err(JoseError::HeaderMember { member, reason });
             }
         }
@@ -86,6 +99,15 @@ impl<'t> Compact<'t> {
             signature,
             header,
         })
+    }
+
+    /// A member of the header.
+    pub(crate) fn member(&self, name: &str) -> Option<&Value> {
+        self.header.get(name)
+    }
+
+    pub(crate) fn alg(&self) -> Algorithm {
+        self.alg
     }
 
     pub(crate) fn kid(&self) -> Result<&str, JoseError> {

@@ -110,7 +110,32 @@ pub fn verify(
 }
 
 impl Claims {
-    fn from_members(mut members: Map<String, Value>) -> Result<Self, JoseError> {
+    /// Reads claims from somewhere else than a JWT, where they are believed for another reason.
+    ///
+    /// # Errors
+    /// [`JoseError`] for what is missing or has the wrong type.
+    pub fn from_value(claims: Value) -> Result<Self, JoseError> {
+        let Value::Object(members) = claims else {
+            return Err(JoseError::Json {
+                part: "payload",
+                cause: "not an object".to_owned(),
+            });
+        };
+        Self::from_members(members)
+    }
+
+    /// Holds claims against what a token has to be, as [`verify`] does after the signature.
+    ///
+    /// # Errors
+    /// [`JoseError`] tells the first thing that is wrong.
+    pub fn accept(&self, expect: &Expectation, now_unix_s: u64) -> Result<(), JoseError> {
+        if same_typ(&expect.typ, TYP_ACCESS_TOKEN) {
+            self.check_access_token()?;
+        }
+        self.check(expect, now_unix_s)
+    }
+
+    pub(crate) fn from_members(mut members: Map<String, Value>) -> Result<Self, JoseError> {
         let members = &mut members;
         Ok(Self {
             iss: required("iss", text(members, "iss")?)?,
@@ -141,7 +166,7 @@ impl Claims {
         Ok(())
     }
 
-    fn check(&self, expect: &Expectation, now_unix_s: u64) -> Result<(), JoseError> {
+    pub(crate) fn check(&self, expect: &Expectation, now_unix_s: u64) -> Result<(), JoseError> {
         if self.iss != expect.issuer {
             return Err(JoseError::Issuer {
                 found: cut(&self.iss, 256),
@@ -219,7 +244,7 @@ fn audience(members: &mut Map<String, Value>) -> Result<Vec<String>, JoseError> 
 }
 
 /// A `NumericDate` (RFC 7519 §2), which may have a fraction; `round` takes it to the strict side.
-fn seconds(
+pub(crate) fn seconds(
     members: &mut Map<String, Value>,
     claim: &'static str,
     round: fn(f64) -> f64,

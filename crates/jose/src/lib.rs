@@ -7,6 +7,8 @@
 //! Start reading at [`verify`]; [`SigningKey`] makes what it accepts.
 
 mod algorithm;
+mod assertion;
+mod dpop;
 mod error;
 mod json;
 mod jwk;
@@ -16,6 +18,8 @@ mod key_set;
 mod signing_key;
 
 pub use algorithm::Algorithm;
+pub use assertion::{AssertionExpectation, claimed_subject, verify_assertion};
+pub use dpop::{PROOF_BYTES_MAX, Proof, ProofExpectation, TYP_DPOP, sha256, verify_proof};
 pub use error::{JoseError, JoseErrorKind, KeyError};
 pub use jwk::Jwk;
 pub use jws::{BYTES_MAX_DEFAULT, Jws, verify_jws};

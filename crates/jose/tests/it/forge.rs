@@ -88,7 +88,7 @@ impl Forge {
     }
 }
 
-fn changed(mut members: Value, changes: &[(&str, Value)]) -> String {
+pub(crate) fn changed(mut members: Value, changes: &[(&str, Value)]) -> String {
     let object = members.as_object_mut().unwrap();
     for (member, value) in changes {
         if value.is_null() {

@@ -2,8 +2,10 @@
 
 #![expect(clippy::unwrap_used, reason = "a helper of a test fails it")]
 
+mod assertions;
 mod attacks;
 mod claims;
+mod dpop;
 mod forge;
 mod keys;
 mod mutation;
