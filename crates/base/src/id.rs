@@ -44,6 +44,10 @@ uuid_id! {
     SubscriptionId,
     /// A credential of an application: an OAuth client or an API key.
     CredentialId,
+    /// One of the secrets of a credential.
+    SecretId,
+    /// A token that clients may be registered with.
+    RegistrationTokenId,
     /// A user of the platform.
     UserId,
     /// What a user allowed a client, once: all tokens that come of it carry its id.

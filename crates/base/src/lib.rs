@@ -9,6 +9,8 @@ pub mod diagnostic;
 pub mod digest;
 pub mod environment;
 pub mod id;
+pub mod key_limits;
+pub mod key_text;
 pub mod problem;
 pub mod secret;
 pub mod tokens_of;
@@ -18,7 +20,11 @@ pub use code::{Code, Origin};
 pub use diagnostic::{Diagnostic, Diagnostics, Severity};
 pub use digest::Digest;
 pub use environment::Environment;
-pub use id::{ApplicationId, CredentialId, GrantId, Org, SessionId, SubscriptionId, UserId};
+pub use id::{
+    ApplicationId, CredentialId, GrantId, Org, RegistrationTokenId, SecretId, SessionId,
+    SubscriptionId, UserId,
+};
+pub use key_limits::{AllowedOperation, KeyLimits};
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 pub use tokens_of::{NoTokensOf, TokenMarks, TokensOf};

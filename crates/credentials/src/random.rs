@@ -1,15 +1,12 @@
 //! Random text: every secret and id that somebody has to carry.
 
+use base::key_text::ALPHABET;
 use zeroize::Zeroize;
 
 /// The system gives no randomness; nothing secret can be made.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("the system gives no randomness")]
 pub struct NoRandomness;
-
-/// 32 characters that nobody confuses (no `l`, `o`, `0`, `1`): five bits each, and a text of them is one word for a
-/// double click, a shell, a URL and a form.
-const ALPHABET: &[u8; 32] = b"abcdefghijkmnpqrstuvwxyz23456789";
 
 /// `prefix` and then random characters that hold at least `bits` bits.
 ///

@@ -2,6 +2,8 @@
 //!
 //! One writer, many readers. Reads take no lock (papaya); a change is in force before [`Directory::version`] grows.
 
+mod keys;
+
 use std::collections::HashMap as StdMap;
 use std::hash::Hash;
 use std::sync::Arc;
@@ -12,6 +14,7 @@ use aws_lc_rs::hmac;
 use base::{
     ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokenMarks, TokensOf,
 };
+use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{ApiKeyView, ClientView, Directory, Issuer, Plan, SubscriptionView, Window};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
@@ -29,8 +32,9 @@ pub struct NodeDirectory {
     plans: Map<Org, Arc<StdMap<String, Arc<Plan>>>>,
     applications: Map<ApplicationId, Org>,
     clients: StrangersMap<String, ClientRow>,
-    api_keys: StrangersMap<Digest, ApiKeyRow>,
-    credentials: Map<CredentialId, CredentialPlace>,
+    api_keys: Keys,
+    /// The public ids of clients, so that they can be removed by id.
+    client_places: Map<CredentialId, String>,
     subscriptions: Map<ApplicationId, Arc<StdMap<String, SubscriptionRow>>>,
     subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
     revocations: StrangersMap<String, u64>,
@@ -49,20 +53,6 @@ struct ClientRow {
     application: ApplicationId,
     credential: CredentialId,
     environment: Environment,
-}
-
-#[derive(Clone, Copy)]
-struct ApiKeyRow {
-    application: ApplicationId,
-    credential: CredentialId,
-    environment: Environment,
-    expires_unix_s: Option<u64>,
-}
-
-/// Where a credential's row is, so that it can be removed by id.
-enum CredentialPlace {
-    Client(String),
-    ApiKey(Digest),
 }
 
 #[derive(Clone)]
@@ -140,8 +130,8 @@ impl NodeDirectory {
         self.plans.pin().clear();
         self.applications.pin().clear();
         self.clients.pin().clear();
-        self.api_keys.pin().clear();
-        self.credentials.pin().clear();
+        self.api_keys.clear();
+        self.client_places.pin().clear();
         self.subscriptions.pin().clear();
         self.subscription_places.pin().clear();
         self.revocations.pin().clear();
@@ -212,7 +202,7 @@ impl NodeDirectory {
     }
 
     fn credential_put(&self, id: CredentialId, entry: Option<&Entry>) {
-        let place = match entry {
+        match entry {
             Some(Entry::Client {
                 application,
                 client_id,
@@ -224,37 +214,30 @@ impl NodeDirectory {
                     environment: *environment,
                 };
                 self.clients.pin().insert(client_id.clone(), row);
-                CredentialPlace::Client(client_id.clone())
+                self.client_places.pin().insert(id, client_id.clone());
             }
             Some(Entry::ApiKey {
                 application,
-                hash,
-                expires_unix_s,
+                keys,
                 environment,
+                limits,
             }) => {
-                let row = ApiKeyRow {
+                let key = Key {
                     application: *application,
                     credential: id,
                     environment: *environment,
-                    expires_unix_s: *expires_unix_s,
+                    limits,
                 };
-                self.api_keys.pin().insert(*hash, row);
-                CredentialPlace::ApiKey(*hash)
+                self.api_keys.put(&key, keys);
             }
-            _ => return,
-        };
-        self.credentials.pin().insert(id, place);
+            _ => {}
+        }
     }
 
     fn credential_remove(&self, id: &CredentialId) {
-        match self.credentials.pin().remove(id) {
-            Some(CredentialPlace::Client(client_id)) => {
-                self.clients.pin().remove(client_id);
-            }
-            Some(CredentialPlace::ApiKey(hash)) => {
-                self.api_keys.pin().remove(hash);
-            }
-            None => {}
+        self.api_keys.remove(id);
+        if let Some(client_id) = self.client_places.pin().remove(id) {
+            self.clients.pin().remove(client_id);
         }
     }
 
@@ -329,13 +312,14 @@ impl Directory for NodeDirectory {
         let key = self.hashing.load_full()?;
         let tag = hmac::sign(&key, presented.as_bytes());
         let hash = Digest::from_bytes(tag.as_ref().try_into().ok()?);
-        let row = *self.api_keys.pin().get(&hash)?;
+        let row = self.api_keys.get(&hash)?;
         Some(ApiKeyView {
             org: self.org_of(row.application)?,
             application: row.application,
             credential: row.credential,
             environment: row.environment,
-            expires_unix_s: row.expires_unix_s,
+            expires_unix_s: row.expires_unix_s(),
+            limits: row.limits,
         })
     }
 

@@ -5,7 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
-use store::{Credential, CredentialKind};
+use store::Credential;
 
 use crate::IdentityState;
 use crate::form::{OAuthRequest, decode};
@@ -31,13 +31,11 @@ impl IdentityState {
             .await
             .map_err(|error| self.store_failed(&error))?;
         match found {
-            Some(credential) if matches!(credential.kind, CredentialKind::Client { .. }) => {
-                Ok(Client {
-                    credential,
-                    client_id,
-                })
-            }
-            _ => {
+            Some((credential, _)) => Ok(Client {
+                credential,
+                client_id,
+            }),
+            None => {
                 self.metrics.clients_refused.count();
                 Err(OAuthError::invalid_client())
             }

@@ -62,6 +62,7 @@ impl Directory for OneApplication {
             credential,
             environment: base::Environment::Production,
             expires_unix_s: None,
+            limits: None,
         })
     }
 

@@ -42,6 +42,7 @@ pub(crate) struct Tables {
     pub(crate) clients: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_keys: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_key_expires_unix_s: Option<u64>,
+    pub(crate) api_key_limits: Option<Arc<base::KeyLimits>>,
     /// Of all clients and keys.
     pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
@@ -100,6 +101,7 @@ impl Directory for FakeDirectory {
             credential,
             environment: tables.environment,
             expires_unix_s: tables.api_key_expires_unix_s,
+            limits: tables.api_key_limits.clone(),
         })
     }
 
@@ -167,6 +169,7 @@ impl Bench {
                 clients: HashMap::from([(CLIENT.to_owned(), (application, credential))]),
                 api_keys: HashMap::from([(API_KEY.to_owned(), (application, credential))]),
                 api_key_expires_unix_s: None,
+                api_key_limits: None,
                 environment: Environment::Production,
                 subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
                 revoked: Vec::new(),

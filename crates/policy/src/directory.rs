@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use base::{ApplicationId, CredentialId, Environment, Org, SubscriptionId, TokenMarks};
+use base::{ApplicationId, CredentialId, Environment, KeyLimits, Org, SubscriptionId, TokenMarks};
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -90,6 +90,8 @@ pub struct ApiKeyView {
     pub environment: Environment,
     /// The second since 1970 from which it no longer works.
     pub expires_unix_s: Option<u64>,
+    /// What it is limited to; `None` = nothing.
+    pub limits: Option<Arc<KeyLimits>>,
 }
 
 /// A subscription with its plan.

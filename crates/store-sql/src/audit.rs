@@ -3,7 +3,10 @@
 use base::Digest;
 use sea_orm::{EntityTrait, IntoActiveModel};
 use serde_json::{Value, json};
-use store::{Credential, CredentialKind, HistoryKind, Result, SigningKeyRecord, User};
+use store::{
+    Credential, CredentialKind, CredentialSecret, HistoryKind, RegistrationToken, Result,
+    SigningKeyRecord, User,
+};
 
 use crate::commit::Writer;
 use crate::entity::history;
@@ -62,18 +65,57 @@ impl Writer<'_> {
     }
 }
 
-/// A credential without its hash; `application` is the application's name.
+/// A credential without its hashes; `application` is the application's name.
 pub(crate) fn credential(credential: &Credential, application: &str) -> Value {
     let mut value =
         json!({"application": application, "environment": credential.environment.as_str()});
+    let expires = |secret: &CredentialSecret| secret.expires_unix_s;
     match &credential.kind {
-        CredentialKind::Client { client_id } => value["clientId"] = json!(client_id),
-        CredentialKind::ApiKey { prefix } => value["prefix"] = json!(prefix),
+        CredentialKind::Client(client) => {
+            value["clientId"] = json!(client.client_id);
+            value["metadata"] = json!(client.metadata);
+            let secrets = credential.secrets.iter();
+            value["secrets"] = secrets.map(|secret| secret_told(secret, None)).collect();
+        }
+        CredentialKind::ApiKey(limits) => {
+            let newest = credential.secrets.last();
+            value["prefix"] = json!(newest.and_then(|secret| secret.prefix.as_deref()));
+            if !limits.is_empty() {
+                value["limits"] = json!(limits);
+            }
+            if credential.secrets.len() > 1 || newest.and_then(expires).is_some() {
+                let secrets = credential.secrets.iter();
+                value["keys"] = secrets
+                    .map(|secret| secret_told(secret, secret.prefix.as_deref()))
+                    .collect();
+            }
+        }
+    }
+    if !credential.name.is_empty() {
+        value["name"] = json!(credential.name);
     }
     if let Some(expires) = credential.expires_unix_s {
         value["expiresUnixS"] = json!(expires);
     }
     value
+}
+
+/// A secret without its hash.
+fn secret_told(secret: &CredentialSecret, prefix: Option<&str>) -> Value {
+    let mut value = json!({"id": secret.id});
+    if let Some(prefix) = prefix {
+        value["prefix"] = json!(prefix);
+    }
+    if let Some(expires) = secret.expires_unix_s {
+        value["expiresUnixS"] = json!(expires);
+    }
+    value
+}
+
+/// A registration token without its hash.
+pub(crate) fn registration_token(token: &RegistrationToken) -> Value {
+    json!({"name": token.name, "owner": token.owner, "usesLeft": token.uses_left,
+        "expiresUnixS": token.expires_unix_s})
 }
 
 /// A user without the password's hash.
@@ -97,5 +139,5 @@ pub(crate) fn user_put(before: Option<&User>, after: &User) -> Sides {
 
 /// A signing key without its private half.
 pub(crate) fn signing_key(key: &SigningKeyRecord) -> Value {
-    json!({"publicJwk": key.public_jwk})
+    json!({"publicJwk": key.public_jwk, "state": key.state.as_str()})
 }

@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use base::{ApplicationId, CredentialId, Digest, Org};
+use base::{ApplicationId, Digest, Org};
 use sea_orm::sea_query::{Order, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
@@ -12,18 +12,16 @@ use sea_orm::{
 use serde_json::{Value, json};
 use store::record::Links;
 use store::{
-    Batch, ChangeKey, Credential, CredentialKind, Expect, HistoryKind, Record, RecordKind, Result,
-    Revocation, SigningKeyRecord, StoreError, User, Write,
+    Batch, ChangeKey, Expect, HistoryKind, Record, RecordKind, Result, Revocation,
+    SigningKeyRecord, StoreError, User, Write,
 };
 
 use crate::audit::{self, Sides};
-use crate::entity::{
-    application, blob, credential, resource, revocation, signing_key, subscription, user,
-};
+use crate::entity::{application, blob, resource, revocation, signing_key, subscription, user};
 use crate::read::record_get;
 use crate::rows::{
-    database, from_credential, from_subscription, from_user, named, row_limit, signed,
-    to_application, to_credential, to_resource, to_signing_key, to_subscription, to_user, unsigned,
+    database, from_signing_key, from_subscription, from_user, named, row_limit, signed,
+    to_application, to_resource, to_signing_key, to_subscription, to_user, unsigned,
 };
 use crate::{SqlStore, feed};
 
@@ -144,6 +142,7 @@ impl Writer<'_> {
                 blob,
             } => self.api_revision_put(api, digest, &document, blob).await,
             Write::CredentialPut(credential) => self.credential_put(credential).await,
+            Write::CredentialReplace(credential) => self.credential_replace(credential).await,
             Write::CredentialDelete { application, id } => {
                 self.credential_delete(application, id).await
             }
@@ -152,6 +151,10 @@ impl Writer<'_> {
             Write::UserPut(user, expect) => self.user_put(user, expect).await,
             Write::UserDelete(name) => self.user_delete(&name).await,
             Write::SigningKeyPut(key) => self.signing_key_put(key).await,
+            Write::SigningKeyDelete(kid) => self.signing_key_delete(&kid).await,
+            Write::RegistrationTokenPut(token) => self.registration_token_put(token).await,
+            Write::RegistrationTokenUse(id) => self.registration_token_use(id).await,
+            Write::RegistrationTokenDelete(id) => self.registration_token_delete(id).await,
         }
     }
 
@@ -305,26 +308,12 @@ impl Writer<'_> {
             .exec(self.db)
             .await
             .map_err(database)?;
-        let credentials = credential::Entity::find()
-            .filter(credential::Column::ApplicationId.eq(application.0))
-            .order_by_asc(credential::Column::Id)
-            .all(self.db)
-            .await
-            .map_err(database)?;
-        for model in credentials {
-            self.credential_gone(&from_credential(model)?, name).await?;
-        }
-        credential::Entity::delete_many()
-            .filter(credential::Column::ApplicationId.eq(application.0))
-            .exec(self.db)
-            .await
-            .map_err(database)?;
-        Ok(())
+        self.credentials_delete(application, name).await
     }
 
     /// The application must be one of this organisation: ids of another one are as good as unknown.
     /// Returns its name.
-    async fn application_must_exist(&self, id: ApplicationId) -> Result<String> {
+    pub(crate) async fn application_must_exist(&self, id: ApplicationId) -> Result<String> {
         application::Entity::find()
             .filter(application::Column::Id.eq(id.0))
             .filter(application::Column::Org.eq(self.org.as_str()))
@@ -336,7 +325,7 @@ impl Writer<'_> {
     }
 
     /// Credentials and users name their organisation themselves; it must be the batch's.
-    fn org_must_match(&self, org: &Org, what: &str) -> Result<()> {
+    pub(crate) fn org_must_match(&self, org: &Org, what: &str) -> Result<()> {
         if *org == self.org {
             return Ok(());
         }
@@ -344,58 +333,6 @@ impl Writer<'_> {
         Err(StoreError::Missing(format!(
             "{what} in organisation {here}"
         )))
-    }
-
-    async fn credential_put(&mut self, credential: Credential) -> Result<()> {
-        let id = credential.id;
-        let what = match &credential.kind {
-            CredentialKind::Client { client_id } => format!("client {client_id}"),
-            CredentialKind::ApiKey { .. } => format!("API key {id}"),
-        };
-        self.org_must_match(&credential.org, &what)?;
-        let application = self.application_must_exist(credential.application).await?;
-        let after = audit::credential(&credential, &application);
-        credential::Entity::insert(to_credential(credential).into_active_model())
-            .exec_without_returning(self.db)
-            .await
-            .map_err(|error| taken(error, &what))?;
-        self.change(ChangeKey::Credential(id));
-        self.log(
-            HistoryKind::Credential,
-            &id.to_string(),
-            Sides::after(after),
-        )
-        .await
-    }
-
-    async fn credential_gone(&mut self, credential: &Credential, application: &str) -> Result<()> {
-        self.change(ChangeKey::Credential(credential.id));
-        let before = audit::credential(credential, application);
-        let name = credential.id.to_string();
-        self.log(HistoryKind::Credential, &name, Sides::before(before))
-            .await
-    }
-
-    async fn credential_delete(
-        &mut self,
-        application: ApplicationId,
-        id: CredentialId,
-    ) -> Result<()> {
-        let missing = || StoreError::Missing(format!("credential {id}"));
-        let present = credential::Entity::find_by_id(id.0)
-            .filter(credential::Column::ApplicationId.eq(application.0))
-            .filter(credential::Column::Org.eq(self.org.as_str()))
-            .one(self.db)
-            .await
-            .map_err(database)?
-            .ok_or_else(missing)?;
-        let name = self.application_must_exist(application).await?;
-        credential::Entity::delete_by_id(id.0)
-            .exec(self.db)
-            .await
-            .map_err(database)?;
-        self.credential_gone(&from_credential(present)?, &name)
-            .await
     }
 
     /// A token that is revoked already stays as it is, unless the new row would keep it longer.
@@ -469,14 +406,43 @@ impl Writer<'_> {
     }
 
     async fn signing_key_put(&mut self, key: SigningKeyRecord) -> Result<()> {
-        let what = format!("signing key {}", key.kid);
         let (kid, after) = (key.kid.clone(), audit::signing_key(&key));
-        signing_key::Entity::insert(to_signing_key(key).into_active_model())
-            .exec_without_returning(self.db)
+        let present = signing_key::Entity::find_by_id(kid.clone())
+            .one(self.db)
             .await
-            .map_err(|error| taken(error, &what))?;
+            .map_err(database)?;
+        let row = to_signing_key(key);
+        let mut sides = Sides::after(after);
+        match present {
+            Some(old) if old == row => return Ok(()),
+            Some(old) => {
+                sides.before = Some(audit::signing_key(&from_signing_key(old)?));
+                let update = signing_key::Entity::update(row.into_active_model().reset_all());
+                update.exec(self.db).await.map_err(database)?;
+            }
+            None => {
+                let insert = signing_key::Entity::insert(row.into_active_model());
+                let insert = insert.exec_without_returning(self.db).await;
+                insert.map_err(database)?;
+            }
+        }
         self.change(ChangeKey::SigningKeys);
-        self.log(HistoryKind::SigningKey, &kid, Sides::after(after))
+        self.log(HistoryKind::SigningKey, &kid, sides).await
+    }
+
+    async fn signing_key_delete(&mut self, kid: &str) -> Result<()> {
+        let present = signing_key::Entity::find_by_id(kid.to_owned())
+            .one(self.db)
+            .await
+            .map_err(database)?
+            .ok_or_else(|| StoreError::Missing(format!("signing key {kid}")))?;
+        signing_key::Entity::delete_by_id(kid.to_owned())
+            .exec(self.db)
+            .await
+            .map_err(database)?;
+        let before = audit::signing_key(&from_signing_key(present)?);
+        self.change(ChangeKey::SigningKeys);
+        self.log(HistoryKind::SigningKey, kid, Sides::before(before))
             .await
     }
 }
@@ -519,7 +485,7 @@ fn check(expect: Expect, present: Option<u64>, what: &str) -> Result<()> {
 }
 
 /// The error of an INSERT: a unique value that is taken is the caller's to mend.
-fn taken(error: DbErr, what: &str) -> StoreError {
+pub(crate) fn taken(error: DbErr, what: &str) -> StoreError {
     match error.sql_err() {
         Some(SqlErr::UniqueConstraintViolation(_)) => StoreError::Exists(what.to_owned()),
         _ => database(error),

@@ -168,18 +168,65 @@ entity!(
 );
 
 entity!(
-    /// Credentials: `client_id` is filled for a client, `prefix` for an API key.
+    /// Credentials. A client has a `client_id`; `settings` is JSON: the metadata of a client, the limits of an API key.
     credential, "credentials", {
         #[sea_orm(primary_key, auto_increment = false)]
         id: Uuid,
         org: String,
         application_id: Uuid,
         client_id: Option<String>,
-        prefix: Option<String>,
-        hash: Vec<u8>,
         created_unix_ms: i64,
         expires_unix_s: Option<i64>,
         environment: String,
+        name: String,
+        settings: String,
+        issuer: String,
+        registration: Option<Vec<u8>>,
+        updated_unix_ms: i64,
+        used_unix_s: Option<i64>,
+    }
+);
+
+entity!(
+    /// Secrets of clients and keys of API keys; a key has a `prefix`.
+    credential_secret, "credential_secrets", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        credential_id: Uuid,
+        hash: Vec<u8>,
+        prefix: Option<String>,
+        created_unix_ms: i64,
+        expires_unix_s: Option<i64>,
+        used_unix_s: Option<i64>,
+    }
+);
+
+entity!(
+    /// What clients may be registered with.
+    registration_token, "registration_tokens", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        org: String,
+        name: String,
+        hash: Vec<u8>,
+        uses_left: i64,
+        owner: String,
+        created_unix_ms: i64,
+        expires_unix_s: i64,
+    }
+);
+
+entity!(
+    /// What somebody should be told before it happens; `body` is JSON.
+    notice, "notices", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        org: String,
+        kind: String,
+        subject: String,
+        due_unix_s: i64,
+        at_unix_ms: i64,
+        body: String,
     }
 );
 
@@ -244,6 +291,10 @@ entity!(
         sealed: Vec<u8>,
         public_jwk: String,
         created_unix_ms: i64,
+        algorithm: String,
+        state: String,
+        since_unix_ms: i64,
+        until_unix_s: Option<i64>,
     }
 );
 

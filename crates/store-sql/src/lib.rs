@@ -32,9 +32,11 @@ mod rows;
 
 mod audit;
 mod commit;
+mod credentials;
 mod feed;
 mod grants;
 mod nodes;
+mod notices;
 mod read;
 mod revisions;
 mod tokens;

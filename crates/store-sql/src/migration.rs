@@ -4,6 +4,7 @@ mod m0001_foundation;
 mod m0002_revisions;
 mod m0003_usage;
 mod m0004_sandbox;
+mod m0005_clients;
 mod m0006_grants;
 mod m0007_tokens;
 
@@ -19,6 +20,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0002_revisions::Migration),
             Box::new(m0003_usage::Migration),
             Box::new(m0004_sandbox::Migration),
+            Box::new(m0005_clients::Migration),
             Box::new(m0006_grants::Migration),
             Box::new(m0007_tokens::Migration),
         ]

@@ -11,10 +11,10 @@ use sea_orm::{
 use store::{Store, StoreError};
 
 use crate::entity::{
-    api_revision, application, blob, change, code, consent, counter, credential, device_code,
-    grant, history, node, opaque_token, pushed_request, refresh_token, resource, revocation,
-    session, signing_key, subscription, usage_boot, usage_row, usage_turn, used_once, user,
-    watermark,
+    api_revision, application, blob, change, code, consent, counter, credential, credential_secret,
+    device_code, grant, history, node, notice, opaque_token, pushed_request, refresh_token,
+    registration_token, resource, revocation, session, signing_key, subscription, usage_boot,
+    usage_row, usage_turn, used_once, user, watermark,
 };
 use crate::{SqlStore, feed};
 
@@ -65,6 +65,9 @@ fn tables() -> Vec<Box<dyn Table>> {
         table::<application::Entity>(MANY),
         table::<subscription::Entity>(MANY),
         table::<credential::Entity>(MANY),
+        table::<credential_secret::Entity>(MANY),
+        table::<registration_token::Entity>(MANY),
+        table::<notice::Entity>(MANY),
         table::<history::Entity>(MANY),
         table::<change::Entity>(MANY),
         table::<api_revision::Entity>(MANY),

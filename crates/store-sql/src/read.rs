@@ -4,24 +4,24 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base::{ApplicationId, CredentialId, Digest, Org};
+use base::{Digest, Org};
 use sea_orm::sea_query::Query;
 use sea_orm::{
     ColumnTrait, Condition, ConnectionTrait, EntityTrait, QueryFilter, QueryOrder, QuerySelect,
     QueryTrait,
 };
 use store::{
-    Credential, CredentialStore, Filter, HistoryEntry, HistoryFilter, Page, Record, RecordKind,
-    ResourceStore, Result, Revocation, SigningKeyRecord, User,
+    CredentialStore, Filter, HistoryEntry, HistoryFilter, Page, Record, RecordKind, ResourceStore,
+    Result, Revocation, SigningKeyRecord, User,
 };
 
 use crate::SqlStore;
 use crate::entity::{
-    application, blob, credential, history, resource, revocation, signing_key, subscription, user,
+    application, blob, history, resource, revocation, signing_key, subscription, user,
 };
 use crate::rows::{
-    database, from_application, from_credential, from_history, from_resource, from_revocation,
-    from_signing_key, from_subscription, from_user, row_limit, signed,
+    database, from_application, from_history, from_resource, from_revocation, from_signing_key,
+    from_subscription, from_user, row_limit, signed,
 };
 
 /// One document; shared with the writer, which reads within its transaction.
@@ -276,41 +276,6 @@ impl CredentialStore for SqlStore {
             .map_err(database)?
             .into_iter()
             .map(from_user)
-            .collect()
-    }
-
-    async fn client_get(&self, client_id: &str) -> Result<Option<Credential>> {
-        credential::Entity::find()
-            .filter(credential::Column::ClientId.eq(client_id))
-            .one(&self.readers)
-            .await
-            .map_err(database)?
-            .map(from_credential)
-            .transpose()
-    }
-
-    async fn credential_get(&self, org: &Org, id: CredentialId) -> Result<Option<Credential>> {
-        credential::Entity::find_by_id(id.0)
-            .filter(credential::Column::Org.eq(org.as_str()))
-            .one(&self.readers)
-            .await
-            .map_err(database)?
-            .map(from_credential)
-            .transpose()
-    }
-
-    async fn credential_list(&self, application: Option<ApplicationId>) -> Result<Vec<Credential>> {
-        credential::Entity::find()
-            .apply_if(application, |query, id| {
-                query.filter(credential::Column::ApplicationId.eq(id.0))
-            })
-            .order_by_asc(credential::Column::CreatedUnixMs)
-            .order_by_asc(credential::Column::Id)
-            .all(&self.readers)
-            .await
-            .map_err(database)?
-            .into_iter()
-            .map(from_credential)
             .collect()
     }
 

@@ -5,13 +5,13 @@ use sea_orm::DbErr;
 use serde_json::Value;
 use store::record::Links;
 use store::{
-    Change, ChangeKey, Credential, CredentialKind, HistoryEntry, HistoryKind, Record, RecordKind,
-    Result, Revocation, SigningKeyRecord, StoreError, User,
+    Change, ChangeKey, HistoryEntry, HistoryKind, KeyState, Record, RecordKind, Result, Revocation,
+    SigningAlgorithm, SigningKeyRecord, StoreError, User,
 };
 use uuid::Uuid;
 
 use crate::entity::{
-    application, change, credential, history, resource, revocation, signing_key, subscription, user,
+    application, change, history, resource, revocation, signing_key, subscription, user,
 };
 
 /// The database's own errors.
@@ -34,7 +34,7 @@ pub(crate) fn row_limit(limit: u64) -> u64 {
     Ord::min(limit, i64::MAX as u64)
 }
 
-fn corrupt(what: &str) -> StoreError {
+pub(crate) fn corrupt(what: &str) -> StoreError {
     StoreError::Corrupt(what.to_owned())
 }
 
@@ -242,46 +242,6 @@ pub(crate) fn from_change(model: change::Model) -> Result<Change> {
     })
 }
 
-pub(crate) fn to_credential(credential: Credential) -> credential::Model {
-    let (client_id, prefix) = match credential.kind {
-        CredentialKind::Client { client_id } => (Some(client_id), None),
-        CredentialKind::ApiKey { prefix } => (None, Some(prefix)),
-    };
-    credential::Model {
-        id: credential.id.0,
-        org: credential.org.as_str().to_owned(),
-        application_id: credential.application.0,
-        client_id,
-        prefix,
-        hash: bytes(credential.hash),
-        created_unix_ms: signed(credential.created_unix_ms),
-        expires_unix_s: credential.expires_unix_s.map(signed),
-        environment: credential.environment.as_str().to_owned(),
-    }
-}
-
-pub(crate) fn from_credential(model: credential::Model) -> Result<Credential> {
-    let what = format!("credential {}", model.id);
-    let kind = match (model.client_id, model.prefix) {
-        (Some(client_id), None) => CredentialKind::Client { client_id },
-        (None, Some(prefix)) => CredentialKind::ApiKey { prefix },
-        _ => return Err(corrupt(&what)),
-    };
-    Ok(Credential {
-        id: CredentialId(model.id),
-        org: Org::new(&model.org),
-        application: ApplicationId(model.application_id),
-        kind,
-        hash: digest(&model.hash, &what)?,
-        created_unix_ms: unsigned(model.created_unix_ms, &what)?,
-        expires_unix_s: model
-            .expires_unix_s
-            .map(|seconds| unsigned(seconds, &what))
-            .transpose()?,
-        environment: model.environment.parse().map_err(|_| corrupt(&what))?,
-    })
-}
-
 pub(crate) fn from_revocation(model: revocation::Model) -> Result<Revocation> {
     Ok(Revocation {
         expires_unix_s: unsigned(model.expires_unix_s, "a revocation")?,
@@ -320,12 +280,30 @@ pub(crate) fn to_signing_key(key: SigningKeyRecord) -> signing_key::Model {
         sealed: key.sealed,
         public_jwk: key.public_jwk.to_string(),
         created_unix_ms: signed(key.created_unix_ms),
+        algorithm: key.algorithm.as_str().to_owned(),
+        state: key.state.as_str().to_owned(),
+        since_unix_ms: signed(key.since_unix_ms),
+        until_unix_s: match key.state {
+            KeyState::Retiring { until_unix_s } => Some(signed(until_unix_s)),
+            KeyState::Next | KeyState::Signing => None,
+        },
     }
 }
 
 pub(crate) fn from_signing_key(model: signing_key::Model) -> Result<SigningKeyRecord> {
     let what = format!("signing key {}", model.kid);
+    let state = match (model.state.as_str(), model.until_unix_s) {
+        ("next", None) => KeyState::Next,
+        ("signing", None) => KeyState::Signing,
+        ("retiring", Some(until)) => KeyState::Retiring {
+            until_unix_s: unsigned(until, &what)?,
+        },
+        _ => return Err(corrupt(&what)),
+    };
     Ok(SigningKeyRecord {
+        algorithm: SigningAlgorithm::parse(&model.algorithm).ok_or_else(|| corrupt(&what))?,
+        state,
+        since_unix_ms: unsigned(model.since_unix_ms, &what)?,
         public_jwk: json(&model.public_jwk, &what)?,
         created_unix_ms: unsigned(model.created_unix_ms, &what)?,
         kid: model.kid,

@@ -1,9 +1,10 @@
 //! What one transaction writes.
 
-use base::{ApplicationId, CredentialId, Digest, Org, TokensOf};
+use base::{ApplicationId, CredentialId, Digest, Org, RegistrationTokenId, TokensOf};
 use serde_json::Value;
 
-use crate::record::{Credential, Links, RecordKind, Revocation, SigningKeyRecord, User};
+use crate::clients::{Credential, RegistrationToken};
+use crate::record::{Links, RecordKind, Revocation, SigningKeyRecord, User};
 
 /// Writes that happen together, by one actor in one organisation.
 #[derive(Clone, Debug)]
@@ -85,6 +86,9 @@ pub enum Write {
     },
     /// Creates a credential.
     CredentialPut(Credential),
+    /// Replaces a credential of the same id, application, kind and client id, with its secrets; those that it names no
+    /// more are deleted. The caller has read it in the same [`crate::Store::turn`].
+    CredentialReplace(Credential),
     /// Deletes a credential of an application.
     CredentialDelete {
         /// Whose.
@@ -105,6 +109,14 @@ pub enum Write {
     UserPut(User, Expect),
     /// Deletes a user.
     UserDelete(String),
-    /// Adds a signing key.
+    /// Adds a signing key, or changes the state of the one with its id.
     SigningKeyPut(SigningKeyRecord),
+    /// Withdraws a signing key, by its id.
+    SigningKeyDelete(String),
+    /// Adds a registration token.
+    RegistrationTokenPut(RegistrationToken),
+    /// Takes one use of a registration token; [`crate::StoreError::Missing`] when it has none left.
+    RegistrationTokenUse(RegistrationTokenId),
+    /// Deletes a registration token.
+    RegistrationTokenDelete(RegistrationTokenId),
 }

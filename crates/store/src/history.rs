@@ -19,11 +19,13 @@ pub enum HistoryKind {
     Token,
     /// A key that tokens are signed with; its name is its `kid`.
     SigningKey,
+    /// A token that clients may be registered with; its name is its id.
+    RegistrationToken,
 }
 
 impl HistoryKind {
     /// All kinds: those of documents, then the others.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Record(RecordKind::Gateway),
         Self::Record(RecordKind::Plan),
         Self::Record(RecordKind::Backend),
@@ -34,6 +36,7 @@ impl HistoryKind {
         Self::User,
         Self::Token,
         Self::SigningKey,
+        Self::RegistrationToken,
     ];
 
     /// Its name.
@@ -45,6 +48,7 @@ impl HistoryKind {
             Self::User => "User",
             Self::Token => "Token",
             Self::SigningKey => "SigningKey",
+            Self::RegistrationToken => "RegistrationToken",
         }
     }
 

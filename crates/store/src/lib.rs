@@ -8,9 +8,11 @@
 //! with the suite in `suite` (feature `suite`).
 
 pub mod batch;
+pub mod clients;
 pub mod grants;
 pub mod history;
 pub mod node;
+pub mod notice;
 pub mod record;
 pub mod revision;
 #[cfg(feature = "suite")]
@@ -21,19 +23,25 @@ pub mod usage;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use base::{ApplicationId, CredentialId, Digest, Org};
+use base::{Digest, Org};
 
 pub use self::usage::{
     Boot, Compacted, Dimension, End, GroupKey, Put, Retention, Step, UsageAnswer, UsageGroup,
     UsageQuery, UsageStore,
 };
 pub use batch::{Batch, Expect, Write};
+pub use clients::{
+    AuthMethod, Client, ClientMetadata, ClientStore, Credential, CredentialKind, CredentialSecret,
+    CredentialUse, GrantType, LIVE_SECRETS_MAX, RESIDENT, RegistrationToken, SigningAlgorithm,
+    TokenFormat,
+};
 pub use grants::GrantStore;
 pub use history::{HistoryEntry, HistoryFilter, HistoryKind};
 pub use node::{NodeRecord, NodeStore};
+pub use notice::{Notice, NoticeStore};
 pub use record::{
-    Change, ChangeKey, Changes, Credential, CredentialKind, Record, RecordKind, Revocation, Role,
-    SigningKeyRecord, User,
+    Change, ChangeKey, Changes, KeyState, Record, RecordKind, Revocation, Role, SigningKeyRecord,
+    User,
 };
 pub use revision::{ApiRevision, RevisionStore};
 pub use token::{OpaqueToken, TokenStore, Watermark};
@@ -119,7 +127,9 @@ impl std::fmt::Debug for Turn {
 
 /// The database.
 #[async_trait]
-pub trait Store: ResourceStore + RevisionStore + CredentialStore + NodeStore + TokenStore {
+pub trait Store:
+    ResourceStore + RevisionStore + CredentialStore + ClientStore + NodeStore + NoticeStore + TokenStore
+{
     /// Writes a batch, all or nothing, and returns its revision. It is durable when this returns.
     ///
     /// A batch that changes nothing (equal documents, tokens revoked before) returns the present revision. Blobs alone
@@ -174,7 +184,7 @@ pub trait ResourceStore: Send + Sync {
     async fn blob_get(&self, digest: &Digest) -> Result<Option<Arc<[u8]>>>;
 }
 
-/// Users, credentials, keys and revocations.
+/// Users, signing keys and revocations.
 #[async_trait]
 pub trait CredentialStore: Send + Sync {
     /// A user by name.
@@ -182,15 +192,6 @@ pub trait CredentialStore: Send + Sync {
 
     /// All users of an organisation, by name.
     async fn user_list(&self, org: &Org) -> Result<Vec<User>>;
-
-    /// An OAuth client by its public id, whatever its organisation.
-    async fn client_get(&self, client_id: &str) -> Result<Option<Credential>>;
-
-    /// A credential by its id.
-    async fn credential_get(&self, org: &Org, id: CredentialId) -> Result<Option<Credential>>;
-
-    /// Credentials of one application, or of all (of every organisation) with `None`, oldest first.
-    async fn credential_list(&self, application: Option<ApplicationId>) -> Result<Vec<Credential>>;
 
     /// One revocation by the token's `jti`.
     async fn revocation_get(&self, jti: &str) -> Result<Option<Revocation>>;

@@ -1,8 +1,10 @@
 //! The rows, as the rest of the code sees them.
 
-use base::{ApplicationId, CredentialId, Digest, Environment, Org, TokensOf, UserId};
+use base::{ApplicationId, CredentialId, Digest, Org, TokensOf, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+use crate::clients::SigningAlgorithm;
 
 /// The kinds of document that are kept.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
@@ -128,53 +130,6 @@ impl std::fmt::Debug for User {
     }
 }
 
-/// What an application proves itself with. Secrets are kept as keyed hashes only.
-#[derive(Clone, PartialEq, Eq)]
-pub struct Credential {
-    /// Its id.
-    pub id: CredentialId,
-    /// The application's organisation.
-    pub org: Org,
-    /// Whose.
-    pub application: ApplicationId,
-    /// Client or key.
-    pub kind: CredentialKind,
-    /// HMAC-SHA-256 of the secret or key.
-    pub hash: Digest,
-    /// Milliseconds since 1970.
-    pub created_unix_ms: u64,
-    /// Seconds since 1970 at which it stops to work.
-    pub expires_unix_s: Option<u64>,
-    /// Which backends its calls go to.
-    pub environment: Environment,
-}
-
-/// Without the hash.
-impl std::fmt::Debug for Credential {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(
-            f,
-            "Credential({}, {:?} of {})",
-            self.id, self.kind, self.application
-        )
-    }
-}
-
-/// The two kinds of [`Credential`].
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum CredentialKind {
-    /// An OAuth 2.0 confidential client.
-    Client {
-        /// The public id, unique everywhere.
-        client_id: String,
-    },
-    /// An API key.
-    ApiKey {
-        /// Its first characters, by which people recognise it; not secret.
-        prefix: String,
-    },
-}
-
 /// A token that is refused before its time.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Revocation {
@@ -189,12 +144,44 @@ pub struct Revocation {
 pub struct SigningKeyRecord {
     /// Its id in JWK sets.
     pub kid: String,
+    /// What it signs with.
+    pub algorithm: SigningAlgorithm,
+    /// How far it is in its life.
+    pub state: KeyState,
     /// The private key, sealed under the key file.
     pub sealed: Vec<u8>,
     /// The public key (RFC 7517).
     pub public_jwk: Value,
     /// Milliseconds since 1970.
     pub created_unix_ms: u64,
+    /// Since when it is in its state, in milliseconds since 1970.
+    pub since_unix_ms: u64,
+}
+
+/// How far a signing key is in its life. Public halves of all of them are published.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum KeyState {
+    /// Published, so that everybody knows it before it signs.
+    Next,
+    /// Signs; one a moment and algorithm.
+    Signing,
+    /// Signs no more; its tokens are good until it is withdrawn.
+    Retiring {
+        /// When the last of its tokens has expired, in seconds since 1970.
+        until_unix_s: u64,
+    },
+}
+
+impl KeyState {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Next => "next",
+            Self::Signing => "signing",
+            Self::Retiring { .. } => "retiring",
+        }
+    }
 }
 
 /// What a row of the change feed is about.

@@ -11,6 +11,7 @@
     reason = "these are tests: a panic is the verdict"
 )]
 
+mod clients;
 mod credentials;
 mod feed;
 mod grants;
@@ -22,19 +23,21 @@ mod revisions;
 mod tokens;
 mod usage;
 
-use base::{ApplicationId, CredentialId, Digest, Org};
+use base::{ApplicationId, CredentialId, Digest, KeyLimits, Org, SecretId};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::record::Links;
 use crate::{
-    Batch, ChangeKey, Credential, CredentialKind, Expect, Filter, HistoryEntry, HistoryFilter,
-    Page, Record, RecordKind, Store, StoreError, User, Write,
+    Batch, ChangeKey, Client, ClientMetadata, Credential, CredentialKind, CredentialSecret, Expect,
+    Filter, HistoryEntry, HistoryFilter, Page, RESIDENT, Record, RecordKind, Store, StoreError,
+    User, Write,
 };
 
 use credentials::signing_key;
 
 pub use self::usage::*;
+pub use clients::*;
 pub use credentials::*;
 pub use feed::*;
 pub use grants::*;
@@ -81,6 +84,13 @@ macro_rules! store_suite {
             users_are_kept
             credentials_are_kept
             client_ids_and_key_hashes_are_unique
+            clients_are_kept_whole
+            secrets_change_with_their_credential
+            ends_are_listed
+            uses_are_noted
+            registration_tokens_are_used_up
+            registration_tokens_are_used_up_in_a_race
+            notices_are_noted_once
             revocations_last_until_they_expire
             revocations_expire_in_parts
             signing_keys_are_kept
@@ -88,6 +98,7 @@ macro_rules! store_suite {
             tokens_end_with_what_they_come_of
             opaque_tokens_are_kept
             what_is_used_once_is_used_once
+            signing_keys_change_and_go
             api_revisions_are_made_of_new_contents
             api_revisions_outlive_their_api
             api_revisions_fail_with_their_batch
@@ -209,26 +220,45 @@ fn subscription(name: &str, application: ApplicationId, api: &str) -> Write {
     put_linked(RecordKind::Subscription, name, "", links, Expect::Absent)
 }
 
+fn secret(text: &str, created_unix_ms: u64) -> CredentialSecret {
+    CredentialSecret {
+        id: SecretId::generate(),
+        hash: Digest::of(text.as_bytes()),
+        prefix: None,
+        created_unix_ms,
+        expires_unix_s: None,
+        used_unix_s: None,
+    }
+}
+
 fn client(application: ApplicationId, client_id: &str, created_unix_ms: u64) -> Credential {
     Credential {
         id: CredentialId::generate(),
         org: org(),
         application,
-        kind: CredentialKind::Client {
+        name: "Web".to_owned(),
+        kind: CredentialKind::Client(Box::new(Client {
             client_id: client_id.to_owned(),
-        },
-        hash: Digest::of(client_id.as_bytes()),
+            issuer: RESIDENT.to_owned(),
+            registration: None,
+            metadata: ClientMetadata::default(),
+        })),
+        secrets: vec![secret(client_id, created_unix_ms)],
         created_unix_ms,
+        updated_unix_ms: created_unix_ms,
         expires_unix_s: None,
+        used_unix_s: None,
         environment: base::Environment::Production,
     }
 }
 
 fn api_key(application: ApplicationId, key: &str, created_unix_ms: u64) -> Credential {
     Credential {
-        kind: CredentialKind::ApiKey {
-            prefix: "tw_ab".to_owned(),
-        },
+        kind: CredentialKind::ApiKey(KeyLimits::default()),
+        secrets: vec![CredentialSecret {
+            prefix: Some("tw_ab".to_owned()),
+            ..secret(key, created_unix_ms)
+        }],
         expires_unix_s: Some(2_000_000_000),
         environment: base::Environment::Sandbox,
         ..client(application, key, created_unix_ms)

@@ -1,6 +1,8 @@
 //! What changes by the second: applications, subscriptions, credentials, revocations.
 
-use base::{ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokensOf};
+use base::{
+    ApplicationId, CredentialId, Digest, Environment, KeyLimits, Org, SubscriptionId, TokensOf,
+};
 use serde::{Deserialize, Serialize};
 
 /// Names one [`Entry`].
@@ -55,13 +57,14 @@ pub enum Entry {
     ApiKey {
         /// Whose.
         application: ApplicationId,
-        /// HMAC-SHA-256 of the key under [`Entry::ApiKeyHashing`].
-        hash: Digest,
-        /// When it stops to work, in seconds since 1970; `None` = never.
-        expires_unix_s: Option<u64>,
+        /// The texts that it is presented by: one, or two while the older one is being replaced.
+        keys: Vec<KeyHash>,
         /// Which backends its calls go to.
         #[serde(default)]
         environment: Environment,
+        /// What it is limited to.
+        #[serde(default)]
+        limits: KeyLimits,
     },
     /// A token that is refused although its signature and times are good.
     Revocation {
@@ -83,6 +86,16 @@ pub enum Entry {
     },
 }
 
+/// What a node knows of the text of an API key.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyHash {
+    /// HMAC-SHA-256 of the text under [`Entry::ApiKeyHashing`].
+    pub hash: Digest,
+    /// When it stops to work, in seconds since 1970; `None` = never.
+    pub expires_unix_s: Option<u64>,
+}
+
 /// Without the hashing key: an update may be logged.
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -99,10 +112,8 @@ impl std::fmt::Debug for Entry {
                 ..
             } => write!(f, "Client({application}, {client_id})"),
             Self::ApiKey {
-                application,
-                expires_unix_s,
-                ..
-            } => write!(f, "ApiKey({application}, {expires_unix_s:?})"),
+                application, keys, ..
+            } => write!(f, "ApiKey({application}, {} keys)", keys.len()),
             Self::Revocation { expires_unix_s } => write!(f, "Revocation({expires_unix_s})"),
             Self::TokensEnd {
                 revision,

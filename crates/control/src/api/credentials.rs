@@ -2,10 +2,10 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use base::{ApplicationId, CredentialId, code};
-use credentials::{AccessGrant, Subject, TermsSource as _};
+use base::{ApplicationId, CredentialId, KeyLimits, code};
+use credentials::{AccessGrant, Subject, TermsSource as _, Wish};
 use http::StatusCode;
-use store::{Credential, CredentialKind, Record, RecordKind, Write};
+use store::{ClientMetadata, Credential, CredentialKind, Record, RecordKind, Write};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -52,15 +52,21 @@ async fn client_create(
     let writing = control.writing().await?;
     let application = application(&control, &caller, &name).await?;
     room_for_one_more(&control, application).await?;
-    let mut new = control
+    let new = control
         .hashes()
-        .client_create(&caller.org, application, control.clock().unix_ms(), None)
+        .client_create(
+            Wish {
+                environment: wish.environment.into(),
+                ..Wish::new(&caller.org, application)
+            },
+            ClientMetadata::default(),
+            control.clock().unix_ms(),
+        )
         .map_err(|error| ApiError::internal("making a client", &error))?;
-    new.credential.environment = wish.environment.into();
     let answer = NewClient {
         id: new.credential.id.to_string(),
         client_id: new.client_id,
-        client_secret: new.client_secret.expose().clone(),
+        client_secret: new.client_secret.map(|secret| secret.expose().clone()),
     };
     let put = Write::CredentialPut(new.credential);
     made(&control, &caller, (writing, put), waiting, answer).await
@@ -114,16 +120,18 @@ async fn api_key_create(
     let expires_unix_s = wish
         .expires_in
         .map(|seconds| control.clock().unix_s().saturating_add(seconds));
-    let mut new = control
+    let new = control
         .hashes()
         .api_key_create(
-            &caller.org,
-            application,
+            Wish {
+                environment: wish.environment.into(),
+                expires_unix_s,
+                ..Wish::new(&caller.org, application)
+            },
+            KeyLimits::default(),
             control.clock().unix_ms(),
-            expires_unix_s,
         )
         .map_err(|error| ApiError::internal("making an API key", &error))?;
-    new.credential.environment = wish.environment.into();
     let answer = NewApiKey {
         id: new.credential.id.to_string(),
         key: new.key.expose().clone(),
@@ -168,15 +176,8 @@ async fn token_create(
         .into_iter()
         .rev()
         .filter(|credential| credential.environment == wish.environment.into())
-        .filter(|credential| {
-            credential
-                .expires_unix_s
-                .is_none_or(|expires| now < expires)
-        })
-        .find_map(|credential| match credential.kind {
-            CredentialKind::Client { client_id } => Some(client_id),
-            CredentialKind::ApiKey { .. } => None,
-        });
+        .filter(|credential| credential.is_live(now))
+        .find_map(|credential| credential.client().map(|client| client.client_id.clone()));
     let Some(client_id) = newest else {
         return Err(ApiError::new(
             code::CONFLICT,
@@ -242,11 +243,11 @@ async fn made(
 }
 
 fn is_client(kind: &CredentialKind) -> bool {
-    matches!(kind, CredentialKind::Client { .. })
+    matches!(kind, CredentialKind::Client(_))
 }
 
 fn is_api_key(kind: &CredentialKind) -> bool {
-    matches!(kind, CredentialKind::ApiKey { .. })
+    matches!(kind, CredentialKind::ApiKey(_))
 }
 
 /// An application that the caller may touch.
@@ -269,11 +270,7 @@ async fn room_for_one_more(control: &Control, application: ApplicationId) -> Api
         .credential_list(Some(application))
         .await?
         .iter()
-        .filter(|credential| {
-            credential
-                .expires_unix_s
-                .is_none_or(|expires| now < expires)
-        })
+        .filter(|credential| credential.is_live(now))
         .count();
     let max = control.config().credentials_max;
     if live < max {
@@ -330,8 +327,11 @@ async fn delete(
 
 fn item(credential: Credential) -> CredentialItem {
     let (client_id, prefix) = match credential.kind {
-        CredentialKind::Client { client_id } => (Some(client_id), None),
-        CredentialKind::ApiKey { prefix } => (None, Some(prefix)),
+        CredentialKind::Client(client) => (Some(client.client_id), None),
+        CredentialKind::ApiKey(_) => {
+            let newest = credential.secrets.last();
+            (None, newest.and_then(|secret| secret.prefix.clone()))
+        }
     };
     CredentialItem {
         id: credential.id.to_string(),

@@ -243,8 +243,9 @@ pub struct NewClient {
     pub id: String,
     /// The public id.
     pub client_id: String,
-    /// The secret; kept as a keyed hash only.
-    pub client_secret: String,
+    /// The secret; kept as a keyed hash only. Absent for a client that proves itself without one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_secret: Option<String>,
 }
 
 /// What a credential is for: which backends its calls go to.

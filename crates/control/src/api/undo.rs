@@ -147,6 +147,7 @@ fn not_undone(entry: HistoryEntry) -> NotUndone {
         HistoryKind::User => "change or delete the user with `tollway user`",
         HistoryKind::Token => "a revoked token stays revoked",
         HistoryKind::SigningKey => "keys are not taken back",
+        HistoryKind::RegistrationToken => "registration tokens are not taken back; make a new one",
         HistoryKind::Record(_) => "it is no document",
     };
     NotUndone {

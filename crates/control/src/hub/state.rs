@@ -10,7 +10,7 @@ use store::{
     ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
     Revocation, StoreError, Watermark,
 };
-use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, PlanModel, ResourceKey};
+use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, KeyHash, PlanModel, ResourceKey};
 
 use super::changelog::Changelog;
 use super::expected::Expected;
@@ -449,16 +449,23 @@ impl State {
 
     fn credential_set(&mut self, id: CredentialId, found: Option<&Credential>, revision: u64) {
         let entry = found.map(|credential| match &credential.kind {
-            CredentialKind::Client { client_id } => Entry::Client {
+            CredentialKind::Client(client) => Entry::Client {
                 application: credential.application,
-                client_id: client_id.clone(),
+                client_id: client.client_id.clone(),
                 environment: credential.environment,
             },
-            CredentialKind::ApiKey { .. } => Entry::ApiKey {
+            CredentialKind::ApiKey(limits) => Entry::ApiKey {
                 application: credential.application,
-                hash: credential.hash,
-                expires_unix_s: credential.expires_unix_s,
+                keys: credential
+                    .secrets
+                    .iter()
+                    .map(|secret| KeyHash {
+                        hash: secret.hash,
+                        expires_unix_s: earlier(credential.expires_unix_s, secret.expires_unix_s),
+                    })
+                    .collect(),
                 environment: credential.environment,
+                limits: limits.clone(),
             },
         });
         self.entries.set(&EntryKey::Credential(id), entry, revision);
@@ -492,6 +499,11 @@ impl State {
                 if *expires_unix_s < now_unix_s)
         });
     }
+}
+
+/// The earlier of two ends, either of which may be missing.
+fn earlier(a: Option<u64>, b: Option<u64>) -> Option<u64> {
+    a.zip(b).map(|(a, b)| a.min(b)).or(a).or(b)
 }
 
 fn revoked(revocation: &Revocation) -> Entry {

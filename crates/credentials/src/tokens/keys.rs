@@ -2,7 +2,7 @@
 
 use base::{Org, Secret};
 use jose::{KeySet, SigningKey};
-use store::{Batch, SigningKeyRecord, Store, Write};
+use store::{Batch, KeyState, SigningAlgorithm, SigningKeyRecord, Store, Write};
 
 use super::TokensError;
 use crate::key_file::KeyFile;
@@ -56,9 +56,12 @@ impl KeyRing {
                 })?;
         let record = SigningKeyRecord {
             kid,
+            algorithm: SigningAlgorithm::Es256,
+            state: KeyState::Signing,
             sealed,
             public_jwk: signing.public_jwk().to_json(),
             created_unix_ms: now_unix_ms,
+            since_unix_ms: now_unix_ms,
         };
         let batch = Batch {
             org: Org::default_org(),

@@ -7,11 +7,12 @@ use async_trait::async_trait;
 use base::{ApplicationId, CredentialId, Digest, Org, TokenMarks, TokensOf};
 use serde_json::Value;
 use store::{
-    ApiRevision, Batch, Changes, Credential, CredentialKind, CredentialStore, Expect, Filter,
-    HistoryEntry, HistoryFilter, NodeRecord, NodeStore, OpaqueToken, Page, Record, RecordKind,
-    ResourceStore, Result, RevisionStore, Revocation, SigningKeyRecord, Store, StoreError,
-    TokenStore, Turn, User, Watermark, Write,
+    ApiRevision, Batch, Changes, ClientStore, Credential, CredentialStore, CredentialUse, Expect,
+    Filter, HistoryEntry, HistoryFilter, NodeRecord, NodeStore, Notice, NoticeStore, OpaqueToken,
+    Page, Record, RecordKind, RegistrationToken, ResourceStore, Result, RevisionStore, Revocation,
+    SigningKeyRecord, Store, StoreError, TokenStore, Turn, User, Watermark, Write,
 };
+use uuid::Uuid;
 
 #[derive(Default)]
 pub(crate) struct Memory {
@@ -186,27 +187,6 @@ impl CredentialStore for Memory {
             .collect())
     }
 
-    async fn client_get(&self, wanted: &str) -> Result<Option<Credential>> {
-        let rows = self.answering()?;
-        let found = rows.credentials.iter().find(|credential| {
-            matches!(&credential.kind, CredentialKind::Client { client_id } if client_id == wanted)
-        });
-        Ok(found.cloned())
-    }
-
-    async fn credential_get(&self, _: &Org, id: CredentialId) -> Result<Option<Credential>> {
-        let rows = self.answering()?;
-        Ok(rows
-            .credentials
-            .iter()
-            .find(|credential| credential.id == id)
-            .cloned())
-    }
-
-    async fn credential_list(&self, _: Option<ApplicationId>) -> Result<Vec<Credential>> {
-        Ok(self.answering()?.credentials.clone())
-    }
-
     async fn revocation_get(&self, jti: &str) -> Result<Option<Revocation>> {
         let rows = self.answering()?;
         Ok(rows.revocations.iter().find(|row| row.jti == jti).cloned())
@@ -271,5 +251,62 @@ impl TokenStore for Memory {
 
     async fn tokens_expire(&self, _: u64, _: u64) -> Result<u64> {
         unreachable!("this crate forgets nothing")
+    }
+}
+
+#[async_trait]
+impl ClientStore for Memory {
+    async fn client_get(&self, wanted: &str) -> Result<Option<Credential>> {
+        let rows = self.answering()?;
+        let found = rows.credentials.iter().find(|credential| {
+            credential
+                .client()
+                .is_some_and(|client| client.client_id == wanted)
+        });
+        Ok(found.cloned())
+    }
+
+    async fn credential_get(&self, _: &Org, id: CredentialId) -> Result<Option<Credential>> {
+        let rows = self.answering()?;
+        Ok(rows
+            .credentials
+            .iter()
+            .find(|credential| credential.id == id)
+            .cloned())
+    }
+
+    async fn credential_list(&self, _: Option<ApplicationId>) -> Result<Vec<Credential>> {
+        Ok(self.answering()?.credentials.clone())
+    }
+
+    async fn credential_list_ending(&self, _: &Org, _: u64, _: u64) -> Result<Vec<Credential>> {
+        unreachable!("this crate does not ask for it")
+    }
+
+    async fn credentials_used(&self, _: &[CredentialUse]) -> Result<()> {
+        unreachable!("this crate does not ask for it")
+    }
+
+    async fn registration_token_get(&self, _: &Digest) -> Result<Option<RegistrationToken>> {
+        unreachable!("this crate does not ask for it")
+    }
+
+    async fn registration_token_list(&self, _: &Org) -> Result<Vec<RegistrationToken>> {
+        unreachable!("this crate does not ask for it")
+    }
+}
+
+#[async_trait]
+impl NoticeStore for Memory {
+    async fn notice_put(&self, _: Vec<Notice>) -> Result<Vec<Notice>> {
+        unreachable!("this crate does not ask for it")
+    }
+
+    async fn notice_list(&self, _: &Org, _: Option<Uuid>, _: u64) -> Result<Vec<Notice>> {
+        unreachable!("this crate does not ask for it")
+    }
+
+    async fn notices_expire(&self, _: u64, _: u64) -> Result<u64> {
+        unreachable!("this crate does not ask for it")
     }
 }

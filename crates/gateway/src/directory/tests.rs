@@ -1,5 +1,6 @@
 use super::*;
-use sync::ResourceKey;
+use base::KeyLimits;
+use sync::{KeyHash, ResourceKey};
 
 fn update(reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -> Update {
     Update {
@@ -88,9 +89,12 @@ fn fixture() -> Fixture {
                 EntryKey::Credential(key),
                 Some(Entry::ApiKey {
                     application,
-                    hash,
-                    expires_unix_s: Some(99),
+                    keys: vec![KeyHash {
+                        hash,
+                        expires_unix_s: Some(99),
+                    }],
                     environment: Environment::Sandbox,
+                    limits: KeyLimits::default(),
                 }),
             ),
             (

@@ -92,7 +92,7 @@ async fn no_secret_reaches_the_log() {
     ] {
         assert!(log.contains(expected), "the test sees the log: {expected}");
     }
-    let hash = world.shop.credential.hash.to_string();
+    let hash = world.shop.credential.secrets[0].hash.to_string();
     for secret in [
         PASSWORD,
         world.shop.client_secret.expose(),

@@ -12,15 +12,15 @@ use base::{ApplicationId, Clock as _, Digest, ManualClock, Org, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credentials::{
-    Acknowledged, KeyFile, NewClient, NotAcknowledged, PasswordLimits, Passwords, SecretHashes,
-    TermsSource, TokenTerms, Tokens, TokensConfig, bootstrap,
+    Acknowledged, KeyFile, NotAcknowledged, PasswordLimits, Passwords, SecretHashes, TermsSource,
+    TokenTerms, Tokens, TokensConfig, Wish, bootstrap,
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
 use identity::{IdentityConfig, IdentityMetrics, IdentityState, router};
 use serde_json::{Value, json};
 use store::record::Links;
-use store::{Batch, Expect, RecordKind, Store, Write};
+use store::{Batch, ClientMetadata, Credential, Expect, RecordKind, Store, Write};
 use store_sql::{OpenOptions, SqlStore};
 use tower::ServiceExt as _;
 
@@ -39,9 +39,9 @@ pub(crate) struct World {
     pub(crate) metrics: Arc<IdentityMetrics>,
     pub(crate) router: Router,
     /// Client of an application with the scopes `pets:read` and `pets:write`.
-    pub(crate) shop: NewClient,
+    pub(crate) shop: TestClient,
     /// Client of an application without any.
-    pub(crate) rival: NewClient,
+    pub(crate) rival: TestClient,
 }
 
 /// What applications are granted, as the control role would compute it.
@@ -167,12 +167,19 @@ pub(crate) async fn client(
     secrets: &SecretHashes,
     name: &str,
     expires_unix_s: Option<u64>,
-) -> NewClient {
+) -> TestClient {
     let org = Org::default_org();
     let application = ApplicationId::generate();
     let document = json!({ "kind": "Application", "metadata": { "name": name } });
     let new = secrets
-        .client_create(&org, application, START_S * 1000, expires_unix_s)
+        .client_create(
+            Wish {
+                expires_unix_s,
+                ..Wish::new(&org, application)
+            },
+            ClientMetadata::default(),
+            START_S * 1000,
+        )
         .unwrap();
     let batch = Batch {
         org,
@@ -197,7 +204,18 @@ pub(crate) async fn client(
         ],
     };
     store.commit(batch).await.unwrap();
-    new
+    TestClient {
+        client_id: new.client_id,
+        client_secret: new.client_secret.unwrap(),
+        credential: new.credential,
+    }
+}
+
+/// A client with a secret.
+pub(crate) struct TestClient {
+    pub(crate) client_id: String,
+    pub(crate) client_secret: Secret<String>,
+    pub(crate) credential: Credential,
 }
 
 /// An answer, read whole.
@@ -277,7 +295,7 @@ impl World {
     }
 
     /// A form of a client that authenticates by HTTP Basic.
-    pub(crate) async fn form_as(&self, client: &NewClient, path: &str, body: &str) -> Answer {
+    pub(crate) async fn form_as(&self, client: &TestClient, path: &str, body: &str) -> Answer {
         let basic = basic(&client.client_id, client.client_secret.expose());
         let headers = [
             ("content-type", "application/x-www-form-urlencoded"),
@@ -287,7 +305,7 @@ impl World {
     }
 
     /// A new access token of a client.
-    pub(crate) async fn token_of(&self, client: &NewClient) -> String {
+    pub(crate) async fn token_of(&self, client: &TestClient) -> String {
         let answer = self
             .form_as(client, "/oauth2/token", "grant_type=client_credentials")
             .await;
@@ -311,7 +329,7 @@ impl World {
     }
 
     /// Whether introspection calls a token active for this client.
-    pub(crate) async fn active(&self, client: &NewClient, token: &str) -> bool {
+    pub(crate) async fn active(&self, client: &TestClient, token: &str) -> bool {
         let answer = self
             .form_as(client, "/oauth2/introspect", &format!("token={token}"))
             .await;

@@ -275,6 +275,10 @@ async fn apis_of_the_first_schema_get_their_first_revision() {
     );
 }
 
+const APPLICATION: &str = "INSERT INTO applications \
+    (org, name, id, document, digest, revision, created_unix_ms, updated_unix_ms) \
+    VALUES ('default', 'shop', X'01900000000070008000000000000009', '{}', X'00', 1, 1, 1)";
+
 /// The program before credentials had an environment.
 struct BeforeSandbox;
 
@@ -294,12 +298,10 @@ async fn credentials_that_are_there_stay_for_production() {
     let old = open::<BeforeSandbox>(&options).await.unwrap();
     let hash = "0".repeat(64);
     for row in [
-        "INSERT INTO applications (org, name, id, document, digest, revision, created_unix_ms, updated_unix_ms) \
-         VALUES ('default', 'shop', X'0190', '{}', X'00', 1, 1, 1)"
-            .to_owned(),
+        APPLICATION.to_owned(),
         format!(
             "INSERT INTO credentials (id, org, application_id, client_id, hash, created_unix_ms) \
-             VALUES (X'01900000000070008000000000000001', 'default', X'0190', 'twc_old', X'{hash}', 1)"
+             VALUES (X'01900000000070008000000000000001', 'default', X'01900000000070008000000000000009', 'twc_old', X'{hash}', 1)"
         ),
     ] {
         old.writer.execute_unprepared(&row).await.unwrap();
@@ -311,4 +313,77 @@ async fn credentials_that_are_there_stay_for_production() {
     let row = store.writer.query_one_raw(row).await.unwrap().unwrap();
     let environment: String = row.try_get("", "environment").unwrap();
     assert_eq!(environment, "production");
+}
+
+/// The program before clients were records of their own.
+struct BeforeClients;
+
+impl MigratorTrait for BeforeClients {
+    fn migrations() -> Vec<Box<dyn MigrationTrait>> {
+        let mut migrations = Migrator::migrations();
+        migrations.retain(|migration| migration.name() < "m0005");
+        migrations
+    }
+}
+
+/// Clients and keys of before go on as they were: the same secret, the grant that there was, the same end.
+#[tokio::test]
+async fn credentials_that_are_there_become_clients_and_keys() {
+    let folder = TempDir::new().unwrap();
+    let options = OpenOptions::at(folder.path().join("tollway.db"));
+    let old = open::<BeforeClients>(&options).await.unwrap();
+    let (secret, key) = (Digest::of(b"secret"), Digest::of(b"key"));
+    let row = |number: u8, columns: &str, values: &str| {
+        format!(
+            "INSERT INTO credentials (id, org, application_id, created_unix_ms, environment, hash, {columns}) \
+             VALUES (X'0190000000007000800000000000000{number}', 'default', \
+             X'01900000000070008000000000000009', {number}, 'sandbox', {values})"
+        )
+    };
+    for row in [
+        APPLICATION.to_owned(),
+        row(1, "client_id", &format!("X'{secret}', 'twc_old'")),
+        row(2, "prefix, expires_unix_s", &format!("X'{key}', 'twk_abcdefgh', 77")),
+        "INSERT INTO signing_keys (kid, sealed, public_jwk, created_unix_ms) VALUES ('k', X'00', '{}', 5)".to_owned(),
+    ] {
+        old.writer.execute_unprepared(&row).await.unwrap();
+    }
+    old.close().await;
+    let store = open::<Migrator>(&options).await.unwrap();
+    let all = store::ClientStore::credential_list(&store, None)
+        .await
+        .unwrap();
+    let [client, api_key] = all.as_slice() else {
+        panic!("{all:?}");
+    };
+    let store::CredentialKind::Client(settings) = &client.kind else {
+        panic!("{client:?}");
+    };
+    assert_eq!(settings.client_id, "twc_old");
+    assert_eq!(
+        (settings.issuer.as_str(), &settings.registration),
+        (store::RESIDENT, &None)
+    );
+    assert_eq!(settings.metadata, store::ClientMetadata::default());
+    assert_eq!((client.secrets.len(), client.secrets[0].hash), (1, secret));
+    assert_eq!(client.updated_unix_ms, 1);
+    assert_eq!(
+        api_key.kind,
+        store::CredentialKind::ApiKey(base::KeyLimits::default())
+    );
+    assert_eq!((api_key.secrets.len(), api_key.secrets[0].hash), (1, key));
+    assert_eq!(api_key.secrets[0].prefix.as_deref(), Some("twk_abcdefgh"));
+    assert_eq!(
+        (api_key.expires_unix_s, api_key.secrets[0].expires_unix_s),
+        (Some(77), None)
+    );
+    assert_eq!(api_key.environment, base::Environment::Sandbox);
+    let keys = store::CredentialStore::signing_key_list(&store)
+        .await
+        .unwrap();
+    assert_eq!(
+        (keys[0].state, keys[0].since_unix_ms),
+        (store::KeyState::Signing, 5)
+    );
+    assert_eq!(keys[0].algorithm, store::SigningAlgorithm::Es256);
 }

@@ -2,9 +2,10 @@
 
 use base::{ApplicationId, Digest, Org};
 use store::{
-    Change, Credential, CredentialKind, CredentialStore, Expect, Filter, HistoryEntry,
-    HistoryFilter, Page, Record, RecordKind, ResourceStore, Revocation, Role, SigningKeyRecord,
-    Store, User, Write,
+    Change, Client, ClientMetadata, ClientStore, Credential, CredentialKind, CredentialSecret,
+    CredentialStore, Expect, Filter, HistoryEntry, HistoryFilter, KeyState, Page, Record,
+    RecordKind, ResourceStore, Revocation, Role, SigningAlgorithm, SigningKeyRecord, Store, User,
+    Write,
 };
 use store_sql::{MoveError, SqlStore};
 
@@ -37,10 +38,11 @@ async fn fill(store: &SqlStore) {
         id: base::CredentialId::generate(),
         org: org.clone(),
         application: shop,
-        kind: CredentialKind::ApiKey {
-            prefix: "tw_ab".to_owned(),
-        },
-        hash: Digest::of(b"key"),
+        kind: CredentialKind::ApiKey(base::KeyLimits::default()),
+        secrets: vec![CredentialSecret {
+            prefix: Some("tw_ab".to_owned()),
+            ..secret(b"key")
+        }],
         ..client(shop)
     };
     let writes = vec![
@@ -52,6 +54,9 @@ async fn fill(store: &SqlStore) {
         }),
         Write::SigningKeyPut(SigningKeyRecord {
             kid: "kid".to_owned(),
+            algorithm: SigningAlgorithm::EdDsa,
+            state: KeyState::Retiring { until_unix_s: 9 },
+            since_unix_ms: 1,
             sealed: vec![0, 1, 255],
             public_jwk: serde_json::json!({"kty": "EC"}),
             created_unix_ms: 1,
@@ -77,16 +82,33 @@ async fn fill(store: &SqlStore) {
     }
 }
 
+fn secret(text: &[u8]) -> CredentialSecret {
+    CredentialSecret {
+        id: base::SecretId::generate(),
+        hash: Digest::of(text),
+        prefix: None,
+        created_unix_ms: 1,
+        expires_unix_s: Some(7),
+        used_unix_s: None,
+    }
+}
+
 fn client(application: ApplicationId) -> Credential {
     Credential {
         id: base::CredentialId::generate(),
         org: Org::default_org(),
         application,
-        kind: CredentialKind::Client {
+        name: String::new(),
+        kind: CredentialKind::Client(Box::new(Client {
             client_id: "client".to_owned(),
-        },
-        hash: Digest::of(b"secret"),
+            issuer: store::RESIDENT.to_owned(),
+            registration: None,
+            metadata: ClientMetadata::default(),
+        })),
+        secrets: vec![secret(b"secret")],
         created_unix_ms: 1,
+        updated_unix_ms: 1,
+        used_unix_s: None,
         expires_unix_s: None,
         environment: base::Environment::default(),
     }

@@ -1,14 +1,17 @@
 //! Users, credentials, revocations and signing keys.
 
 use super::*;
-use crate::{Revocation, SigningKeyRecord};
+use crate::{KeyState, Revocation, SigningAlgorithm, SigningKeyRecord};
 
 pub(super) fn signing_key(kid: &str, created_unix_ms: u64) -> SigningKeyRecord {
     SigningKeyRecord {
         kid: kid.to_owned(),
+        algorithm: SigningAlgorithm::EdDsa,
+        state: KeyState::Signing,
         sealed: vec![0, 255, 7],
         public_jwk: json!({"kty": "EC", "crv": "P-256", "kid": kid}),
         created_unix_ms,
+        since_unix_ms: created_unix_ms,
     }
 }
 
@@ -112,10 +115,8 @@ pub async fn client_ids_and_key_hashes_are_unique(store: &dyn Store) {
         assert!(is_exists(&error), "{error}");
     }
     // Hashes of clients' secrets need not differ: a client is found by its id.
-    let twin = Credential {
-        hash: first.hash,
-        ..client(shop, "twin", 3)
-    };
+    let mut twin = client(shop, "twin", 3);
+    twin.secrets[0].hash = first.secrets[0].hash;
     let write = Write::CredentialPut(twin);
     store.commit(batch(vec![write])).await.unwrap();
     assert_eq!(store.credential_list(Some(theirs)).await.unwrap(), []);
@@ -171,7 +172,7 @@ pub async fn revocations_expire_in_parts(store: &dyn Store) {
     assert_eq!(store.revocations_expire(25, 0).await.unwrap(), 0);
 }
 
-/// Signing keys come back newest first; a key id is taken once.
+/// Signing keys come back newest first.
 pub async fn signing_keys_are_kept(store: &dyn Store) {
     let (old, new) = (signing_key("old", 1), signing_key("new", 2));
     for key in [&new, &old] {
@@ -179,7 +180,32 @@ pub async fn signing_keys_are_kept(store: &dyn Store) {
         store.commit(batch(vec![write])).await.unwrap();
     }
     let list = store.signing_key_list().await.unwrap();
-    assert_eq!(list, [new, old.clone()]);
-    let again = store.commit(batch(vec![Write::SigningKeyPut(old)])).await;
-    assert!(is_exists(&again.unwrap_err()));
+    assert_eq!(list, [new, old]);
+}
+
+/// A signing key changes its state and is withdrawn; both is told once.
+pub async fn signing_keys_change_and_go(store: &dyn Store) {
+    let commit = async |write: Write| store.commit(batch(vec![write])).await;
+    let mut key = signing_key("a", 1);
+    key.state = KeyState::Next;
+    commit(Write::SigningKeyPut(key.clone())).await.unwrap();
+    let states = [
+        KeyState::Signing,
+        KeyState::Retiring { until_unix_s: 77 },
+        KeyState::Next,
+    ];
+    for (number, state) in (2..).zip(states) {
+        key.state = state;
+        key.since_unix_ms = number;
+        let put = Write::SigningKeyPut(key.clone());
+        assert_eq!(commit(put.clone()).await.unwrap(), number);
+        assert_eq!(commit(put).await.unwrap(), number, "the same again");
+        assert_eq!(store.signing_key_list().await.unwrap(), [key.clone()]);
+    }
+    let delete = Write::SigningKeyDelete("a".to_owned());
+    commit(delete.clone()).await.unwrap();
+    assert!(is_missing(&commit(delete).await.unwrap_err()));
+    assert_eq!(store.signing_key_list().await.unwrap(), []);
+    let told = changes(store, 0).await;
+    assert_eq!(told, vec![ChangeKey::SigningKeys; 5]);
 }

@@ -75,8 +75,8 @@ pub async fn history_tells_of_what_is_no_document(store: &dyn Store) {
     for secret in [
         eve.password_hash,
         renewed.password_hash,
-        web.hash.to_string(),
-        key.hash.to_string(),
+        web.secrets[0].hash.to_string(),
+        key.secrets[0].hash.to_string(),
     ] {
         assert!(!text.contains(&secret), "{secret}");
     }

@@ -114,7 +114,8 @@ async fn credentials_create(create: &CredentialsCreate) -> Result<(), Failure> {
     output::one(&made, create.common.output, |made| {
         format!(
             "client id      {}\nclient secret  {}",
-            made.client_id, made.client_secret
+            made.client_id,
+            made.client_secret.as_deref().unwrap_or("(none)")
         )
     })
 }
