@@ -104,11 +104,17 @@ codes! {
     }
     "Backends" {
         BACKEND_UNREACHABLE 502 Upstream "Backend unreachable":
-            "No connection to the backend could be made: address, DNS, TLS or refusal. Logs of the node say which.";
+            "No connection to the backend could be made: address, DNS or refusal. `tollway explain` and the node's log say which.";
+        BACKEND_TLS_FAILED 502 Upstream "Backend not trusted":
+            "TLS to the backend failed: its certificate is not signed by a trusted CA, is for another name or has expired, it wants a client certificate that it was not shown or does not take, or the versions do not fit. `tollway explain` and the node's log say which.";
         BACKEND_FAILED 502 Upstream "Backend failed":
             "The backend closed the connection or broke HTTP before its answer was complete.";
         BACKEND_TIMEOUT 504 Upstream "Backend timed out":
             "The backend did not answer within the configured timeout.";
+        BACKEND_OVERLOADED 503 Upstream "Backend overloaded":
+            "The limits of the backend's `circuitBreaker` on connections, waiting calls or calls at a time are reached. Retry-After says when to try again.";
+        BACKEND_CIRCUIT_OPEN 503 Upstream "Circuit open":
+            "Too many calls to the backend failed, so it is not called for a while. Retry-After says when the next call is let through.";
     }
     "Control API" {
         BAD_REQUEST 400 Client "Bad request":

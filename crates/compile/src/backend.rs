@@ -52,8 +52,7 @@ pub fn build_backend(model: &BackendModel) -> Result<Arc<Backend>, Diagnostics> 
             sync::Protocol::Http2 => Protocol::Http2,
         },
         timeout_ms: model.timeout_ms,
-        ca_pem: model.ca_pem.clone(),
-        sni: model.sni.clone(),
+        calls: model.calls.clone(),
         digest: model.digest,
     }))
 }

@@ -8,6 +8,7 @@
 
 mod backend;
 mod build;
+mod calls;
 mod chain;
 mod own;
 mod reduce;

@@ -10,7 +10,6 @@ use sync::backend::{
 use crate::reduce::digest;
 
 pub(crate) fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> BackendModel {
-    let tls = backend.tls.as_ref();
     let health = backend.health.clone().unwrap_or_default();
     let mut model = BackendModel {
         org: org.clone(),
@@ -26,10 +25,7 @@ pub(crate) fn backend_model(org: &Org, name: &str, backend: &BackendSpec) -> Bac
             spec::Protocol::Http2 => Protocol::Http2,
         },
         timeout_ms: backend.timeout.as_ms(),
-        ca_pem: tls
-            .and_then(|tls| tls.ca.as_ref())
-            .map(|ca| ca.inline.clone()),
-        sni: tls.and_then(|tls| tls.sni.clone()),
+        calls: crate::calls::call_rules(backend),
         digest: Digest::from_bytes([0; 32]),
     };
     model.digest = digest(&model);

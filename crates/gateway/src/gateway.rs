@@ -18,6 +18,9 @@ use crate::upstream::state::States;
 use crate::usage::{self, Flushes};
 use crate::worker::{self, Shared, Snapshots, Stage};
 
+/// How metrics call the certificate of the node's own options.
+const OWN_CERTIFICATE: &str = "own";
+
 /// The data plane cannot start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -79,10 +82,6 @@ pub fn start(
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let http = config.http.map(listen).transpose()?;
     let https = config.https.map(listen).transpose()?;
-    let server_tls = match https {
-        Some(_) => Some(server_tls::load(&config.tls, Arc::clone(&crypto))?),
-        None => None,
-    };
     let access_log = match &config.access_log {
         None => None,
         Some(log) => Some(AccessLog::open(log).map_err(|source| {
@@ -100,6 +99,15 @@ pub fn start(
     let (outlet, flushes) = usage::channel(count);
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
+    let server_tls = match https {
+        Some(_) => Some(server_tls::load(
+            &config.tls,
+            Arc::clone(&crypto),
+            OWN_CERTIFICATE,
+            &numbers.certificates,
+        )?),
+        None => None,
+    };
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let shared = Arc::new(Shared {
         config,

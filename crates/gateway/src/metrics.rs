@@ -3,6 +3,7 @@
 //! A number has one writer, so adding to it is a load and a store, without the locked instruction that a shared
 //! counter would need.
 
+pub(crate) mod certificates;
 mod render;
 mod series;
 #[cfg(test)]
@@ -35,6 +36,8 @@ pub(crate) struct Numbers {
     pub(crate) connections_refused: Count,
     /// Access-log lines that were dropped.
     pub(crate) log_lines_dropped: Count,
+    /// Certificates that the node shows.
+    pub(crate) certificates: certificates::Certificates,
 }
 
 impl Numbers {
@@ -46,6 +49,7 @@ impl Numbers {
             series: series::Table::new(series_max),
             connections_refused: Count::default(),
             log_lines_dropped: Count::default(),
+            certificates: certificates::Certificates::default(),
         })
     }
 }

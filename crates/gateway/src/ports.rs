@@ -165,7 +165,12 @@ fn certificate(
         cert: folder.join("tls.crt"),
         key: folder.join("tls.key"),
     };
-    server_tls::load(&files, Arc::clone(&shared.crypto))
-        .map(Some)
-        .map_err(|error| error.to_string())
+    server_tls::load(
+        &files,
+        Arc::clone(&shared.crypto),
+        secret,
+        &shared.numbers.certificates,
+    )
+    .map(Some)
+    .map_err(|error| error.to_string())
 }

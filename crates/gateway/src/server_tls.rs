@@ -12,6 +12,7 @@ use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 use crate::config::TlsFiles;
+use crate::metrics::certificates::{Certificates, Role};
 
 /// The certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -47,10 +48,13 @@ pub enum CertificateError {
     },
 }
 
-/// The configuration of the HTTPS listener: TLS 1.2 and 1.3, HTTP/2 preferred.
+/// The configuration of the HTTPS listener: TLS 1.2 and 1.3, HTTP/2 preferred. Under this name it is noted how long the
+/// certificate is valid.
 pub(crate) fn load(
     files: &TlsFiles,
     crypto: Arc<CryptoProvider>,
+    name: &str,
+    known: &Certificates,
 ) -> Result<Arc<ServerConfig>, CertificateError> {
     let (cert, key) = match files {
         TlsFiles::Files { cert, key } => (cert.clone(), key.clone()),
@@ -70,6 +74,7 @@ pub(crate) fn load(
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(pem(&cert))?;
     let private = PrivateKeyDer::from_pem_file(&key).map_err(pem(&key))?;
+    known.note(Role::Listener, name, chain.first());
     let mut config = ServerConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()
         .and_then(|builder| {
@@ -127,12 +132,12 @@ mod tests {
         let files = TlsFiles::SelfSigned {
             dir: folder.path().to_owned(),
         };
-        load(&files, crypto()).unwrap();
+        load(&files, crypto(), "own", &Certificates::default()).unwrap();
         let key = folder.path().join("gateway-key.pem");
         let mode = fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let first = fs::read(&key).unwrap();
-        load(&files, crypto()).unwrap();
+        load(&files, crypto(), "own", &Certificates::default()).unwrap();
         assert_eq!(first, fs::read(&key).unwrap());
     }
 
@@ -145,7 +150,7 @@ mod tests {
             cert: cert.clone(),
             key,
         };
-        let error = load(&files, crypto()).unwrap_err();
+        let error = load(&files, crypto(), "own", &Certificates::default()).unwrap_err();
         assert!(error.to_string().starts_with(&cert.display().to_string()));
     }
 }

@@ -162,6 +162,8 @@ impl Streaming {
 pub(crate) enum Failure {
     /// No connection could be made.
     Unreachable,
+    /// The two ends of TLS do not trust each other.
+    Untrusted,
     /// The connection broke, or what came was not HTTP.
     Failed,
     /// No answer in time.
@@ -180,6 +182,10 @@ impl Failure {
             Self::Unreachable => Reject::new(
                 code::BACKEND_UNREACHABLE,
                 "no connection to the backend could be made",
+            ),
+            Self::Untrusted => Reject::new(
+                code::BACKEND_TLS_FAILED,
+                "the backend and the gateway do not trust each other",
             ),
             Self::Failed => Reject::new(
                 code::BACKEND_FAILED,
@@ -271,7 +277,7 @@ pub(crate) async fn call(
 fn did(sent: &Result<Answered, Failure>) -> Did {
     match sent {
         Ok((parts, _)) => Did::Answered(parts.status.as_u16()),
-        Err(Failure::Unreachable) => Did::ConnectFailed,
+        Err(Failure::Unreachable | Failure::Untrusted) => Did::ConnectFailed,
         Err(Failure::Failed) => Did::Broke,
         Err(Failure::TimedOut) => Did::TimedOut,
         Err(Failure::BodyTooLarge | Failure::BodyBroken) => Did::GaveUp,
@@ -326,7 +332,10 @@ async fn dial_and_send(
     let dialled = connect::dial(worker, pool, endpoint).await;
     let dialled = dialled.map_err(|error| {
         tries.failed(address, tries::causes(&error));
-        Failure::Unreachable
+        match error.is_tls() {
+            true => Failure::Untrusted,
+            false => Failure::Unreachable,
+        }
     })?;
     tries.connected(Via::New);
     let sent = match dialled {

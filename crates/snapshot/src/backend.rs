@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use base::{Digest, Org};
 use http::header::HeaderName;
+use sync::calls::CallRules;
 
 /// Names a backend.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug)]
@@ -34,10 +35,8 @@ pub struct Backend {
     pub protocol: Protocol,
     /// Until the head of the answer must be there, in milliseconds.
     pub timeout_ms: u64,
-    /// Certificates (PEM) that are trusted instead of the system's.
-    pub ca_pem: Option<String>,
-    /// Server name for TLS; `None` = the endpoint's host.
-    pub sni: Option<String>,
+    /// How it is called.
+    pub calls: CallRules,
     /// The model's digest: connections of another digest are not reused.
     pub digest: Digest,
 }
@@ -55,8 +54,7 @@ impl Backend {
             slow_start_ms: 0,
             protocol: Protocol::Auto,
             timeout_ms: 30_000,
-            ca_pem: None,
-            sni: None,
+            calls: CallRules::default(),
             digest: Digest::from_bytes([0; 32]),
         }
     }

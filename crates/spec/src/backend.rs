@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Extensions;
+use crate::calls::{CircuitBreaker, Http2, KeepAlive, Retry};
 use crate::units::Duration;
 
 pub use balance::{Balance, BalanceHash, BalanceRule, HashSpec};
@@ -40,12 +41,28 @@ pub struct BackendSpec {
     #[serde(default = "BackendSpec::default_timeout")]
     #[schemars(extend("format" = "tollway-duration-positive"))]
     pub timeout: Duration,
+    /// The longest pause within the body of an answer; absent = no limit.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub idle_timeout: Option<Duration>,
+    /// When a call is sent again; absent = once, where that is safe.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub retry: Option<Box<Retry>>,
+    /// When the backend is not called.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circuit_breaker: Option<Box<CircuitBreaker>>,
+    /// How long connections are kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub keep_alive: Option<Box<KeepAlive>>,
+    /// How HTTP/2 connections are used.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub http2: Option<Box<Http2>>,
     /// Which HTTP it speaks.
     #[serde(default)]
     pub protocol: Protocol,
     /// How TLS endpoints are verified; absent = by the system's certificates and the URL's host.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub tls: Option<BackendTls>,
+    pub tls: Option<Box<BackendTls>>,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -72,6 +89,11 @@ impl BackendSpec {
             failover: Vec::new(),
             slow_start: None,
             timeout: Self::default_timeout(),
+            idle_timeout: None,
+            retry: None,
+            circuit_breaker: None,
+            keep_alive: None,
+            http2: None,
             protocol: Protocol::default(),
             tls: None,
             extensions: Extensions::new(),
@@ -103,23 +125,64 @@ pub struct BackendTls {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(extend("format" = "tollway-host"))]
     pub sni: Option<String>,
+    /// What the gateway shows a backend that asks who calls.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_certificate: Option<ClientCertificate>,
+    /// The oldest version of TLS that is spoken.
+    #[serde(default)]
+    pub min_version: TlsVersion,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
     pub extensions: Extensions,
 }
 
-/// Certificates.
-#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+/// Certificates, at one of these places.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Ca {
     /// The text, in PEM.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(extend("format" = "tollway-pem"))]
-    pub inline: String,
+    pub inline: Option<String>,
+    /// The folder under the node's `--secrets-dir` that holds `ca.crt` (PEM).
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-name"))]
+    pub secret_ref: Option<String>,
+    /// A file (PEM) under the node's `--secrets-dir`, as in `orders/ca.pem`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-file"))]
+    pub file: Option<String>,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
     pub extensions: Extensions,
+}
+
+/// A certificate with its key.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificate {
+    /// The folder under the node's `--secrets-dir` that holds `tls.crt` and `tls.key` (PEM), as Kubernetes mounts a
+    /// secret of type `kubernetes.io/tls`.
+    #[schemars(extend("format" = "tollway-name"))]
+    pub secret_ref: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub enum TlsVersion {
+    /// RFC 5246.
+    #[default]
+    #[serde(rename = "TLSv1.2")]
+    Tls12,
+    /// RFC 8446.
+    #[serde(rename = "TLSv1.3")]
+    Tls13,
 }
 
 /// Where calls go, by the environment of the credential that they come with.

@@ -2,6 +2,7 @@
 //! their faults in a text that has others too; what has the wrong shape is passed over, the schema has reported it.
 
 mod backend;
+mod calls;
 
 use std::collections::HashMap;
 

@@ -50,7 +50,7 @@ pub enum Spec {
     /// One version of an API.
     Api(Box<ApiSpec>),
     /// Where calls go.
-    Backend(BackendSpec),
+    Backend(Box<BackendSpec>),
     /// What a subscription allows.
     Plan(PlanSpec),
     /// A group of nodes.

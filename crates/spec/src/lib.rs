@@ -11,6 +11,7 @@
 pub mod access;
 pub mod api;
 pub mod backend;
+pub mod calls;
 mod check;
 pub mod definition;
 mod diff;
@@ -41,9 +42,11 @@ pub use api::{
     Transport,
 };
 pub use backend::{
-    BackendRef, BackendSpec, BackendTls, Backends, Balance, BalanceHash, BalanceRule, Ca, EjectOn,
-    EndpointScheme, EndpointSpec, GrpcCheck, HashSpec, HealthSpec, HttpCheck, Protocol, TcpCheck,
+    BackendRef, BackendSpec, BackendTls, Backends, Balance, BalanceHash, BalanceRule, Ca,
+    ClientCertificate, EjectOn, EndpointScheme, EndpointSpec, GrpcCheck, HashSpec, HealthSpec,
+    HttpCheck, Protocol, TcpCheck, TlsVersion,
 };
+pub use calls::{Backoff, CircuitBreaker, Condition, Http2, KeepAlive, Retry, RetryOn};
 pub use definition::{Definition, DefinitionSpec, RuleSeverity, UnknownSeverity};
 pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
@@ -54,4 +57,4 @@ pub use read::{Located, from_json, parse_document, parse_documents, parse_locate
 pub use revision::{NoRevision, RevisionRef, content, content_digest};
 pub use schema::{explain, schema};
 pub use suggest::nearest;
-pub use units::{Date, Duration, Percent, UnitError};
+pub use units::{Date, Duration, Percent, Size, UnitError};

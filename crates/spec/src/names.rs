@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 pub use upstream::status_range;
 
-use crate::units::{Date, Duration};
+use crate::units::{Date, Duration, Size};
 
 /// The longest name of a document (that of Kubernetes: RFC 1123).
 pub const NAME_MAX: usize = 253;
@@ -33,6 +33,7 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("date", |text| unit(text.parse::<Date>())),
     ("tollway-duration", |text| unit(text.parse::<Duration>())),
     ("tollway-duration-positive", positive),
+    ("tollway-size", |text| unit(text.parse::<Size>())),
     ("tollway-name", name),
     ("tollway-plan-name", plan_name),
     ("tollway-version", version),

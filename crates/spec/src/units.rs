@@ -27,6 +27,14 @@ pub enum UnitError {
     /// Not a day of the calendar.
     #[error("`{0}` is no date, write year, month and day, as in `2027-06-30`")]
     Date(String),
+    /// There is a number and nothing else.
+    #[error("`{0}` has no unit, write `{0}Ki` for kibibytes or `{0}B` for bytes")]
+    SizeUnit(u64),
+    /// Neither a number with a unit, nor a number.
+    #[error(
+        "`{0}` is no size, write a whole number and one of the units B, Ki, Mi, Gi, as in `64Ki`"
+    )]
+    Size(String),
 }
 
 /// A length of time in whole milliseconds: `500ms`, `30s`, `5m`, `1h`, `7d`. Printed in the largest unit that fits.
@@ -191,6 +199,58 @@ impl FromStr for Date {
     }
 }
 
+/// A number of bytes: `512B`, `64Ki`, `1Mi`, `1Gi`. Printed in the largest unit that fits.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Default)]
+pub struct Size(u64);
+
+/// Units of sizes, the largest first.
+const SIZES: [(&str, u64); 4] = [("Gi", 1 << 30), ("Mi", 1 << 20), ("Ki", 1 << 10), ("B", 1)];
+
+impl Size {
+    /// So many bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: u64) -> Self {
+        Self(bytes)
+    }
+
+    /// How many bytes.
+    #[must_use]
+    pub const fn as_bytes(self) -> u64 {
+        self.0
+    }
+}
+
+impl fmt::Display for Size {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0 == 0 {
+            return f.write_str("0B");
+        }
+        let (unit, length) = SIZES
+            .into_iter()
+            .find(|(_, length)| self.0.is_multiple_of(*length))
+            .expect("everything is a multiple of one byte");
+        write!(f, "{}{unit}", self.0 / length)
+    }
+}
+
+impl FromStr for Size {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let (number, unit) = text.split_at(digits);
+        let wrong = || UnitError::Size(text.to_owned());
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        if unit.is_empty() {
+            return Err(UnitError::SizeUnit(number));
+        }
+        let (_, length) = SIZES
+            .into_iter()
+            .find(|(name, _)| *name == unit)
+            .ok_or_else(wrong)?;
+        number.checked_mul(length).map(Self).ok_or_else(wrong)
+    }
+}
+
 macro_rules! as_text {
     ($name:ident, $format:literal, $example:literal, $expecting:literal) => {
         impl Serialize for $name {
@@ -240,6 +300,7 @@ as_text!(
 );
 as_text!(Percent, "tollway-percent", "50%", "a share, as in `50%`");
 as_text!(Date, "date", "2027-06-30", "a date, as in `2027-06-30`");
+as_text!(Size, "tollway-size", "64Ki", "a size, as in `64Ki`");
 
 #[cfg(test)]
 mod tests {
@@ -295,6 +356,32 @@ mod tests {
         }
         for bad in ["50", "%", "-1%", "+5%", "1.5%", "1001%", "00050%", "50 %"] {
             assert!(bad.parse::<Percent>().is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn sizes_have_units() {
+        for (text, bytes, printed) in [
+            ("0B", 0, "0B"),
+            ("512B", 512, "512B"),
+            ("2048B", 2048, "2Ki"),
+            ("64Ki", 65_536, "64Ki"),
+            ("1024Mi", 1 << 30, "1Gi"),
+        ] {
+            let size: Size = text.parse().unwrap();
+            assert_eq!(
+                (size.as_bytes(), size.to_string().as_str()),
+                (bytes, printed)
+            );
+        }
+        assert!(
+            "64".parse::<Size>()
+                .unwrap_err()
+                .to_string()
+                .contains("`64Ki`")
+        );
+        for bad in ["", "Ki", "64K", "64MB", "-1Ki", "99999999999Gi"] {
+            assert!(bad.parse::<Size>().is_err(), "{bad}");
         }
     }
 

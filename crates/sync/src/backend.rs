@@ -26,12 +26,9 @@ pub struct BackendModel {
     pub protocol: Protocol,
     /// Until the head of the answer must be there, in milliseconds.
     pub timeout_ms: u64,
-    /// Certificates (PEM) that are trusted instead of the system's.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub ca_pem: Option<String>,
-    /// Server name for TLS, where it is not the URL's host.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub sni: Option<String>,
+    /// How it is called.
+    #[serde(skip_serializing_if = "crate::calls::CallRules::is_default", default)]
+    pub calls: crate::calls::CallRules,
     /// Digest of everything above.
     pub digest: Digest,
 }

@@ -9,6 +9,7 @@
 //! Knows nothing of documents, stores, policies or sockets. Start at [`ControlPlane`].
 
 pub mod backend;
+pub mod calls;
 pub mod decision;
 pub mod entry;
 pub mod model;

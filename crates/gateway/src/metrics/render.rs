@@ -17,7 +17,8 @@ impl Collector for Numbers {
         self.encode_requests(&mut encoder)?;
         self.encode_durations(&mut encoder)?;
         self.encode_labelled(&mut encoder)?;
-        self.encode_plain(&mut encoder)
+        self.encode_plain(&mut encoder)?;
+        self.certificates.encode(&mut encoder)
     }
 }
 

@@ -35,6 +35,9 @@ pub(crate) enum DialError {
     Connect(std::io::Error),
     #[error(transparent)]
     TlsConfig(tls::TlsConfigError),
+    /// The two ends do not trust each other, or have no way of TLS in common.
+    #[error("the TLS handshake failed: {0}")]
+    Untrusted(String),
     #[error("the TLS handshake failed: {0}")]
     Tls(std::io::Error),
     #[error("the HTTP handshake failed: {0}")]
@@ -76,6 +79,13 @@ pub(crate) async fn dial(
         .inspect_err(|error| failed(worker, endpoint, error))
 }
 
+impl DialError {
+    /// Whether the way to the backend stands, but not its trust.
+    pub(crate) fn is_tls(&self) -> bool {
+        matches!(self, Self::TlsConfig(_) | Self::Untrusted(_) | Self::Tls(_))
+    }
+}
+
 fn failed(worker: &Worker, endpoint: &EndpointPool, error: &DialError) {
     worker.numbers().upstream(Upstream::ConnectFailed);
     *endpoint.resolved.borrow_mut() = None;
@@ -103,7 +113,9 @@ async fn connect(
             let name =
                 tls::server_name(&pool.backend, &endpoint.address).map_err(DialError::TlsConfig)?;
             let connector = tokio_rustls::TlsConnector::from(config);
-            let stream = connector.connect(name, tcp).await.map_err(DialError::Tls)?;
+            let stream = connector.connect(name, tcp).await.map_err(|error| {
+                tls::cause(&error).map_or(DialError::Tls(error), DialError::Untrusted)
+            })?;
             let h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
             (Stream::ClientTls(Box::new(stream)), Some(h2))
         }

@@ -3,7 +3,7 @@
 //! Pools outlive snapshots: a backend that did not change keeps its `Arc`, and so its pool. One that changed gets a
 //! new pool; the old one goes when it was not used for a while.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::rc::Rc;
@@ -14,7 +14,7 @@ use snapshot::{Backend, Endpoint};
 
 use super::balance::{LineUp, Lined};
 use super::members::{Group, Member};
-use super::{h1, h2, host_header};
+use super::{h1, h2, host_header, tls};
 use crate::metrics::{Limit, Numbers, Upstream};
 use crate::worker::Worker;
 
@@ -29,7 +29,7 @@ pub(crate) struct BackendPool {
     pub(super) group: Arc<Group>,
     /// Its endpoints, as this core uses them.
     pub(super) line_up: Lined,
-    pub(super) tls: OnceCell<Arc<rustls::ClientConfig>>,
+    pub(super) tls: tls::TlsSetup,
     used_ms: Cell<u64>,
 }
 
@@ -99,7 +99,7 @@ impl BackendPool {
             line_up: RefCell::new(LineUp::new(&group, worker.index)),
             group,
             backend: Arc::clone(backend),
-            tls: OnceCell::new(),
+            tls: tls::TlsSetup::default(),
             used_ms: Cell::new(0),
         }
     }

@@ -7,6 +7,7 @@ use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use snapshot::Scheme;
+use sync::calls::CaSource;
 use tokio::net::TcpStream;
 use tokio_rustls::{TlsAcceptor, TlsConnector};
 
@@ -121,8 +122,8 @@ async fn a_backend_over_tls_with_its_own_ca_and_name() {
     let peer = Peer::bind().await;
     let (pem, acceptor) = backend_tls(&[b"http/1.1"]);
     let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
-    setup.backend.ca_pem = Some(pem);
-    setup.backend.sni = Some("backend.test".to_owned());
+    setup.backend.calls.tls.ca = Some(CaSource::Inline(pem));
+    setup.backend.calls.tls.sni = Some("backend.test".to_owned());
     let sandbox = setup.start();
     let mut client = sandbox.connect().await;
     client.send(GET).await;
@@ -142,8 +143,8 @@ async fn alpn_of_the_backend_decides_for_http2() {
     let peer = Peer::bind().await;
     let (pem, acceptor) = backend_tls(&[b"h2", b"http/1.1"]);
     let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
-    setup.backend.ca_pem = Some(pem);
-    setup.backend.sni = Some("backend.test".to_owned());
+    setup.backend.calls.tls.ca = Some(CaSource::Inline(pem));
+    setup.backend.calls.tls.sni = Some("backend.test".to_owned());
     let sandbox = setup.start();
     let mut client = sandbox.connect().await;
     client.send(GET).await;
@@ -165,8 +166,8 @@ async fn a_backend_that_is_not_trusted_is_not_reached() {
     let (_, acceptor) = backend_tls(&[b"http/1.1"]);
     let (other, _) = backend_tls(&[b"http/1.1"]);
     let mut setup = Setup::new(vec![endpoint(Scheme::Https, "127.0.0.1", peer.addr.port())]);
-    setup.backend.ca_pem = Some(other);
-    setup.backend.sni = Some("backend.test".to_owned());
+    setup.backend.calls.tls.ca = Some(CaSource::Inline(other));
+    setup.backend.calls.tls.sni = Some("backend.test".to_owned());
     let sandbox = setup.start();
     let mut client = sandbox.connect().await;
     client.send(GET).await;
@@ -174,5 +175,5 @@ async fn a_backend_that_is_not_trusted_is_not_reached() {
     assert!(acceptor.accept(stream).await.is_err());
     let (head, body) = client.answer().await;
     assert!(head.starts_with("http/1.1 502 "));
-    assert!(body.contains("BACKEND_UNREACHABLE"));
+    assert!(body.contains("BACKEND_TLS_FAILED"), "{body}");
 }

@@ -13,7 +13,7 @@ pub enum Balance {
     /// By a rule that looks at the endpoints alone.
     Rule(BalanceRule),
     /// By something of the call: equal values reach the same endpoint.
-    Hash(BalanceHash),
+    Hash(Box<BalanceHash>),
 }
 
 /// Rules that look at the endpoints alone.

@@ -40,7 +40,14 @@ pub(super) fn find(spec: &Value, pointer: &str, found: &mut Diagnostics) {
         found.push(problem.mend("write `ip: true`, or hash something else"));
     }
     health(&spec["health"], &format!("{pointer}/health"), found);
+    one_key(
+        &spec["tls"]["ca"],
+        &format!("{pointer}/tls/ca"),
+        &["inline", "secretRef", "file"],
+        found,
+    );
     tls(spec, pointer, found);
+    super::calls::find(spec, pointer, found);
 }
 
 /// What tells one entry from another.
