@@ -66,7 +66,13 @@ codes! {
         NODE_NOT_READY 503 Gateway "Not ready":
             "The node has not yet loaded its configuration.";
         UPGRADE_NOT_SUPPORTED 501 Client "Upgrade not supported":
-            "The request asks for a tunnel (CONNECT) or another protocol (Upgrade: websocket), which this node does not serve.";
+            "The request asks for a tunnel (CONNECT) to somewhere, or for another protocol than WebSocket.";
+        WEBSOCKET_HANDSHAKE 400 Client "Not a WebSocket handshake":
+            "The request asks for a WebSocket, and is no handshake of RFC 6455. The detail says what is wrong.";
+        WEBSOCKET_VERSION 426 Client "WebSocket version not supported":
+            "The handshake names another version of the WebSocket protocol than 13.";
+        TUNNEL_LIMIT 503 Gateway "Too many WebSockets":
+            "The node, or the client's address, has as many WebSockets open as it may. The detail says which.";
         CONNECTION_LIMIT 503 Gateway "Too many connections":
             "The node holds as many connections as it is configured to.";
     }

@@ -8,7 +8,9 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
+use policy::Principal;
 
+use crate::live::Place;
 use crate::metrics::Limit;
 use crate::record::Record;
 use crate::upstream::{BackendBodyFault, Source, Streaming};
@@ -26,6 +28,9 @@ pub(crate) enum BodyError {
     /// The backend's side broke.
     #[error("the backend's body broke off")]
     Backend(#[source] BackendBodyFault),
+    /// What let the call in is not good any more.
+    #[error("the caller's credential was revoked")]
+    Revoked,
 }
 
 /// What went wrong with a client's body.
@@ -145,6 +150,8 @@ impl Body for RequestBody {
 pub(crate) struct AnswerBody {
     content: Content,
     record: Record,
+    /// Of an answer that streams to a known caller.
+    live: Option<Place>,
 }
 
 enum Content {
@@ -163,15 +170,34 @@ impl AnswerBody {
         Self::new(content, record)
     }
 
-    pub(crate) fn upstream(source: Source, record: Record) -> Self {
+    /// What a backend answers. One that streams can be ended while its `caller` is known.
+    pub(crate) fn upstream(
+        source: Source,
+        record: Record,
+        worker: &Rc<Worker>,
+        caller: Option<Principal>,
+    ) -> Self {
         match source {
             Source::Complete(bytes) => Self::whole(bytes, record),
-            Source::Streaming(body) => Self::new(Content::Upstream(body), record),
+            Source::Streaming(body) => {
+                let mut answer = Self::new(Content::Upstream(body), record);
+                let ends = answer.content.is_end_stream();
+                answer.live = caller
+                    .filter(|_| !ends)
+                    .map(|caller| Place::enter(worker, Some(caller), None));
+                answer
+            }
+            // The tunnel is somebody else's.
+            Source::Switched(_) => Self::new(Content::Empty, record),
         }
     }
 
     fn new(content: Content, record: Record) -> Self {
-        let mut body = Self { content, record };
+        let mut body = Self {
+            content,
+            record,
+            live: None,
+        };
         if body.content.is_end_stream() {
             body.record.complete();
         }
@@ -209,6 +235,14 @@ impl Body for AnswerBody {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
         let this = self.get_mut();
+        if this
+            .live
+            .as_ref()
+            .is_some_and(|live| live.closing(cx).is_some())
+        {
+            this.record.revoked();
+            return Poll::Ready(Some(Err(BodyError::Revoked)));
+        }
         match ready!(this.content.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 if let Some(data) = frame.data_ref() {

@@ -145,6 +145,14 @@ pub struct Limits {
     pub h2_streams_max: u32,
     /// Streams that a client may reset before they are served, on one HTTP/2 connection, before it is closed.
     pub h2_resets_max: usize,
+    /// Tunnels (WebSockets) that are open at a time. What comes above is answered 503.
+    pub tunnels_max: usize,
+    /// Tunnels of one client's address.
+    pub tunnels_per_client_max: usize,
+    /// How long nothing may come through a tunnel.
+    pub tunnel_idle_timeout_ms: u64,
+    /// How long tunnels may go on while the node drains; at most as long as calls may.
+    pub tunnel_drain_ms: u64,
 }
 
 impl Default for Limits {
@@ -161,6 +169,10 @@ impl Default for Limits {
             idle_timeout_ms: 75_000,
             h2_streams_max: 200,
             h2_resets_max: 50,
+            tunnels_max: 10_000,
+            tunnels_per_client_max: 1_000,
+            tunnel_idle_timeout_ms: 300_000,
+            tunnel_drain_ms: 20_000,
         }
     }
 }

@@ -22,6 +22,7 @@ use crate::config::Limits;
 use crate::guard::{self, Guarded, Violation};
 use crate::io::Stream;
 use crate::metrics::{Limit, Wire};
+use crate::tunnel::Tunnel;
 use crate::worker::{Accepted, LocalExecutor, Worker};
 use crate::{answer, request, timers};
 
@@ -64,6 +65,8 @@ pub(crate) struct Connection {
     head_since_ms: Cell<Option<u64>>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
+    /// What this HTTP/1.1 connection becomes when the answer under way has gone out.
+    tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
 impl Connection {
@@ -82,6 +85,23 @@ impl Connection {
     /// What the guard has found wrong with what the client sent.
     pub(crate) fn violation(&self) -> Option<Violation> {
         self.guard.get().and_then(guard::Handle::violation)
+    }
+
+    /// Whether the request in flight asks for a WebSocket over HTTP/1.1.
+    pub(crate) fn waits(&self) -> bool {
+        self.guard.get().is_some_and(guard::Handle::waits)
+    }
+
+    /// The request in flight is answered without a change of protocol.
+    pub(crate) fn stays(&self) {
+        if let Some(guard) = self.guard.get() {
+            guard.resume();
+        }
+    }
+
+    /// Makes a tunnel of the connection once the answer has gone out.
+    pub(crate) fn switch(&self, tunnel: Tunnel) {
+        *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
     }
 
     fn bytes_came(&self, now_ms: u64) {
@@ -195,6 +215,7 @@ impl Registry {
             head_since_ms: Cell::new(None),
             order: Cell::new(order),
             waker: RefCell::new(None),
+            tunnel: RefCell::new(None),
         });
         self.open.borrow_mut().insert(id, Rc::clone(&connection));
         connection
@@ -370,9 +391,18 @@ async fn serve_h1(
         Pin::new(&mut http).poll(cx).map(Some)
     })
     .await;
-    match ended {
-        Some(ended) => ended.map_err(ServeError::Http),
-        None => {
+    let tunnel = connection.tunnel.take();
+    match (ended, tunnel) {
+        (Some(Ok(())), Some(tunnel)) => {
+            let parts = http.into_parts();
+            let (watched, held) = parts.io.into_inner().into_parts();
+            let mut ahead = Vec::from(parts.read_buf);
+            ahead.extend(held);
+            Box::pin(tunnel.run(watched.stream, ahead)).await;
+            Ok(())
+        }
+        (Some(ended), _) => ended.map_err(ServeError::Http),
+        (None, _) => {
             let mut stream = http.into_parts().io.into_inner().into_inner().stream;
             let reject = policy::Reject::new(
                 base::code::REQUEST_TIMEOUT,
@@ -412,6 +442,8 @@ async fn serve_h2(
         .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
         .max_pending_accept_reset_streams(limits.h2_resets_max)
         .max_local_error_reset_streams(limits.h2_resets_max)
+        // WebSockets (RFC 8441).
+        .enable_connect_protocol()
         .serve_connection(TokioIo::new(stream), service);
     let mut closing = false;
     std::future::poll_fn(|cx| {

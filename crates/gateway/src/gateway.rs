@@ -11,9 +11,11 @@ use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::decisions::{self, Decisions};
 use crate::listener::{self, Listener};
+use crate::live::{self, Closer};
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::server_tls::{self, CertificateError};
+use crate::tunnel::Tunnels;
 use crate::upstream::state::States;
 use crate::usage::{self, Flushes};
 use crate::worker::{self, Shared, Snapshots, Stage};
@@ -55,6 +57,7 @@ pub struct Gateway {
     ports: Ports,
     metrics: Metrics,
     decisions: Option<Decisions>,
+    closer: Closer,
     flushes: Option<Flushes>,
     stage: watch::Sender<Stage>,
     accepting: Option<oneshot::Receiver<()>>,
@@ -109,6 +112,7 @@ pub fn start(
         None => None,
     };
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
+    let (closer, closings) = live::closer(count);
     let shared = Arc::new(Shared {
         config,
         runtime,
@@ -122,13 +126,15 @@ pub fn start(
         native_roots: OnceLock::new(),
         usage: outlet,
         endpoints: Arc::new(States::new(count)),
+        tunnels: Tunnels::default(),
     });
     let (stage, stages) = watch::channel(Stage::Serving);
     let mut senders = Vec::new();
     let mut workers = Vec::new();
-    for index in 0..count {
+    for (index, closings) in closings.into_iter().enumerate() {
         let (sender, accepted) = mpsc::unbounded_channel();
-        let ended = worker::spawn(Arc::clone(&shared), index, accepted, stages.clone())
+        let shared = Arc::clone(&shared);
+        let ended = worker::spawn(shared, index, accepted, stages.clone(), closings)
             .map_err(StartError::Thread)?;
         senders.push(sender);
         workers.push(ended);
@@ -155,6 +161,7 @@ pub fn start(
         ports,
         metrics,
         decisions: Some(decisions),
+        closer,
         flushes: Some(flushes),
         stage,
         accepting: Some(accepting),
@@ -190,6 +197,12 @@ impl Gateway {
     /// The decisions on refused and failed calls, for whoever takes them; there is one taker.
     pub fn take_decisions(&mut self) -> Option<Decisions> {
         self.decisions.take()
+    }
+
+    /// Ends open calls, when what let them in is not good any more.
+    #[must_use]
+    pub fn closer(&self) -> Closer {
+        self.closer.clone()
     }
 
     /// What the data plane counts.

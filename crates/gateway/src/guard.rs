@@ -15,6 +15,10 @@
 //!
 //! After a violation nothing of what the client sent is passed on any more.
 //!
+//! # A request for another protocol
+//! What stands behind a head that asks for a WebSocket is another request or the first bytes of a tunnel; only the answer
+//! tells. So it is held unread until the service says which: by [`Handle::resume`], or by [`Guarded::into_parts`].
+//!
 //! Start reading at [`scanner::Scanner`]. Source: RFC 9112.
 
 pub(crate) mod chunked;
@@ -22,11 +26,11 @@ mod head;
 mod scanner;
 
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::io;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll, Waker, ready};
 
 use base::Code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -106,13 +110,36 @@ pub fn check_stream(bytes: &[u8]) -> Result<usize, Violation> {
 
 /// Tells the service of a connection what its guard found.
 #[derive(Clone, Debug, Default)]
-pub struct Handle(Rc<RefCell<Option<Violation>>>);
+pub struct Handle(Rc<Found>);
+
+#[derive(Debug, Default)]
+struct Found {
+    violation: RefCell<Option<Violation>>,
+    /// The request in flight asks for a WebSocket.
+    waits: Cell<bool>,
+    waker: RefCell<Option<Waker>>,
+}
 
 impl Handle {
     /// The violation that ended the connection, if one did.
     #[must_use]
     pub fn violation(&self) -> Option<Violation> {
-        self.0.borrow().clone()
+        self.0.violation.borrow().clone()
+    }
+
+    /// Whether the request in flight asks for a WebSocket: what the client sends behind it is held.
+    #[must_use]
+    pub fn waits(&self) -> bool {
+        self.0.waits.get()
+    }
+
+    /// The connection stays with HTTP: what was held is read as the next request.
+    pub fn resume(&self) {
+        if self.0.waits.replace(false)
+            && let Some(waker) = self.0.waker.borrow_mut().take()
+        {
+            waker.wake();
+        }
     }
 }
 
@@ -151,6 +178,12 @@ impl<IO> Guarded<IO> {
         self.inner
     }
 
+    /// The connection, and what the client has sent that was not given out.
+    pub fn into_parts(mut self) -> (IO, Vec<u8>) {
+        let ahead = self.held.split_off(self.given);
+        (self.inner, ahead)
+    }
+
     /// Gives out clean bytes that are held.
     fn give(&mut self, buf: &mut ReadBuf<'_>) {
         let end = self.clean.min(self.given + buf.remaining());
@@ -170,6 +203,7 @@ impl<IO> Guarded<IO> {
     fn check_held(&mut self) {
         let (clean, violation) = self.scanner.advance(&self.held[self.clean..]);
         self.clean += clean;
+        self.handle.0.waits.set(self.scanner.waits());
         if let Some(violation) = violation {
             self.end(violation);
         }
@@ -183,7 +217,7 @@ impl<IO> Guarded<IO> {
             self.clean = self.held.len();
         }
         self.ended = Some(place);
-        *self.handle.0.borrow_mut() = Some(violation);
+        *self.handle.0.violation.borrow_mut() = Some(violation);
     }
 }
 
@@ -201,6 +235,7 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
             return Poll::Ready(Ok(Progress::Done));
         }
         let (clean, violation) = self.scanner.advance(read);
+        self.handle.0.waits.set(self.scanner.waits());
         if violation.is_none() {
             self.held.extend_from_slice(&read[clean..]);
         }
@@ -229,6 +264,26 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
         }
         self.check_held();
         Poll::Ready(Ok(Progress::More))
+    }
+
+    /// Reads on behind a request for a WebSocket, so that a client who goes away is noticed. Nothing is given out.
+    fn read_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
+        *self.handle.0.waker.borrow_mut() = Some(cx.waker().clone());
+        let before = self.held.len();
+        if before - self.clean >= READ_BYTES {
+            return Poll::Pending;
+        }
+        self.held.resize(before + READ_BYTES, 0);
+        let mut buf = ReadBuf::new(&mut self.held[before..]);
+        let polled = Pin::new(&mut self.inner).poll_read(cx, &mut buf);
+        let read = buf.filled().len();
+        self.held.truncate(before + read);
+        ready!(polled)?;
+        Poll::Ready(Ok(if read == 0 {
+            Progress::Done
+        } else {
+            Progress::More
+        }))
     }
 }
 
@@ -261,7 +316,14 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
                 Some(Place::Head) => return Poll::Pending,
                 Some(Place::Body) => return Poll::Ready(Err(body_refused())),
             }
-            let progress = if this.held.is_empty() {
+            if this.scanner.waits() && !this.handle.waits() {
+                this.scanner.resume();
+                this.check_held();
+                continue;
+            }
+            let progress = if this.scanner.waits() {
+                ready!(this.read_waiting(cx))?
+            } else if this.held.is_empty() {
                 ready!(this.read_through(cx, buf))?
             } else {
                 ready!(this.read_held(cx))?

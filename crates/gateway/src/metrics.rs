@@ -142,6 +142,10 @@ labels! {
         UpstreamIdle = "upstream_idle",
         /// All streams of the HTTP/2 connections to a backend are in use.
         UpstreamStreams = "upstream_streams",
+        /// As many tunnels are open as may be.
+        Tunnels = "tunnels",
+        /// As many tunnels of one client's address are open as may be.
+        TunnelsPerClient = "tunnels_per_client",
     }
 }
 
@@ -156,6 +160,22 @@ labels! {
         Https1 = "https/1.1",
         /// HTTP/2 over TLS.
         H2 = "h2",
+    }
+}
+
+labels! {
+    /// Who ended a tunnel.
+    TunnelEnd {
+        /// The client.
+        Client = "client",
+        /// The backend.
+        Backend = "backend",
+        /// Nothing came for too long.
+        Idle = "idle",
+        /// The node drains.
+        Drain = "drain",
+        /// What let it in is not good any more.
+        Revoked = "revoked",
     }
 }
 
@@ -210,6 +230,15 @@ pub(crate) struct WorkerNumbers {
     pub(crate) decisions: Count,
     /// Those that were not, because nobody took the earlier ones.
     pub(crate) decisions_dropped: Count,
+    /// Tunnels that are open.
+    pub(crate) tunnels_open: Level,
+    pub(crate) tunnels_ended: [Count; TunnelEnd::LABELS.len()],
+    /// Bytes from clients through tunnels.
+    pub(crate) tunnel_bytes_in: Count,
+    /// Bytes from backends through tunnels.
+    pub(crate) tunnel_bytes_out: Count,
+    /// Streaming answers that were ended because what let the call in is not good any more.
+    pub(crate) answers_revoked: Count,
     /// Revision of the snapshot that the worker has used last.
     pub(crate) revision: Count,
 }
@@ -238,6 +267,11 @@ impl WorkerNumbers {
             traces_dropped: Count::default(),
             decisions: Count::default(),
             decisions_dropped: Count::default(),
+            tunnels_open: Level::default(),
+            tunnels_ended: Default::default(),
+            tunnel_bytes_in: Count::default(),
+            tunnel_bytes_out: Count::default(),
+            answers_revoked: Count::default(),
             revision: Count::default(),
         }
     }

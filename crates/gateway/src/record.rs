@@ -43,6 +43,8 @@ enum End {
     Complete,
     /// The backend's body broke off.
     Broken,
+    /// What let the call in is not good any more.
+    Revoked,
 }
 
 impl Record {
@@ -123,6 +125,10 @@ impl Record {
     pub(crate) fn broken(&mut self) {
         self.end = End::Broken;
     }
+
+    pub(crate) fn revoked(&mut self) {
+        self.end = End::Revoked;
+    }
 }
 
 impl Drop for Record {
@@ -135,6 +141,7 @@ impl Drop for Record {
             End::Complete => {}
             End::Open => numbers.client_aborts.add(1),
             End::Broken => numbers.bodies_broken.add(1),
+            End::Revoked => numbers.answers_revoked.add(1),
         }
         numbers.bytes_out.add(self.bytes_out);
         let total_us = micros(self.begun.elapsed());
@@ -159,7 +166,7 @@ impl Record {
         call.ended = match self.end {
             End::Complete => Ended::Whole,
             End::Open => Ended::Abandoned,
-            End::Broken => Ended::Broken,
+            End::Broken | End::Revoked => Ended::Broken,
         };
         let sink = &self.worker.config.tracing.sink;
         let dropped = sink

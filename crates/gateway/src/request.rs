@@ -2,6 +2,7 @@
 
 mod answered;
 mod opened;
+mod websocket;
 
 use std::convert::Infallible;
 use std::rc::Rc;
@@ -15,24 +16,30 @@ use http_body::Body;
 use hyper::body::Incoming;
 use policies::hop_by_hop;
 use policy::{Permit, Reject, RequestCx, Stop};
-use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
+use snapshot::{Api, Backend, Found, Gate, MethodSet, Operation, Protocol, Snapshot};
 use usage::StatusClass;
 
 use crate::body::{AnswerBody, RequestBody};
 use crate::connection::Connection;
 use crate::decisions::Matched;
+use crate::live;
 use crate::metrics::Limit;
 use crate::record::{Record, micros};
 use crate::trace::Arrival;
+use crate::tunnel::{self, Full, Slot, Tunnel};
 use crate::upstream::tries::Tries;
-use crate::upstream::{self, Answered, Ask, Destination, Failure, Target};
-use crate::usage::table::{Subject, Waiting};
+use crate::upstream::{self, Answered, Ask, Destination, Failure, Source, Target};
+use crate::usage::table::{Row, Subject, Waiting};
 use crate::worker::Worker;
-use answered::{Answer, counted, finish};
+use answered::{Answer, Switched, counted, finish};
 use opened::{context, has_hop_by_hop, host_key, keeping_trailer};
+use websocket::Handshake;
 
 /// How long a client should wait for a node that is starting, in seconds.
 const NOT_READY_RETRY_S: u64 = 1;
+
+/// How long a client should wait for a place for a tunnel, in seconds.
+const TUNNEL_RETRY_S: u64 = 10;
 
 const NO_OPERATION: &str = "the API has no operation with this path";
 const WRONG_METHOD: &str = "the path exists, the method does not";
@@ -44,6 +51,7 @@ struct Scene<'s> {
     connection: &'s Connection,
     snapshot: &'s Snapshot,
     arrival: Arrival,
+    handshake: Option<&'s Handshake>,
 }
 
 /// Answers a request; the one entry point from a connection.
@@ -55,9 +63,10 @@ pub(crate) async fn handle(
     let mut record = Record::begin(&worker, &connection);
     let (parts, incoming) = request.into_parts();
     let mut opened = context(&worker, &connection, parts);
+    let handshake = opened.handshake.take();
     let cx = &mut opened.cx;
     let snapshot = worker.snapshot();
-    let (matched, answer) = match (opened.refused.take(), snapshot.get()) {
+    let (matched, mut answer) = match (opened.refused.take(), snapshot.get()) {
         (Some(reject), _) => (
             Matched::nothing("refused before matching"),
             Answer::refuse(&worker, cx, reject),
@@ -80,13 +89,49 @@ pub(crate) async fn handle(
                 connection: &connection,
                 snapshot,
                 arrival: opened.arrival,
+                handshake: handshake.as_deref(),
             };
             route(scene, &opened.host, cx, incoming).await
         }
     };
     let environment = snapshot.get().map_or("", |snapshot| &*snapshot.environment);
-    record.counts(counted(&worker, cx, environment, &matched, &answer));
+    let counted = counted(&worker, cx, environment, &matched, &answer);
+    if let (Some(switched), Some(handshake)) = (answer.switched.take(), handshake.as_deref()) {
+        let row = Rc::clone(&counted.row);
+        switch(
+            &worker,
+            &connection,
+            cx,
+            &mut answer,
+            handshake,
+            *switched,
+            row,
+        );
+    } else {
+        connection.stays();
+    }
+    record.counts(counted);
     Ok(finish(&worker, opened, &matched, answer, record))
+}
+
+/// Makes a tunnel of the client's connection, or of its stream: it begins when the answer has gone out.
+fn switch(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    cx: &RequestCx,
+    answer: &mut Answer,
+    handshake: &Handshake,
+    switched: Switched,
+    row: Rc<Row>,
+) {
+    let idle_ms = worker.config.limits.tunnel_idle_timeout_ms;
+    let live = live::Place::enter(worker, cx.principal.clone(), Some(idle_ms));
+    let Switched { backend, slot } = switched;
+    let tunnel = Tunnel::new(worker, connection, backend, live, row, slot);
+    match handshake.answer(&mut answer.head) {
+        Some(stream) => tunnel::on_stream(tunnel, stream),
+        None => connection.switch(tunnel),
+    }
 }
 
 async fn route<'s>(
@@ -236,6 +281,11 @@ async fn ask<'s>(
             .fact("backend", "", &*key.name);
         return Answer::refuse(worker, cx, reject);
     };
+    let slot = match scene.handshake.map(|_| tunnel_slot(scene, backend, cx)) {
+        Some(Err(reject)) => return Answer::refuse(worker, cx, *reject),
+        Some(Ok(slot)) => Some(Box::new(slot)),
+        None => None,
+    };
     let (body, body_state) = RequestBody::new(incoming, worker);
     let counted = body_state.clone();
     let ask = Ask {
@@ -243,6 +293,7 @@ async fn ask<'s>(
         headers: std::mem::take(&mut cx.headers),
         body,
         body_state,
+        switches: slot.is_some(),
         deadline_ms: cx.monotonic_ms + cx.timeout_ms.unwrap_or(backend.timeout_ms),
     };
     let to = Destination {
@@ -261,7 +312,7 @@ async fn ask<'s>(
     let answered = upstream::call(worker, permit, to, ask, &mut tries).await;
     waiting.answered();
     let backend_us = micros(begun.elapsed());
-    let mut answer = heard(scene, cx, answered);
+    let mut answer = heard(scene, cx, answered, slot);
     answer.backend_us = Some(backend_us);
     answer.tries = tries.into_list();
     answer.body = counted;
@@ -269,10 +320,26 @@ async fn ask<'s>(
 }
 
 /// What came of a try, as an answer.
-fn heard(scene: Scene<'_>, cx: &RequestCx, answered: Result<Answered, Failure>) -> Answer {
+fn heard(
+    scene: Scene<'_>,
+    cx: &RequestCx,
+    answered: Result<Answered, Failure>,
+    slot: Option<Box<Slot>>,
+) -> Answer {
     let worker = scene.worker;
     match answered {
-        // Nothing was upgraded: the headers that ask for it never go to a backend.
+        Ok((mut head, Source::Switched(backend)))
+            if let (Some(handshake), Some(slot)) = (scene.handshake, slot) =>
+        {
+            if let Some(fault) = handshake.fault(&head.headers) {
+                let reject = Reject::new(code::BACKEND_FAILED, fault);
+                return Answer::refuse(worker, cx, reject);
+            }
+            hop_by_hop::strip_response(&mut head.headers);
+            let slot = *slot;
+            Answer::switched(head, Switched { backend, slot })
+        }
+        // Nobody asked for another protocol.
         Ok((head, _)) if head.status == StatusCode::SWITCHING_PROTOCOLS => {
             Answer::refuse(worker, cx, Failure::Failed.reject())
         }
@@ -291,6 +358,26 @@ fn heard(scene: Scene<'_>, cx: &RequestCx, answered: Result<Answered, Failure>) 
             Answer::refuse(worker, cx, reject)
         }
     }
+}
+
+/// A place for one more tunnel.
+fn tunnel_slot(scene: Scene<'_>, backend: &Backend, cx: &RequestCx) -> Result<Slot, Box<Reject>> {
+    let worker = scene.worker;
+    if backend.protocol == Protocol::Http2 {
+        let detail = "the backend speaks HTTP/2 alone, and a WebSocket needs HTTP/1.1 there";
+        return Err(Box::new(Reject::new(code::UPGRADE_NOT_SUPPORTED, detail)));
+    }
+    Slot::take(&worker.shared, cx.client.ip).map_err(|full| {
+        let (limit, detail) = match full {
+            Full::Process => (Limit::Tunnels, "the node holds as many tunnels as it may"),
+            Full::Client => (
+                Limit::TunnelsPerClient,
+                "the client's address holds as many tunnels as it may",
+            ),
+        };
+        worker.numbers().limit(limit);
+        Box::new(Reject::new(code::TUNNEL_LIMIT, detail).retry_after(TUNNEL_RETRY_S))
+    })
 }
 
 /// A call is never sent to the backend of another environment than that of its credential.

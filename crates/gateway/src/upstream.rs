@@ -51,6 +51,8 @@ pub(crate) struct Ask {
     pub(crate) body: RequestBody,
     /// How the body fares, where there is one.
     pub(crate) body_state: Option<Rc<BodyState>>,
+    /// A WebSocket is asked for: over HTTP/1.1, on a connection that becomes a tunnel.
+    pub(crate) switches: bool,
     /// When the head of the answer must be there, by the monotonic clock.
     pub(crate) deadline_ms: u64,
 }
@@ -84,6 +86,7 @@ pub(crate) struct Outgoing<'a> {
     target: Target<'a>,
     headers: HeaderMap,
     body: RequestBody,
+    switches: bool,
 }
 
 /// Where an answer's body comes from.
@@ -92,6 +95,8 @@ pub(crate) enum Source {
     Complete(Bytes),
     /// It comes as it is asked for.
     Streaming(Streaming),
+    /// There is none: the connection has changed its protocol, as was asked.
+    Switched(Box<h1::Connection>),
 }
 
 /// An answer's body that is still on its way.
@@ -233,6 +238,7 @@ pub(crate) async fn call(
         headers,
         body,
         body_state,
+        switches,
         deadline_ms,
     } = ask;
     let input = PickInput {
@@ -251,6 +257,7 @@ pub(crate) async fn call(
         target: to.target,
         headers,
         body,
+        switches,
     };
     let sent = {
         let sending = std::pin::pin!(send(worker, &picked.pool, endpoint, outgoing, tries));
@@ -294,7 +301,9 @@ async fn send(
     tries: &mut Tries,
 ) -> Result<Answered, Failure> {
     loop {
-        let sent = if let Some(connection) = endpoint.take_idle() {
+        let sent = if outgoing.switches {
+            return Box::pin(dial_and_send(worker, pool, endpoint, outgoing, tries)).await;
+        } else if let Some(connection) = endpoint.take_idle() {
             tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
             h1::send(worker, endpoint, connection, &mut outgoing).await
         } else if let Some(slot) = endpoint.take_stream(worker) {
@@ -329,7 +338,7 @@ async fn dial_and_send(
 ) -> Result<Answered, Failure> {
     let address = &endpoint.address;
     tries.begin(Via::Connecting, &worker.ids, &mut outgoing.headers);
-    let dialled = connect::dial(worker, pool, endpoint).await;
+    let dialled = connect::dial(worker, pool, endpoint, outgoing.switches).await;
     let dialled = dialled.map_err(|error| {
         tries.failed(address, tries::causes(&error));
         match error.is_tls() {

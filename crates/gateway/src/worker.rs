@@ -19,9 +19,11 @@ use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::connection::{self, Registry};
 use crate::decisions;
+use crate::live::{self, Live};
 use crate::metrics::{Numbers, WorkerNumbers};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
+use crate::tunnel::Tunnels;
 use crate::upstream::pool::Pools;
 use crate::upstream::state::States;
 use crate::usage::{Outlet, Tally};
@@ -50,6 +52,7 @@ pub(crate) struct Shared {
     pub(crate) usage: Outlet,
     /// How the endpoints of backends fare.
     pub(crate) endpoints: Arc<States>,
+    pub(crate) tunnels: Tunnels,
 }
 
 impl Shared {
@@ -111,6 +114,9 @@ pub(crate) struct Worker {
     pub(crate) tracing: trace::Rules,
     pub(crate) series: crate::metrics::SeriesCache,
     pub(crate) usage: Tally,
+    pub(crate) live: Live,
+    /// What tunnels read into.
+    pub(crate) scratch: RefCell<Vec<u8>>,
     /// The monotonic time of the latest request or sweep: for what need not be exact.
     pub(crate) now_ms: Cell<u64>,
     /// Unix time minus monotonic time, as of the latest sweep.
@@ -139,6 +145,8 @@ impl Worker {
                 shared.usage.clone(),
                 Arc::clone(&clock),
             ),
+            live: Live::default(),
+            scratch: RefCell::default(),
             now_ms: Cell::new(0),
             unix_offset_ms: Cell::new(0),
             snapshots: RefCell::new(cache),
@@ -199,6 +207,7 @@ impl Worker {
             self.snapshot();
             self.connections.sweep(&self);
             self.pools.sweep(&self);
+            self.live.sweep(self.now_ms.get());
         }
     }
 
@@ -215,10 +224,12 @@ impl Worker {
         self: Rc<Self>,
         mut accepted: mpsc::UnboundedReceiver<Accepted>,
         mut stage: watch::Receiver<Stage>,
+        closings: live::Closings,
     ) -> usize {
         tokio::task::spawn_local(Rc::clone(&self.timers).run(Arc::clone(&self.clock)));
         tokio::task::spawn_local(Rc::clone(&self).sweep());
         tokio::task::spawn_local(Rc::clone(&self).flush_usage());
+        tokio::task::spawn_local(Live::follow(Rc::clone(&self), closings));
         let mut accepting = true;
         loop {
             let now = *stage.borrow_and_update();
@@ -226,6 +237,9 @@ impl Worker {
                 Stage::Serving => {}
                 Stage::Draining => {
                     self.connections.close_gracefully();
+                    let limits = &self.config.limits;
+                    self.live
+                        .drain_at(self.read_clock() + limits.tunnel_drain_ms);
                     if !accepting && self.connections.is_empty() {
                         return 0;
                     }
@@ -255,6 +269,7 @@ pub(crate) fn spawn(
     index: usize,
     accepted: mpsc::UnboundedReceiver<Accepted>,
     stage: watch::Receiver<Stage>,
+    closings: live::Closings,
 ) -> std::io::Result<oneshot::Receiver<usize>> {
     let (ended, end) = oneshot::channel();
     let (made, making) = std::sync::mpsc::sync_channel(1);
@@ -274,7 +289,7 @@ pub(crate) fn spawn(
             let Some(runtime) = runtime else { return };
             let cut = runtime.block_on(async move {
                 let worker = Worker::new(shared, index);
-                let cut = Rc::clone(&worker).serve(accepted, stage).await;
+                let cut = Rc::clone(&worker).serve(accepted, stage, closings).await;
                 worker.pools.clear();
                 cut
             });

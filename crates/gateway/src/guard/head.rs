@@ -13,6 +13,8 @@ pub(super) enum Body {
     None,
     Length(u64),
     Chunked,
+    /// There is none, and behind the message may stand another protocol.
+    Upgrade,
 }
 
 /// A head that is being read. All offsets are from its first byte.
@@ -27,6 +29,8 @@ pub(super) struct Head {
     host: Option<Range<usize>>,
     length: Option<u64>,
     chunked: bool,
+    /// `Upgrade: websocket`.
+    upgrade: bool,
 }
 
 /// What the next line may be.
@@ -63,6 +67,7 @@ impl Head {
             host: None,
             length: None,
             chunked: false,
+            upgrade: false,
         }
     }
 
@@ -237,6 +242,10 @@ impl Head {
             return trailer(name);
         }
         match name.len() {
+            7 if same(name, b"upgrade") => {
+                self.upgrade |= trim(value).eq_ignore_ascii_case(b"websocket");
+                Ok(())
+            }
             4 if same(name, b"host") => self.host(value, start + colon + 1),
             10 if same(name, b"connection") => connection(value),
             14 if same(name, b"content-length") => self.content_length(name, value),
@@ -321,7 +330,15 @@ impl Head {
                 ));
             }
         }
+        // HTTP/1.0 has no upgrades (RFC 9110 §7.8): the field is of no meaning there.
+        let upgrade = self.upgrade && !self.http_1_0;
         Ok(match (self.chunked, self.length) {
+            (false, None | Some(0)) if upgrade => Body::Upgrade,
+            _ if upgrade => {
+                return Err(Violation::framing(
+                    "a request for another protocol has a body",
+                ));
+            }
             (true, _) => Body::Chunked,
             (false, None | Some(0)) => Body::None,
             (false, Some(length)) => Body::Length(length),

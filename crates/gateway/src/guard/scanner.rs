@@ -14,6 +14,8 @@ enum State {
     Chunked(Chunked),
     /// In the trailers of a chunked body.
     Trailers(Head),
+    /// Behind a request for a WebSocket: what comes may be no HTTP.
+    Waits,
 }
 
 /// Which part of a message a violation stands in.
@@ -46,9 +48,19 @@ impl Scanner {
 
     pub(super) fn place(&self) -> Place {
         match self.state {
-            State::Head(_) => Place::Head,
+            State::Head(_) | State::Waits => Place::Head,
             State::Length(_) | State::Chunked(_) | State::Trailers(_) => Place::Body,
         }
+    }
+
+    /// Whether the last head asks for a WebSocket, and nobody has said yet what becomes of it.
+    pub(super) fn waits(&self) -> bool {
+        matches!(self.state, State::Waits)
+    }
+
+    /// What comes next is a head.
+    pub(super) fn resume(&mut self) {
+        self.state = State::Head(Head::request());
     }
 
     /// Reads on. `bytes` begins with the first byte that was not found clean by the last call. Says how many bytes
@@ -70,6 +82,7 @@ impl Scanner {
     /// One part of a message. `Ok(0)`: more bytes are needed.
     fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Violation)> {
         match &mut self.state {
+            State::Waits => Ok(0),
             State::Head(head) => {
                 let Some(length) = head.advance(bytes, &self.rules).map_err(whole)? else {
                     return Ok(0);
@@ -110,6 +123,10 @@ impl Scanner {
         match body {
             Body::None => self.end(),
             Body::Length(length) => self.state = State::Length(length),
+            Body::Upgrade => {
+                self.messages += 1;
+                self.state = State::Waits;
+            }
             Body::Chunked => self.state = State::Chunked(Chunked::default()),
         }
     }

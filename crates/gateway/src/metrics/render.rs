@@ -10,7 +10,9 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Unit;
 
 use super::series::OVERFLOW;
-use super::{BUCKETS_US, Count, Histogram, Limit, Numbers, Upstream, Wire, WorkerNumbers, codes};
+use super::{
+    BUCKETS_US, Count, Histogram, Limit, Numbers, TunnelEnd, Upstream, Wire, WorkerNumbers, codes,
+};
 
 impl Collector for Numbers {
     fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> fmt::Result {
@@ -165,6 +167,14 @@ impl Numbers {
                 self.sum(|worker| &worker.upstream[index])
             }),
         )?;
+        counters(
+            "tollway_gateway_tunnels_ended",
+            "Tunnels that have ended, by who ended them",
+            "by",
+            &mut labelled(TunnelEnd::LABELS, |index| {
+                self.sum(|worker| &worker.tunnels_ended[index])
+            }),
+        )?;
         let mut family = encoder.encode_descriptor(
             "tollway_gateway_connections_open",
             "Connections of clients that are open, by protocol",
@@ -189,6 +199,21 @@ impl Numbers {
                 "tollway_gateway_response_bytes",
                 "Bytes of answers' bodies",
                 self.sum(|worker| &worker.bytes_out),
+            ),
+            (
+                "tollway_gateway_tunnel_request_bytes",
+                "Bytes from clients through tunnels",
+                self.sum(|worker| &worker.tunnel_bytes_in),
+            ),
+            (
+                "tollway_gateway_tunnel_response_bytes",
+                "Bytes from backends through tunnels",
+                self.sum(|worker| &worker.tunnel_bytes_out),
+            ),
+            (
+                "tollway_gateway_answers_revoked",
+                "Streaming answers that were ended because their caller's credential was revoked",
+                self.sum(|worker| &worker.answers_revoked),
             ),
             (
                 "tollway_gateway_usage_overflow",
@@ -245,6 +270,11 @@ impl Numbers {
                 "tollway_gateway_upstream_open",
                 "Connections to backends that are open",
                 self.sum(|worker| &worker.upstream_open.0),
+            ),
+            (
+                "tollway_gateway_tunnels_open",
+                "Tunnels that are open",
+                self.sum(|worker| &worker.tunnels_open.0),
             ),
             (
                 "tollway_gateway_snapshot_revision",

@@ -17,7 +17,8 @@ use crate::metrics::{Series, method_label};
 use crate::record::{Counted, Record, micros};
 use crate::spans::Try;
 use crate::trace;
-use crate::upstream::Source;
+use crate::tunnel::Slot;
+use crate::upstream::{Source, h1};
 use crate::usage::table::Subject;
 use crate::worker::Worker;
 
@@ -33,6 +34,14 @@ pub(super) struct Answer {
     pub(super) tries: Vec<Try>,
     /// The request's body, where one went to the backend.
     pub(super) body: Option<Rc<BodyState>>,
+    /// The backend has changed the protocol.
+    pub(super) switched: Option<Box<Switched>>,
+}
+
+/// A backend's connection that is a tunnel now.
+pub(super) struct Switched {
+    pub(super) backend: Box<h1::Connection>,
+    pub(super) slot: Slot,
 }
 
 enum Content {
@@ -50,6 +59,15 @@ impl Answer {
             backend_us: None,
             tries: Vec::new(),
             body: None,
+            switched: None,
+        }
+    }
+
+    /// A backend has changed the protocol.
+    pub(super) fn switched(head: http::response::Parts, switched: Switched) -> Self {
+        Self {
+            switched: Some(Box::new(switched)),
+            ..Self::upstream(head, Source::Complete(Bytes::new()))
         }
     }
 
@@ -62,6 +80,7 @@ impl Answer {
             backend_us: None,
             tries: Vec::new(),
             body: None,
+            switched: None,
         }
     }
 
@@ -110,7 +129,7 @@ pub(super) fn counted(
 
 /// Counts, logs, and ties the record to the body's end.
 pub(super) fn finish(
-    worker: &Worker,
+    worker: &Rc<Worker>,
     opened: Opened,
     matched: &Matched<'_>,
     mut answer: Answer,
@@ -145,11 +164,13 @@ pub(super) fn finish(
         .map(|_| Box::new(line(cx, host, matched, plan, &answer)));
     record.answered(&series, line);
     let is_head = cx.method == Method::HEAD;
+    let caller = streams(&answer).then(|| cx.principal.clone()).flatten();
     observe(worker, opened, matched, &mut answer, &mut record);
     match answer.content {
-        Content::Upstream(source) => {
-            Response::from_parts(answer.head, AnswerBody::upstream(source, record))
-        }
+        Content::Upstream(source) => Response::from_parts(
+            answer.head,
+            AnswerBody::upstream(source, record, worker, caller),
+        ),
         Content::Own(bytes) => {
             let mut own = Response::from_parts(answer.head, bytes);
             if is_head {
@@ -158,6 +179,11 @@ pub(super) fn finish(
             own.map(|bytes| AnswerBody::whole(bytes, record))
         }
     }
+}
+
+/// Whether the answer's body is still on its way.
+fn streams(answer: &Answer) -> bool {
+    matches!(&answer.content, Content::Upstream(Source::Streaming(_)))
 }
 
 /// Notes why a call was refused, and what is recorded of a traced one.

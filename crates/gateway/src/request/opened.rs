@@ -4,12 +4,13 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use base::code;
-use http::header::{HOST, HeaderValue, TRAILER, UPGRADE};
+use http::header::{HOST, HeaderValue, TRAILER};
 use http::request::Parts;
 use http::{HeaderMap, Method};
 use policies::{hop_by_hop, normalize_path};
 use policy::{Reject, RequestCx, Slots, Waits};
 
+use super::websocket::{self, Handshake};
 use crate::connection::Connection;
 use crate::guard;
 use crate::metrics::Limit;
@@ -26,15 +27,18 @@ pub(super) struct Opened {
     pub(super) opening: Option<Box<Opening>>,
     /// Why it is refused, where it is.
     pub(super) refused: Option<Reject>,
+    /// The WebSocket that it asks for.
+    pub(super) handshake: Option<Box<Handshake>>,
 }
 
 /// Makes a request ready for its policies.
 pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts) -> Opened {
     let Parts {
-        method,
+        mut method,
         uri,
         version,
         mut headers,
+        mut extensions,
         ..
     } = parts;
     // The authority of an absolute-form target, or of HTTP/2, goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
@@ -46,12 +50,20 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     let (trace, arrival) = trace::begin(&headers, &worker.tracing, &worker.ids);
     let opening = Opening::of(&arrival, &headers, version, &host);
     let mut refused = refused_by_guard(worker, connection, &method, &headers);
-    if method == Method::CONNECT || asks_for_websocket(&headers) {
-        let detail = "tunnels and protocol upgrades are not served";
-        refused = refused.or(Some(
-            Reject::new(code::UPGRADE_NOT_SUPPORTED, detail).close(),
-        ));
-    }
+    let handshake = match websocket::asked(connection, &mut method, &mut headers, &mut extensions) {
+        None if method == Method::CONNECT => {
+            let detail = "no tunnels but WebSockets are served";
+            let reject = Reject::new(code::UPGRADE_NOT_SUPPORTED, detail);
+            refused = refused.or(Some(reject.close()));
+            None
+        }
+        None => None,
+        Some(Ok(handshake)) => Some(handshake),
+        Some(Err(reject)) => {
+            refused = refused.or(Some(*reject));
+            None
+        }
+    };
     let path = match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
         Ok(path) => path.into_owned(),
         Err(reject) => {
@@ -93,6 +105,7 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
         arrival,
         opening,
         refused,
+        handshake,
     }
 }
 
@@ -141,12 +154,6 @@ fn refused_by_guard(
         worker.numbers().limit(Limit::Head);
     }
     Some(reject.close())
-}
-
-fn asks_for_websocket(headers: &HeaderMap) -> bool {
-    headers
-        .get(UPGRADE)
-        .is_some_and(|value| value.as_bytes().eq_ignore_ascii_case(b"websocket"))
 }
 
 /// The host alone, in lower case: what APIs are looked up under.

@@ -2,6 +2,7 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use snapshot::{Protocol, Scheme};
 use tokio::net::TcpStream;
@@ -44,17 +45,24 @@ pub(crate) enum DialError {
     Http(hyper::Error),
     #[error("no connection in time")]
     TimedOut,
+    #[error("the backend speaks HTTP/2 alone, and a WebSocket needs HTTP/1.1")]
+    NoSwitch,
 }
 
 /// Makes a connection to an endpoint.
+///
+/// One that `switches` becomes a tunnel: it is HTTP/1.1.
 ///
 /// Requests that may come to share one HTTP/2 connection wait for each other, so that they do not make one each.
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     endpoint: &EndpointPool,
+    switches: bool,
 ) -> Result<Dialled, DialError> {
     let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
+        (Protocol::Http2, _) if switches => return Err(DialError::NoSwitch),
+        _ if switches => true,
         (Protocol::Http1, _) | (Protocol::Auto, Scheme::Http) => true,
         (Protocol::Http2, _) => false,
         (Protocol::Auto, Scheme::Https) => endpoint.speaks_h1.get(),
@@ -72,7 +80,7 @@ pub(crate) async fn dial(
         Some(turn)
     };
     let deadline_ms = worker.clock.monotonic_ms() + worker.config.upstream.connect_timeout_ms;
-    let connecting = std::pin::pin!(connect(worker, pool, endpoint));
+    let connecting = std::pin::pin!(connect(worker, pool, endpoint, switches));
     let connected = timers::until(&worker.timers, &*worker.clock, deadline_ms, connecting).await;
     connected
         .unwrap_or(Err(DialError::TimedOut))
@@ -104,12 +112,16 @@ async fn connect(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     endpoint: &EndpointPool,
+    switches: bool,
 ) -> Result<Dialled, DialError> {
     let tcp = connect_tcp(worker, endpoint).await?;
     let (stream, alpn_h2) = match endpoint.address.scheme {
         Scheme::Http => (Stream::Tcp(tcp), None),
         Scheme::Https => {
-            let config = tls::config(worker, pool).map_err(DialError::TlsConfig)?;
+            let mut config = tls::config(worker, pool).map_err(DialError::TlsConfig)?;
+            if switches {
+                Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
+            }
             let name =
                 tls::server_name(&pool.backend, &endpoint.address).map_err(DialError::TlsConfig)?;
             let connector = tokio_rustls::TlsConnector::from(config);
@@ -125,7 +137,9 @@ async fn connect(
         Protocol::Http2 => true,
         Protocol::Auto => alpn_h2.unwrap_or(false),
     };
-    endpoint.speaks_h1.set(!h2);
+    if !switches {
+        endpoint.speaks_h1.set(!h2);
+    }
     let open = OpenCount::new(worker);
     if h2 {
         let connection = h2::Connection::handshake(stream, worker, open)

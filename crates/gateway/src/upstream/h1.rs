@@ -104,6 +104,16 @@ impl Connection {
         !self.read.is_empty()
     }
 
+    /// The stream alone: it speaks another protocol now.
+    pub(crate) fn stream(&mut self) -> &mut Stream {
+        &mut self.stream
+    }
+
+    /// What was read behind the head of the last answer.
+    pub(crate) fn take_unread(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.read).into()
+    }
+
     /// Reads up to so many bytes; 0 is the end.
     fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
         if self.read.capacity() - self.read.len() < room.min(HEAD_READ_BYTES / 2) {
@@ -129,7 +139,7 @@ impl Connection {
         loop {
             let taken = head::take(&mut self.read, *seen, self.headers_max, method);
             match taken.map_err(Fault::Head)? {
-                // Nobody asked for another protocol: whoever gets this answer refuses it.
+                // Where nobody asked for another protocol, whoever gets this answer refuses it.
                 Some(head) if head.parts.status == StatusCode::SWITCHING_PROTOCOLS => {
                     return Poll::Ready(Ok(head));
                 }
@@ -202,6 +212,9 @@ pub(crate) async fn send(
     } = head;
     parts.version = Version::HTTP_11;
     let keep = keep_alive && !cut;
+    if outgoing.switches && parts.status == StatusCode::SWITCHING_PROTOCOLS && upload.is_none() {
+        return Ok((parts, Source::Switched(connection)));
+    }
     // Mostly all of a short answer came with its head.
     if let Framing::Length(length) = framing
         && let Some(bytes) = connection.take(length)

@@ -191,6 +191,18 @@ impl Table {
         fits
     }
 
+    /// Counts bytes of a tunnel whose call was counted when it began.
+    pub fn moved(&self, row: &Rc<Row>, bytes_in: u64, bytes_out: u64) {
+        let fits = row.counted.get() || self.counted.borrow().len() < self.rows_max;
+        let row = if fits { row } else { self.overflow(row) };
+        if !row.counted.replace(true) {
+            self.counted.borrow_mut().push(Rc::clone(row));
+        }
+        let mut counts = row.counts.borrow_mut();
+        counts.bytes_in += bytes_in;
+        counts.bytes_out += bytes_out;
+    }
+
     fn overflow<'r>(&self, row: &'r Row) -> &'r Rc<Row> {
         row.overflow.get_or_init(|| {
             let key = row.key.overflow();

@@ -13,3 +13,4 @@ mod streaming;
 mod tls;
 mod traced;
 mod upstream;
+mod websocket;

@@ -168,7 +168,7 @@ async fn a_gate_that_is_closed_says_why() {
 }
 
 #[tokio::test]
-async fn tunnels_and_websockets_are_refused() {
+async fn tunnels_are_refused() {
     let peer = Peer::bind().await;
     let sandbox = Sandbox::to(&peer);
     for (request, status, code) in [
@@ -179,8 +179,8 @@ async fn tunnels_and_websockets_are_refused() {
         ),
         (
             "GET /shop/items HTTP/1.1\r\nhost: x\r\nconnection: upgrade\r\nupgrade: websocket\r\n\r\n",
-            "501",
-            "UPGRADE_NOT_SUPPORTED",
+            "400",
+            "WEBSOCKET_HANDSHAKE",
         ),
     ] {
         let mut client = sandbox.connect().await;

@@ -1,6 +1,6 @@
 //! Bodies pass as they come, both ways, and never look complete when they are not.
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, called, field};
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, called, field};
 
 /// req: L6
 #[tokio::test]
@@ -190,4 +190,71 @@ async fn a_slow_reader_holds_the_backend_back() {
     });
     assert_eq!(call.client.exactly(size).await.len(), size);
     writer.await.unwrap();
+}
+
+/// Knows its caller: the application with the id in `x-app`.
+struct Known;
+
+impl policy::Policy for Known {
+    fn on_request<'a>(&'a self, cx: &'a mut policy::RequestCx) -> policy::Outcome<'a> {
+        let id = cx.headers.get("x-app").unwrap().to_str().unwrap();
+        cx.principal = Some(policy::Principal {
+            org: base::Org::default_org(),
+            application: id.parse().unwrap(),
+            credential: base::CredentialId::generate(),
+            environment: base::Environment::default(),
+            scopes: None,
+        });
+        policy::Outcome::CONTINUE
+    }
+}
+
+/// req: S9
+#[tokio::test]
+async fn open_answers_of_a_revoked_caller_end_and_others_go_on() {
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.policies = || {
+        let known = Box::new(Known);
+        vec![policy::Step::new(
+            "known",
+            policy::Phase::Authenticate,
+            known,
+        )]
+    };
+    let sandbox = setup.start();
+    let (revoked, other) = (
+        base::ApplicationId::generate(),
+        base::ApplicationId::generate(),
+    );
+    let mut open = Vec::new();
+    for app in [revoked, other] {
+        let mut client = sandbox.connect().await;
+        client
+            .send(GET.replace("\r\n\r\n", &format!("\r\nx-app: {app}\r\n\r\n")))
+            .await;
+        let mut backend = peer.accept().await;
+        backend.head().await;
+        backend
+            .send("HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n3\r\none\r\n")
+            .await;
+        client.until("one\r\n").await;
+        open.push((client, backend));
+    }
+    let closer = sandbox.gateway.closer();
+    let reason = gateway::live::Reason::Revoked;
+    closer.close_where(reason, move |caller| caller.application == revoked);
+    let (mut client, mut backend) = open.remove(0);
+    // Cut, not ended: nobody takes it for whole.
+    assert!(client.closes().await);
+    assert!(backend.closes().await);
+    let (mut client, mut backend) = open.remove(0);
+    backend.send("3\r\ntwo\r\n0\r\n\r\n").await;
+    client.until("two\r\n0\r\n\r\n").await;
+    sandbox
+        .counts("tollway_gateway_answers_revoked_total 1")
+        .await;
+    sandbox
+        .counts("tollway_gateway_bodies_broken_total 0")
+        .await;
 }

@@ -105,6 +105,14 @@ options! {
     gateway_head_timeout: Span = "DURATION";
     /// Time that a client's connection may be idle [default: 75s]
     gateway_idle_timeout: Span = "DURATION";
+    /// WebSockets that are open at once [default: 10000]
+    gateway_tunnels_max: usize = "N";
+    /// WebSockets of one client's address that are open at once [default: 1000]
+    gateway_tunnels_per_client_max: usize = "N";
+    /// Time that nothing may come through a WebSocket [default: 5m]
+    gateway_tunnel_idle_timeout: Span = "DURATION";
+    /// Time that WebSockets may go on after SIGTERM [default: 20s]
+    gateway_tunnel_drain: Span = "DURATION";
     /// Time for a connection to a backend to stand [default: 5s]
     upstream_connect_timeout: Span = "DURATION";
     /// Time that an unused connection to a backend is kept [default: 4s]
@@ -326,6 +334,19 @@ impl Options {
         );
         set(&mut limits.h2_streams_max, self.gateway_h2_streams_max);
         set(&mut limits.h2_resets_max, self.gateway_h2_resets_max);
+        set(&mut limits.tunnels_max, self.gateway_tunnels_max);
+        set(
+            &mut limits.tunnels_per_client_max,
+            self.gateway_tunnels_per_client_max,
+        );
+        set(
+            &mut limits.tunnel_idle_timeout_ms,
+            self.gateway_tunnel_idle_timeout.map(Span::as_ms),
+        );
+        set(
+            &mut limits.tunnel_drain_ms,
+            self.gateway_tunnel_drain.map(Span::as_ms),
+        );
         let upstream = &mut config.upstream;
         set(
             &mut upstream.connect_timeout_ms,

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING};
+use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 use http_body::{Body, Frame};
 use tokio::io::AsyncWrite;
@@ -240,6 +240,10 @@ fn write_head(outgoing: &Outgoing<'_>, coding: Coding, out: &mut BytesMut) {
         ) {
             write_field(name, value.as_bytes(), out);
         }
+    }
+    if outgoing.switches {
+        write_field(&CONNECTION, b"Upgrade", out);
+        write_field(&UPGRADE, b"websocket", out);
     }
     match coding {
         // RFC 9110 §8.6: no length for methods that give a body no meaning.
