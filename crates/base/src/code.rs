@@ -87,6 +87,10 @@ codes! {
             "The access token's nbf lies ahead by more than the leeway: a clock is wrong.";
         TOKEN_REVOKED 401 Client "Token revoked":
             "The access token, its client or its application was revoked.";
+        PROOF_INVALID 401 Client "Invalid proof of possession":
+            "The access token is bound to a key: to a DPoP key, and the call carries no proof of it, or one that is malformed, old, used before or for another request; or to a certificate that the connection did not show. The detail says which.";
+        TOKEN_UNVERIFIED 503 Gateway "Token cannot be verified":
+            "The token is not known on this node, and the control plane, which would know it, does not answer or is asked too much. Retry-After says when to try again.";
         API_KEY_INVALID 401 Client "Invalid API key":
             "The API key is unknown, revoked or expired.";
         SCOPE_INSUFFICIENT 403 Client "Insufficient scope":

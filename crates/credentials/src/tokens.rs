@@ -17,7 +17,7 @@ use store::{Revocation, Role, Store, StoreError, User};
 
 use crate::key_file::{KeyFile, SealError};
 use crate::random::{NoRandomness, random_text};
-pub use access::{AccessGrant, Confirmation, Subject, UserSubject};
+pub use access::{AccessGrant, Subject, UserSubject};
 use keys::KeyRing;
 
 /// The audience of the control API.

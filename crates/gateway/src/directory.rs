@@ -7,16 +7,22 @@ mod keys;
 use std::collections::HashMap as StdMap;
 use std::hash::Hash;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
 use base::{
     ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokenMarks, TokensOf,
 };
+use jose::Claims;
 use keys::{Key, Keys};
 use papaya::HashMap;
-use policy::{ApiKeyView, ClientView, Directory, Issuer, Plan, SubscriptionView, Window};
+use policy::{
+    ApiKeyView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan, SubscriptionView,
+    Window,
+};
+
+use crate::asking::{Asker, AskingCounts};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -39,7 +45,15 @@ pub struct NodeDirectory {
     subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
     revocations: StrangersMap<String, u64>,
     ends: StrangersMap<TokensOf, TokensEnd>,
+    /// What was used that is good for one use, and until when that is remembered.
+    used: StrangersMap<Digest, u64>,
+    used_max: AtomicUsize,
+    asker: ArcSwapOption<Asker>,
+    asking: Arc<AskingCounts>,
 }
+
+/// What is remembered of what is good for one use, unless configured.
+const USED_MAX: usize = 200_000;
 
 /// The end of all tokens of something.
 #[derive(Clone, Copy)]
@@ -74,13 +88,34 @@ pub struct DirectorySizes {
     pub api_keys: usize,
     /// Revoked tokens that have not expired, and ends of all tokens of something.
     pub revocations: usize,
+    /// What was used that is good for one use: DPoP proofs.
+    pub used: usize,
 }
 
 impl NodeDirectory {
     /// Empty tables: every caller is unknown.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        let directory = Self::default();
+        directory.used_max_set(USED_MAX);
+        directory
+    }
+
+    /// How much is remembered at a time of what is good for one use (DPoP proofs); default 200,000, of about 100 bytes.
+    /// When it is full, more is refused until something is forgotten.
+    pub fn used_max_set(&self, used_max: usize) {
+        self.used_max.store(used_max, Ordering::Relaxed);
+    }
+
+    /// What was asked of the control plane.
+    #[must_use]
+    pub fn asking(&self) -> Arc<AskingCounts> {
+        Arc::clone(&self.asking)
+    }
+
+    /// Who is asked what the tables cannot tell.
+    pub(crate) fn ask_by(&self, asker: Asker) {
+        self.asker.store(Some(Arc::new(asker)));
     }
 
     /// Puts an update in force. Issuers whose keys cannot be read are refused whole and reported: their tokens fail.
@@ -111,6 +146,7 @@ impl NodeDirectory {
         self.ends
             .pin()
             .retain(|_, end| end.expires_unix_s > now_unix_s);
+        self.used.pin().retain(|_, until| *until > now_unix_s);
     }
 
     /// The sizes of the tables.
@@ -122,6 +158,7 @@ impl NodeDirectory {
             clients: self.clients.len(),
             api_keys: self.api_keys.len(),
             revocations: self.revocations.len() + self.ends.len(),
+            used: self.used.len(),
         }
     }
 
@@ -346,6 +383,31 @@ impl Directory for NodeDirectory {
                 ends.get(of)
                     .is_some_and(|end| token.ended_by(of, end.revision))
             })
+    }
+
+    fn opaque_token(&self, digest: Digest) -> Asking<Option<Claims>> {
+        match &*self.asker.load() {
+            Some(asker) => asker.opaque_token(digest),
+            None => Box::pin(std::future::ready(Err(NotAnswered::Unavailable))),
+        }
+    }
+
+    fn catch_up(&self) -> Asking<()> {
+        match &*self.asker.load() {
+            Some(asker) => asker.catch_up(),
+            None => Box::pin(std::future::ready(Err(NotAnswered::Unavailable))),
+        }
+    }
+
+    fn use_once(&self, digest: Digest, until_unix_s: u64) -> Once {
+        let used = self.used.pin();
+        if used.len() >= self.used_max.load(Ordering::Relaxed) {
+            return Once::Full;
+        }
+        match used.try_insert(digest, until_unix_s) {
+            Ok(_) => Once::First,
+            Err(_) => Once::Again,
+        }
     }
 }
 

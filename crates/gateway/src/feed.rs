@@ -13,6 +13,7 @@ use snapshot::{Api, Backend, BackendKey, Snapshot};
 use sync::{Ack, BackendModel, BrokenApi, Change, ControlPlane, Node, ResourceKey, Update};
 
 use crate::Snapshots;
+use crate::asking::{Asker, Rounds};
 use crate::directory::NodeDirectory;
 use crate::ports::Ports;
 
@@ -67,6 +68,7 @@ pub struct Feed {
     apis: BTreeMap<ResourceKey, BuiltApi>,
     backends: HashMap<BackendKey, Arc<Backend>>,
     ports: Option<Ports>,
+    rounds: Arc<Rounds>,
 }
 
 struct BuiltApi {
@@ -99,6 +101,7 @@ impl Feed {
             apis: BTreeMap::new(),
             backends: HashMap::new(),
             ports: None,
+            rounds: Arc::default(),
         }
     }
 
@@ -117,9 +120,17 @@ impl Feed {
 
     /// Feeds the node until it is dropped. A control plane that is away is asked again; the node serves what it has.
     pub async fn run(mut self) {
+        self.directory.ask_by(Asker::new(
+            Arc::clone(&self.plane),
+            self.node.clone(),
+            Arc::clone(&self.rounds),
+            self.directory.asking(),
+        ));
         let mut since = None;
+        let mut nudged = None;
         let mut swept_ms = self.clock.monotonic_ms();
         loop {
+            let round = self.rounds.begin();
             match self.step(since).await {
                 Ok(revision) => since = Some(revision),
                 Err(error) => {
@@ -129,6 +140,7 @@ impl Feed {
                     continue;
                 }
             }
+            self.rounds.end(round);
             let now_ms = self.clock.monotonic_ms();
             if now_ms.saturating_sub(swept_ms)
                 >= u64::try_from(SWEEP.as_millis()).unwrap_or(u64::MAX)
@@ -137,7 +149,11 @@ impl Feed {
                 swept_ms = now_ms;
             }
             // The time limit makes the node speak up now and then, so that its lease does not run out.
-            let _ = tokio::time::timeout(SWEEP / 6, self.plane.changed(since.unwrap_or(0))).await;
+            let news = tokio::time::timeout(SWEEP / 6, self.plane.changed(since.unwrap_or(0)));
+            tokio::select! {
+                _ = news => {}
+                () = self.rounds.wanted(&mut nudged) => {}
+            }
         }
     }
 

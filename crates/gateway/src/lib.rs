@@ -9,6 +9,7 @@
 
 mod access_log;
 mod answer;
+pub mod asking;
 mod body;
 mod config;
 mod connection;

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use base::GrantId;
-use credentials::{AccessGrant, Confirmation, Subject, TokenTerms};
+use credentials::{AccessGrant, Subject, TokenTerms};
+use jose::Confirmation;
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use credentials::Confirmation;
+use jose::Confirmation;
 
 use crate::IdentityState;
 use crate::client::Client;

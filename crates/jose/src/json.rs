@@ -27,8 +27,9 @@ pub(crate) fn base64url(text: &str) -> Option<Vec<u8>> {
     URL_SAFE_NO_PAD.decode(text).ok()
 }
 
-/// Encodes unpadded base64url.
-pub(crate) fn to_base64url(bytes: &[u8]) -> String {
+/// Encodes unpadded base64url, as thumbprints are written.
+#[must_use]
+pub fn to_base64url(bytes: &[u8]) -> String {
     URL_SAFE_NO_PAD.encode(bytes)
 }
 

@@ -8,6 +8,7 @@
 
 mod algorithm;
 mod assertion;
+mod confirmation;
 mod dpop;
 mod error;
 mod json;
@@ -19,8 +20,10 @@ mod signing_key;
 
 pub use algorithm::Algorithm;
 pub use assertion::{AssertionExpectation, claimed_subject, verify_assertion};
+pub use confirmation::Confirmation;
 pub use dpop::{PROOF_BYTES_MAX, Proof, ProofExpectation, TYP_DPOP, sha256, verify_proof};
 pub use error::{JoseError, JoseErrorKind, KeyError};
+pub use json::to_base64url as base64url;
 pub use jwk::Jwk;
 pub use jws::{BYTES_MAX_DEFAULT, Jws, verify_jws};
 pub use jwt::{Claims, Expectation, LEEWAY_S_DEFAULT, TYP_ACCESS_TOKEN, Verified, verify};

@@ -126,6 +126,7 @@ impl Policy for Running {
             credential: found.credential,
             environment: found.environment,
             scopes: None,
+            token: None,
         });
         Outcome::CONTINUE
     }

@@ -1,23 +1,27 @@
 //! `jwt`: the caller shows an access token.
 
+mod bound;
+mod told;
+mod unknown;
+
 use std::sync::Arc;
 
-use base::code::{
-    CREDENTIALS_MISSING, TOKEN_EXPIRED, TOKEN_INVALID, TOKEN_NOT_YET_VALID, TOKEN_REVOKED,
-};
-use base::{Code, Diagnostic, Org, TokenMarks};
-use http::header::{AUTHORIZATION, HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use jose::{Expectation, JoseError, JoseErrorKind, Verified};
+use base::{Diagnostic, Digest, Org, TokenMarks};
+use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
+use jose::{Claims, Confirmation, Expectation, JoseError, JoseErrorKind, Verified};
 use policy::{
-    CompileEnv, Directory, Fact, Issuer, Outcome, Phase, Policy, PolicyKind, Principal, Reject,
-    RequestCx,
+    CompileEnv, Directory, Fact, Issuer, NotAnswered, Outcome, Phase, Policy, PolicyKind,
+    Principal, RequestCx, TokenInUse, Verdict,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
 
 use crate::challenge::challenge;
 use crate::token_cache::{Entry, TokenCache};
+use bound::{Unproved, credential};
 use spec::units::Duration;
+use told::fact;
+use unknown::{Answer, Question, Unknown};
 
 /// The kind.
 pub struct Jwt;
@@ -33,9 +37,11 @@ pub const LEEWAY_MAX: Duration = Duration::from_ms(300_000);
 pub struct Config {
     /// Names of the issuers whose tokens are accepted; default `[resident]`, the platform itself.
     pub issuers: Vec<String>,
-    /// A token must be for one of these; default: the audience of its issuer.
+    /// A token must be for one of these; default: the audience of its issuer, or this API's own
+    /// (`urn:tollway:<organisation>:api:<document name>`).
+    ///
     pub audience: Vec<String>,
-    /// The header that carries `Bearer` and the token; default `Authorization`.
+    /// The header that carries `Bearer` (or `DPoP`) and the token; default `Authorization`.
     pub header: String,
     /// Whether the backend gets the header too; default no.
     pub forward: bool,
@@ -58,7 +64,11 @@ impl Default for Config {
     }
 }
 
-/// Verifies an access token (RFC 9068) and finds the application it was issued to.
+/// Verifies an access token (RFC 9068, or an opaque one of the platform) and finds the application it was issued to.
+///
+/// A token that is bound to a key of its bearer needs a proof of it: DPoP (RFC 9449 §7) or the certificate of the
+/// connection (RFC 8705 §3). What this node cannot know by itself it asks the control plane for, once: the claims of an
+/// opaque token, newer keys for a token of a key that is not known yet.
 ///
 /// A token whose signature was verified on this core before is only compared with what may have changed since: its
 /// times at every call; issuer, revocation and client when the directory's version is another one.
@@ -67,13 +77,15 @@ impl Default for Config {
 /// it; so APIs share one cache without sharing what they accept.
 ///
 /// # Errors
-/// `CREDENTIALS_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_NOT_YET_VALID`, `TOKEN_REVOKED` (all 401), with
-/// `WWW-Authenticate: Bearer` as RFC 6750 §3 has it.
+/// `CREDENTIALS_MISSING`, `TOKEN_INVALID`, `TOKEN_EXPIRED`, `TOKEN_NOT_YET_VALID`, `TOKEN_REVOKED`, `PROOF_INVALID` (all
+/// 401), with `WWW-Authenticate` as RFC 6750 §3 and RFC 9449 §7.1 have it; `TOKEN_UNVERIFIED` (503).
 struct Running {
     org: Org,
     realm: String,
     issuers: Box<[String]>,
     audience: Vec<String>,
+    /// This API's own audience.
+    own_audience: String,
     header: HeaderName,
     forward: bool,
     leeway_s: u64,
@@ -132,6 +144,7 @@ impl PolicyKind for Jwt {
             realm: env.api.clone(),
             issuers: config.issuers.into(),
             audience: config.audience,
+            own_audience: sync::api_audience(&env.org, &env.api),
             header,
             forward: config.forward,
             leeway_s: config.leeway.as_s(),
@@ -142,8 +155,15 @@ impl PolicyKind for Jwt {
 
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        match self.authenticate(cx) {
+        match self.authenticate(cx, None) {
             Ok(()) => Outcome::CONTINUE,
+            Err(Refusal::Unknown(question)) => Outcome::Later(Box::pin(async move {
+                let answer = question.ask(&cx.core).await;
+                match self.authenticate(cx, Some(answer)) {
+                    Ok(()) => Verdict::Continue,
+                    Err(refusal) => Verdict::Reject(Box::new(self.render(refusal))),
+                }
+            })),
             Err(refusal) => self.render(refusal).into(),
         }
     }
@@ -161,6 +181,12 @@ enum Refusal {
     Unusable(&'static str, String),
     /// It does not verify.
     Token(Box<JoseError>),
+    /// It is good, but not for this bearer.
+    Unproved(Unproved),
+    /// Somebody else has to say whether it is good; the request is as it was.
+    Unknown(Question),
+    /// … who does not.
+    NotAnswered(NotAnswered),
 }
 
 impl From<JoseError> for Refusal {
@@ -169,82 +195,35 @@ impl From<JoseError> for Refusal {
     }
 }
 
-/// The code of a token that does not verify.
-fn code_of(error: &JoseError) -> Code {
-    match error.kind() {
-        JoseErrorKind::Expired => TOKEN_EXPIRED,
-        JoseErrorKind::NotYetValid => TOKEN_NOT_YET_VALID,
-        JoseErrorKind::Invalid | JoseErrorKind::UnknownKid => TOKEN_INVALID,
-    }
-}
-
-/// The rule that a token broke, and the claim: what an operator is told, and the caller is not.
-fn explained(reject: Reject, error: &JoseError) -> Reject {
-    match error {
-        JoseError::Expired { by_s, leeway_s } => reject.because("token-expired").fact(
-            "claim exp",
-            format!("{by_s}s ago"),
-            format!("ahead, or at most {leeway_s}s ago"),
-        ),
-        JoseError::NotYetValid {
-            claim,
-            ahead_s,
-            leeway_s,
-        } => {
-            let name = if *claim == "nbf" {
-                "claim nbf"
-            } else {
-                "claim iat"
-            };
-            reject.because("token-not-yet-valid").fact(
-                name,
-                format!("{ahead_s}s ahead"),
-                format!("passed, or at most {leeway_s}s ahead"),
-            )
-        }
-        JoseError::Audience { found, expected } => {
-            let any_of = format!("one of {}", expected.join(" "));
-            reject
-                .because("audience")
-                .fact("claim aud", found.join(" "), any_of)
-        }
-        JoseError::Issuer { found, expected } => {
-            reject.because("issuer").fact("claim iss", found, expected)
-        }
-        JoseError::ClaimMissing { claim } => {
-            reject
-                .because("claim-missing")
-                .fact("claim", String::new(), *claim)
-        }
-        JoseError::ClaimType { claim, expected } => reject
-            .because("claim-type")
-            .fact("claim", *claim, *expected),
-        JoseError::Typ { found, expected } => {
-            reject.because("typ").fact("header typ", found, expected)
-        }
-        JoseError::UnknownKid { kid } => {
-            reject
-                .because("unknown-key")
-                .fact("header kid", kid, "a key of an accepted issuer")
-        }
-        JoseError::Signature => reject.because("signature"),
-        _ => reject.because("token-malformed"),
-    }
-}
-
 impl Running {
-    fn authenticate(&self, cx: &mut RequestCx) -> Result<(), Refusal> {
-        let Some(value) = self.take(cx)? else {
+    /// Decides on the request's credential and takes it out, good or bad, unless it has to be asked for.
+    fn authenticate(&self, cx: &mut RequestCx, answer: Option<Answer>) -> Result<(), Refusal> {
+        let Some(value) = self.shown(cx)? else {
             return if cx.principal.is_some() {
                 Ok(())
             } else {
                 Err(Refusal::Missing)
             };
         };
-        if cx.principal.is_some() {
-            return Ok(());
+        let result = if cx.principal.is_some() {
+            Ok(())
+        } else {
+            self.decide(cx, &value, answer)
+        };
+        if !self.forward && !matches!(result, Err(Refusal::Unknown(_))) {
+            cx.headers.remove(&self.header);
+            cx.headers.remove(bound::DPOP);
         }
-        let token = bearer(&value).ok_or(Refusal::Missing)?;
+        result
+    }
+
+    fn decide(
+        &self,
+        cx: &mut RequestCx,
+        value: &HeaderValue,
+        answer: Option<Answer>,
+    ) -> Result<(), Refusal> {
+        let (scheme, token) = credential(value).ok_or(Refusal::Missing)?;
         let now_unix_s = cx.unix_ms / 1000;
         let memory = cx.core.memory::<TokenCache>();
         let mut cache = memory.borrow_mut();
@@ -256,20 +235,29 @@ impl Running {
             // Read before the look-ups: a change between them makes the next call look again.
             let version = directory.version();
             if entry.version == version || self.renew(entry, directory, version)? {
+                bound::check(cx, scheme, token, entry.confirmation.as_ref())
+                    .map_err(Refusal::Unproved)?;
                 cx.principal = Some(entry.principal.clone());
                 return Ok(());
             }
         }
         cache.remove(token);
-        let entry = self.verify(token, directory, now_unix_s)?;
+        let unknown = cx.core.memory::<Unknown>();
+        let unknown = &mut *unknown.borrow_mut();
+        let entry = if let Some(digest) = unknown::opaque(token) {
+            self.look_up(digest, directory, now_unix_s, answer, unknown)?
+        } else {
+            self.verify(token, directory, now_unix_s, answer, unknown)?
+        };
+        bound::check(cx, scheme, token, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
         cx.principal = Some(entry.principal.clone());
         cache.put(token.into(), entry);
         Ok(())
     }
 
-    /// Takes the credential out of the request, good or bad; with `forward` a copy. Headers of other schemes
-    /// (`Basic`) are for the backend and stay.
-    fn take(&self, cx: &mut RequestCx) -> Result<Option<HeaderValue>, Refusal> {
+    /// The credential of the request, if it is one of ours. Headers of other schemes (`Basic`) are for the backend and
+    /// stay.
+    fn shown(&self, cx: &mut RequestCx) -> Result<Option<HeaderValue>, Refusal> {
         let mut values = cx.headers.get_all(&self.header).iter();
         let Some(first) = values.next() else {
             return Ok(None);
@@ -278,27 +266,22 @@ impl Running {
             cx.headers.remove(&self.header);
             return Err(Refusal::Several);
         }
-        if bearer(first).is_none() {
-            return Ok(None);
-        }
-        Ok(if self.forward {
-            Some(first.clone())
+        Ok(credential(first).is_some().then(|| first.clone()))
+    }
+
+    fn accepts(&self, issuer: &Issuer, audience: &[String]) -> bool {
+        if self.audience.is_empty() {
+            audience.contains(&issuer.audience) || audience.contains(&self.own_audience)
         } else {
-            cx.headers.remove(&self.header)
-        })
+            self.audience.iter().any(|wanted| audience.contains(wanted))
+        }
     }
 
     /// Whether an entry that another API may have made is one that this policy accepts.
     fn admits(&self, entry: &Entry) -> bool {
         entry.org == self.org
             && self.issuers.contains(&entry.issuer.name)
-            && if self.audience.is_empty() {
-                entry.audience.contains(&entry.issuer.audience)
-            } else {
-                self.audience
-                    .iter()
-                    .any(|wanted| entry.audience.contains(wanted))
-            }
+            && self.accepts(&entry.issuer, &entry.audience)
     }
 
     fn check_times(&self, entry: &Entry, now_unix_s: u64) -> Result<(), Refusal> {
@@ -332,9 +315,11 @@ impl Running {
             return Ok(false);
         };
         if !Arc::ptr_eq(&issuer, &entry.issuer) {
-            let key = issuer.keys.get(&entry.kid);
-            let same = key.is_some()
-                && key == entry.issuer.keys.get(&entry.kid)
+            let same_key = entry.kid.as_ref().is_none_or(|kid| {
+                let key = issuer.keys.get(kid);
+                key.is_some() && key == entry.issuer.keys.get(kid)
+            });
+            let same = same_key
                 && issuer.issuer == entry.issuer.issuer
                 && issuer.audience == entry.issuer.audience;
             if !same {
@@ -343,7 +328,7 @@ impl Running {
             entry.issuer = issuer;
         }
         let scopes = entry.principal.scopes.clone();
-        entry.principal = self.principal(directory, &entry.marks, &entry.client_id, scopes)?;
+        entry.principal = self.principal(directory, &entry.token, &entry.client_id, scopes)?;
         entry.version = version;
         Ok(true)
     }
@@ -351,12 +336,12 @@ impl Running {
     fn principal(
         &self,
         directory: &dyn Directory,
-        marks: &TokenMarks,
+        token: &Arc<TokenInUse>,
         client_id: &str,
         scopes: Option<Arc<[String]>>,
     ) -> Result<Principal, Refusal> {
-        if directory.is_revoked(marks) {
-            let fact = fact("claim jti", &marks.jti, "not revoked");
+        if directory.is_revoked(&token.marks) {
+            let fact = fact("claim jti", &token.marks.jti, "not revoked");
             return Err(Refusal::Revoked("the token was revoked", fact));
         }
         let client = directory
@@ -372,6 +357,7 @@ impl Running {
             credential: client.credential,
             environment: client.environment,
             scopes,
+            token: Some(Arc::clone(token)),
         })
     }
 
@@ -380,30 +366,117 @@ impl Running {
         token: &str,
         directory: &dyn Directory,
         now_unix_s: u64,
+        answer: Option<Answer>,
+        unknown: &mut Unknown,
     ) -> Result<Entry, Refusal> {
         let version = directory.version();
-        let (issuer, verified) = self.verify_with_issuers(token, directory, now_unix_s)?;
-        let Verified { kid, claims } = verified;
+        match self.verify_with_issuers(token, directory, now_unix_s) {
+            Ok((issuer, Verified { kid, claims })) => {
+                self.entry(issuer, Some(kid.into()), claims, directory, version)
+            }
+            // Its key may have been made a moment ago.
+            Err(Refusal::Token(error)) => {
+                let JoseError::UnknownKid { kid } = &*error else {
+                    return Err(Refusal::Token(error));
+                };
+                if answer.is_some() {
+                    unknown.add(kid);
+                } else if !unknown.has(kid, now_unix_s) {
+                    return Err(Refusal::Unknown(Question::Keys));
+                }
+                Err(Refusal::Token(error))
+            }
+            Err(refusal) => Err(refusal),
+        }
+    }
+
+    /// What an opaque token stands for, as if it were signed.
+    fn look_up(
+        &self,
+        digest: Digest,
+        directory: &dyn Directory,
+        now_unix_s: u64,
+        answer: Option<Answer>,
+        unknown: &mut Unknown,
+    ) -> Result<Entry, Refusal> {
+        let resident = self.issuers.iter().any(|name| name == unknown::RESIDENT);
+        let issuer = directory.issuer(&self.org, unknown::RESIDENT);
+        let Some(issuer) = issuer.filter(|_| resident) else {
+            let detail = "no accepted issuer is known here".to_owned();
+            return Err(Refusal::Unusable("issuer-unknown", detail));
+        };
+        let version = directory.version();
+        let not_known = || {
+            let detail = "the token is not known (any more)".to_owned();
+            Refusal::Unusable("token-unknown", detail)
+        };
+        let claims = match answer {
+            None if unknown.has(&digest, now_unix_s) => return Err(not_known()),
+            None => return Err(Refusal::Unknown(Question::Opaque(digest))),
+            Some(Answer::Opaque(Ok(Some(claims)))) => *claims,
+            Some(Answer::Opaque(Ok(None)) | Answer::CaughtUp) => {
+                unknown.add(&digest);
+                return Err(not_known());
+            }
+            Some(Answer::Opaque(Err(reason))) => return Err(Refusal::NotAnswered(reason)),
+        };
+        claims.accept(&self.expectation(&issuer), now_unix_s)?;
+        self.entry(issuer, None, claims, directory, version)
+    }
+
+    fn entry(
+        &self,
+        issuer: Arc<Issuer>,
+        kid: Option<Box<str>>,
+        claims: Claims,
+        directory: &dyn Directory,
+        version: u64,
+    ) -> Result<Entry, Refusal> {
         let absent =
             || Refusal::Unusable("claim-missing", "jti or client_id is missing".to_owned());
         let token_id = claims.jti.ok_or_else(absent)?;
         let client_id = claims.client_id.ok_or_else(absent)?;
-        let marks = TokenMarks::of_claims(&token_id, &client_id, &claims.sub, &claims.other);
-        let principal = self.principal(directory, &marks, &client_id, Some(claims.scope.into()))?;
+        let confirmation = match claims.other.get("cnf") {
+            None => None,
+            Some(claim) => {
+                let unreadable =
+                    || Refusal::Unusable("cnf", "the claim cnf is not understood".to_owned());
+                Some(Confirmation::from_claim(claim).ok_or_else(unreadable)?)
+            }
+        };
+        let token = Arc::new(TokenInUse {
+            marks: TokenMarks::of_claims(&token_id, &client_id, &claims.sub, &claims.other),
+            ends_unix_s: claims.exp,
+        });
+        let principal = self.principal(directory, &token, &client_id, Some(claims.scope.into()))?;
         let begins = |claim, at: Option<u64>| (claim, at.unwrap_or(0));
         let (nbf, iat) = (begins("nbf", claims.nbf), begins("iat", claims.iat));
         Ok(Entry {
             org: self.org.clone(),
             issuer,
-            kid: kid.into(),
+            kid,
             audience: claims.aud.into(),
             ends_unix_s: claims.exp,
             begins_unix_s: if nbf.1 >= iat.1 { nbf } else { iat },
-            marks,
+            token,
+            confirmation,
             client_id: client_id.into(),
             principal,
             version,
         })
+    }
+
+    fn expectation(&self, issuer: &Issuer) -> Expectation {
+        let audience = if self.audience.is_empty() {
+            vec![issuer.audience.clone(), self.own_audience.clone()]
+        } else {
+            self.audience.clone()
+        };
+        Expectation {
+            leeway_s: self.leeway_s,
+            bytes_max: self.token_bytes_max,
+            ..Expectation::access_token(issuer.issuer.clone(), audience)
+        }
     }
 
     /// Tries the issuers in order. Which one signed is decided by the key's id and the signature; that `iss` fits is
@@ -419,16 +492,7 @@ impl Running {
             let Some(issuer) = directory.issuer(&self.org, name) else {
                 continue;
             };
-            let audience = if self.audience.is_empty() {
-                vec![issuer.audience.clone()]
-            } else {
-                self.audience.clone()
-            };
-            let expect = Expectation {
-                leeway_s: self.leeway_s,
-                bytes_max: self.token_bytes_max,
-                ..Expectation::access_token(issuer.issuer.clone(), audience)
-            };
+            let expect = self.expectation(&issuer);
             match jose::verify(token, &issuer.keys, &expect, now_unix_s) {
                 Ok(verified) => return Ok((issuer, verified)),
                 Err(error) => {
@@ -449,59 +513,6 @@ impl Running {
             }
         })
     }
-
-    fn render(&self, refusal: Refusal) -> Reject {
-        let invalid = |code: Code, detail: String| {
-            let challenge = self.error("invalid_token", &detail);
-            Reject::new(code, detail).header(WWW_AUTHENTICATE, challenge)
-        };
-        match refusal {
-            Refusal::Missing => {
-                Reject::new(CREDENTIALS_MISSING, "the request carries no bearer token")
-                    .header(WWW_AUTHENTICATE, self.challenge.clone())
-                    .because("token-missing")
-                    .fact("header", "", format!("{}: Bearer", self.header))
-            }
-            Refusal::Several => {
-                let detail = "the request carries more than one credential";
-                let challenge = self.error("invalid_request", detail);
-                Reject::new(TOKEN_INVALID, detail)
-                    .header(WWW_AUTHENTICATE, challenge)
-                    .because("one-credential")
-            }
-            Refusal::Revoked(detail, fact) => invalid(TOKEN_REVOKED, detail.to_owned())
-                .because("revoked")
-                .fact(fact.name, fact.found, fact.expected),
-            Refusal::Unusable(rule, detail) => invalid(TOKEN_INVALID, detail).because(rule),
-            Refusal::Token(error) => explained(invalid(code_of(&error), error.to_string()), &error),
-        }
-    }
-
-    fn error(&self, error: &str, detail: &str) -> HeaderValue {
-        let parameters = [
-            ("realm", self.realm.as_str()),
-            ("error", error),
-            ("error_description", detail),
-        ];
-        challenge("Bearer", &parameters)
-    }
-}
-
-fn fact(name: &'static str, found: &str, expected: &str) -> Fact {
-    Fact {
-        name,
-        found: found.to_owned(),
-        expected: expected.to_owned(),
-    }
-}
-
-/// The token of a `Bearer` credential; the scheme's case does not matter (RFC 9110 §11.1).
-fn bearer(value: &HeaderValue) -> Option<&str> {
-    const SCHEME: &str = "bearer";
-    let text = value.to_str().ok()?;
-    let (scheme, rest) = text.split_at_checked(SCHEME.len())?;
-    let token = rest.strip_prefix(' ')?.trim_matches(' ');
-    (scheme.eq_ignore_ascii_case(SCHEME) && !token.is_empty()).then_some(token)
 }
 
 #[cfg(test)]

@@ -7,16 +7,16 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{
-    ApplicationId, Clock, CredentialId, Diagnostic, Environment, ManualClock, Org, SubscriptionId,
-    TokenMarks,
+    ApplicationId, Clock, CredentialId, Diagnostic, Digest, Environment, ManualClock, Org,
+    SubscriptionId, TokenMarks,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
-use jose::{KeySet, SigningKey};
+use jose::{Claims, KeySet, SigningKey};
 use limits::Quotas;
 use policy::{
-    ApiKeyView, Client, ClientView, CompileEnv, Core, Directory, Issuer, Outcome, Plan, Policy,
-    Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Slots, SubscriptionView, Trace,
-    Verdict, Window,
+    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Issuer, NotAnswered, Once,
+    Outcome, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Slots,
+    SubscriptionView, Trace, Verdict, Window,
 };
 use serde_json::{Value, json};
 
@@ -47,6 +47,14 @@ pub(crate) struct Tables {
     pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
     pub(crate) revoked: Vec<String>,
+    /// What the control plane knows of opaque tokens; `None` when it does not answer.
+    pub(crate) opaque: Option<HashMap<Digest, Value>>,
+    /// The keys that the control plane has, once they are asked for.
+    pub(crate) newer: Option<Arc<Issuer>>,
+    /// How often it was asked.
+    pub(crate) asked: usize,
+    pub(crate) used: Vec<Digest>,
+    pub(crate) used_max: usize,
 }
 
 pub(crate) struct FakeDirectory {
@@ -121,6 +129,39 @@ impl Directory for FakeDirectory {
             .iter()
             .any(|revoked| **revoked == *token.jti)
     }
+
+    fn opaque_token(&self, digest: Digest) -> Asking<Option<Claims>> {
+        let mut tables = self.tables.lock().unwrap();
+        tables.asked += 1;
+        let answer = match &tables.opaque {
+            None => Err(NotAnswered::Unavailable),
+            Some(known) => Ok(known
+                .get(&digest)
+                .map(|claims| Claims::from_value(claims.clone()).unwrap())),
+        };
+        Box::pin(std::future::ready(answer))
+    }
+
+    fn catch_up(&self) -> Asking<()> {
+        let mut tables = self.tables();
+        tables.asked += 1;
+        if let Some(newer) = tables.newer.take() {
+            tables.issuers.insert("resident".to_owned(), newer);
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn use_once(&self, digest: Digest, _: u64) -> Once {
+        let mut tables = self.tables.lock().unwrap();
+        if tables.used.contains(&digest) {
+            return Once::Again;
+        }
+        if tables.used.len() >= tables.used_max {
+            return Once::Full;
+        }
+        tables.used.push(digest);
+        Once::First
+    }
 }
 
 /// A core with one application that is subscribed to [`API`] under the plan Gold.
@@ -173,6 +214,11 @@ impl Bench {
                 environment: Environment::Production,
                 subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
                 revoked: Vec::new(),
+                opaque: Some(HashMap::new()),
+                newer: None,
+                asked: 0,
+                used: Vec::new(),
+                used_max: 10,
             }),
         });
         let clock = Arc::new(ManualClock::at(NOW_UNIX_MS));
@@ -234,6 +280,7 @@ impl Bench {
             credential: CredentialId::generate(),
             environment: Environment::Production,
             scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+            token: None,
         });
         cx
     }

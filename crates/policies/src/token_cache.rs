@@ -3,8 +3,9 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use base::{Org, TokenMarks};
-use policy::{Issuer, Principal};
+use base::Org;
+use jose::Confirmation;
+use policy::{Issuer, Principal, TokenInUse};
 
 /// What a [`TokenCache`] may hold.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -51,16 +52,18 @@ pub(crate) struct Entry {
     pub(crate) org: Org,
     /// That issuer, as it was then.
     pub(crate) issuer: Arc<Issuer>,
-    /// The key that signed it.
-    pub(crate) kid: Box<str>,
+    /// The key that signed it; `None` for an opaque token, which nobody signed.
+    pub(crate) kid: Option<Box<str>>,
     /// Whom it is for.
     pub(crate) audience: Box<[String]>,
     /// `exp`
     pub(crate) ends_unix_s: u64,
     /// The later of `nbf` and `iat`, with the name of that claim.
     pub(crate) begins_unix_s: (&'static str, u64),
-    /// What it can be ended by.
-    pub(crate) marks: TokenMarks,
+    /// What ends it.
+    pub(crate) token: Arc<TokenInUse>,
+    /// What it is bound to.
+    pub(crate) confirmation: Option<Confirmation>,
     /// `client_id`
     pub(crate) client_id: Box<str>,
     /// Who calls.
@@ -125,7 +128,7 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use base::{ApplicationId, CredentialId};
+    use base::{ApplicationId, CredentialId, TokenMarks};
 
     use super::*;
     use crate::testing::Bench;
@@ -134,11 +137,15 @@ mod tests {
         Entry {
             org: Org::default_org(),
             issuer: crate::testing::issuer_of(&bench.key),
-            kid: "k".into(),
+            kid: Some("k".into()),
             audience: Box::default(),
             ends_unix_s: 0,
             begins_unix_s: ("nbf", 0),
-            marks: TokenMarks::of_claims("t", "c", "s", &serde_json::Map::new()),
+            token: Arc::new(TokenInUse {
+                marks: TokenMarks::of_claims("t", "c", "s", &serde_json::Map::new()),
+                ends_unix_s: 0,
+            }),
+            confirmation: None,
             client_id: "c".into(),
             principal: Principal {
                 org: Org::default_org(),
@@ -146,6 +153,7 @@ mod tests {
                 credential: CredentialId::generate(),
                 environment: base::Environment::Production,
                 scopes: None,
+                token: None,
             },
             version: 0,
         }

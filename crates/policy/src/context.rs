@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::{ApplicationId, Clock, CredentialId, Environment, Org};
+use base::{ApplicationId, Clock, CredentialId, Environment, Org, TokenMarks};
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
 use smallvec::SmallVec;
@@ -64,6 +64,11 @@ pub struct Client {
     pub tls: bool,
 }
 
+/// The SHA-256 of the certificate that the client showed in the TLS handshake, whoever issued it; in a slot of the calls
+/// of such a connection. It proves that the client has the certificate's key, and nothing else.
+#[derive(Clone, Copy, Debug)]
+pub struct ClientCertificate(pub [u8; 32]);
+
 /// W3C Trace Context of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Trace {
@@ -89,6 +94,17 @@ pub struct Principal {
     /// The scopes that its token carries; `None` for a credential without scopes (an API key), which is not
     /// limited by scopes.
     pub scopes: Option<Arc<[String]>>,
+    /// The token that proved it; `None` for what is no token.
+    pub token: Option<Arc<TokenInUse>>,
+}
+
+/// A token with which somebody calls: what ends a call that is open for long.
+#[derive(Clone, Debug)]
+pub struct TokenInUse {
+    /// What it can be ended by.
+    pub marks: TokenMarks,
+    /// Its `exp`.
+    pub ends_unix_s: u64,
 }
 
 /// What outlives a configuration change; one a process.

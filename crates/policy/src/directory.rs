@@ -1,8 +1,13 @@
 //! What policies look up while they run: callers, subscriptions, plans, issuers.
 
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::Arc;
 
-use base::{ApplicationId, CredentialId, Environment, KeyLimits, Org, SubscriptionId, TokenMarks};
+use base::{
+    ApplicationId, CredentialId, Digest, Environment, KeyLimits, Org, SubscriptionId, TokenMarks,
+};
+use jose::Claims;
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -24,6 +29,46 @@ pub trait Directory: Send + Sync {
 
     /// Whether this token was revoked, by itself or with all tokens of something that it comes of.
     fn is_revoked(&self, token: &TokenMarks) -> bool;
+
+    /// What an opaque token of the platform stands for, by the SHA-256 of its text; `None` when there is none. Whether it
+    /// was revoked is [`Directory::is_revoked`]'s.
+    fn opaque_token(&self, _: Digest) -> Asking<Option<Claims>> {
+        Box::pin(std::future::ready(Ok(None)))
+    }
+
+    /// Waits until the tables are as new as the control plane's: for a token whose key is not known (yet). Too many of
+    /// these in a short time are not answered.
+    fn catch_up(&self) -> Asking<()> {
+        Box::pin(std::future::ready(Err(NotAnswered::Unavailable)))
+    }
+
+    /// Uses what is good for one use on this node, and remembers that until this second since 1970.
+    fn use_once(&self, _: Digest, _until_unix_s: u64) -> Once {
+        Once::Full
+    }
+}
+
+/// An answer that somebody else has to give.
+pub type Asking<T> = Pin<Box<dyn Future<Output = Result<T, NotAnswered>> + Send>>;
+
+/// Why there is no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum NotAnswered {
+    /// Too much is being asked already.
+    TooMany,
+    /// Nobody answers, or not in time.
+    Unavailable,
+}
+
+/// Whether something may be used that is good for one use.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Once {
+    /// It is used now.
+    First,
+    /// It was used before.
+    Again,
+    /// Too much is remembered already to know.
+    Full,
 }
 
 /// A directory of a gateway whose APIs are all open: nobody is known, no token is accepted.

@@ -16,10 +16,13 @@ use std::future::Future;
 use std::pin::Pin;
 
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
-pub use context::{Client, Core, Principal, RequestCx, ResponseCx, Runtime, Slots, Trace};
+pub use context::{
+    Client, ClientCertificate, Core, Principal, RequestCx, ResponseCx, Runtime, Slots, TokenInUse,
+    Trace,
+};
 pub use directory::{
-    ApiKeyView, ClientView, Directory, Issuer, NobodyKnown, Plan, QuotaKey, QuotaState,
-    QuotaWindow, SubscriptionView, Window,
+    ApiKeyView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered, Once, Plan,
+    QuotaKey, QuotaState, QuotaWindow, SubscriptionView, Window,
 };
 pub use kind::{CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use reject::{Fact, Reason, Reject, Response};

@@ -5,6 +5,12 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
+/// The audience of one API's tokens, by the name of its document: what a resource indicator (RFC 8707) comes to.
+#[must_use]
+pub fn api_audience(org: &Org, api: &str) -> String {
+    format!("urn:tollway:{org}:api:{api}")
+}
+
 /// Names one [`Entry`].
 #[derive(Clone, PartialEq, Eq, Hash, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -21,7 +21,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend::{BackendModel, Protocol};
 pub use decision::Decision;
-pub use entry::{Entry, EntryKey, KeyHash};
+pub use entry::{Entry, EntryKey, KeyHash, api_audience};
 pub use model::{
     ApiModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
 };

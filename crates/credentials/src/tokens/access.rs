@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 
 use base::{ApplicationId, GrantId, Org, SessionId, UserId};
-use serde_json::{Map, Value, json};
+use jose::Confirmation;
+use serde_json::{Map, Value};
 
 use super::gateway_audience;
 
@@ -57,36 +58,6 @@ pub struct UserSubject {
     pub amr: Vec<String>,
     /// The session; its end ends the token. `None` for what outlives sessions (`offline_access`).
     pub session: Option<SessionId>,
-}
-
-/// What binds a token to a key of its bearer (RFC 7800 `cnf`).
-#[derive(Clone, PartialEq, Eq, Debug)]
-pub enum Confirmation {
-    /// The thumbprint of a DPoP key: `jkt` (RFC 9449 §6.1).
-    Key(String),
-    /// The SHA-256 thumbprint of a TLS client certificate, base64url: `x5t#S256` (RFC 8705 §3.1).
-    Certificate(String),
-}
-
-impl Confirmation {
-    /// The value of the claim `cnf`.
-    #[must_use]
-    pub fn to_claim(&self) -> Value {
-        match self {
-            Self::Key(thumbprint) => json!({ "jkt": thumbprint }),
-            Self::Certificate(thumbprint) => json!({ "x5t#S256": thumbprint }),
-        }
-    }
-
-    /// Reads the claim `cnf`; `None` for what is not known here, which must refuse the token.
-    #[must_use]
-    pub fn from_claim(claim: &Value) -> Option<Self> {
-        let members = claim.as_object().filter(|members| members.len() == 1)?;
-        let text = |name: &str| members.get(name)?.as_str().map(str::to_owned);
-        text("jkt")
-            .map(Self::Key)
-            .or_else(|| text("x5t#S256").map(Self::Certificate))
-    }
 }
 
 impl AccessGrant {

@@ -1,11 +1,16 @@
+mod bound;
+mod unknown;
+
 use std::sync::atomic::Ordering;
 
 use http::HeaderValue;
+use http::header::WWW_AUTHENTICATE;
 use jose::{KeySet, SigningKey};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::testing::{Bench, CLIENT, ManualTime, compile, compile_errors, env, issuer_of};
+use policy::Reject;
 
 /// Calls with this `Authorization`.
 fn call(bench: &Bench, config: &Value, authorization: &HeaderValue) -> Result<Principal, Reject> {
@@ -351,7 +356,11 @@ fn every_refusal_names_its_rule_and_what_it_compared() {
             with("aud", json!(["a", "b"])),
             "aud names none",
             "audience",
-            ("claim aud", "a b", "one of gateway"),
+            (
+                "claim aud",
+                "a b",
+                "one of gateway urn:tollway:default:api:pets-1.0.0",
+            ),
         ),
         (
             with("iss", json!("https://evil")),

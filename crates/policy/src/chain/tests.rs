@@ -84,6 +84,7 @@ fn step(
 
 fn known(cx: &mut RequestCx) -> Verdict {
     cx.principal = Some(Principal {
+        token: None,
         org: Org::default_org(),
         application: ApplicationId::generate(),
         credential: CredentialId::generate(),

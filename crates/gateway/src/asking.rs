@@ -1,0 +1,163 @@
+//! What a node asks the control plane for, because its tables cannot tell: opaque tokens, and whether there is news.
+//!
+//! Questions are asked on the feed's threads; the core that asks only waits. They are bounded in number and in time.
+
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use base::Digest;
+use jose::Claims;
+use policy::{Asking, NotAnswered};
+use sync::{ControlPlane, Node};
+use tokio::runtime::Handle;
+use tokio::sync::{Notify, Semaphore, watch};
+use tokio::time::Instant;
+
+/// Questions of one node that wait at a time.
+const WAITING_MAX: usize = 256;
+/// How long an answer may take.
+const PATIENCE: Duration = Duration::from_secs(2);
+/// Rounds of the feed that callers may cause come at least so far apart.
+const NUDGE: Duration = Duration::from_secs(1);
+
+/// How many questions there were, for metrics.
+#[derive(Default, Debug)]
+pub struct AskingCounts {
+    /// Opaque tokens asked for.
+    pub opaque_tokens: AtomicU64,
+    /// Rounds of the feed caused by tokens of a key that was not known.
+    pub catch_ups: AtomicU64,
+    /// Questions that were not asked, since too many waited.
+    pub refused: AtomicU64,
+    /// Questions that had no answer in time.
+    pub unanswered: AtomicU64,
+}
+
+/// See the module.
+pub(crate) struct Asker {
+    plane: Arc<dyn ControlPlane>,
+    node: Node,
+    /// Where the control plane's futures run.
+    handle: Handle,
+    waiting: Arc<Semaphore>,
+    rounds: Arc<Rounds>,
+    counts: Arc<AskingCounts>,
+}
+
+impl Asker {
+    /// To be called on a thread of the feed's.
+    pub(crate) fn new(
+        plane: Arc<dyn ControlPlane>,
+        node: Node,
+        rounds: Arc<Rounds>,
+        counts: Arc<AskingCounts>,
+    ) -> Self {
+        Self {
+            plane,
+            node,
+            handle: Handle::current(),
+            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            rounds,
+            counts,
+        }
+    }
+
+    pub(crate) fn opaque_token(&self, digest: Digest) -> Asking<Option<Claims>> {
+        let (plane, node) = (Arc::clone(&self.plane), self.node.clone());
+        self.counts.opaque_tokens.fetch_add(1, Ordering::Relaxed);
+        self.ask(async move {
+            let found = plane.opaque_token(&node, &digest).await;
+            let found = found.map_err(|error| {
+                tracing::warn!(%error, "an opaque token cannot be asked for");
+                NotAnswered::Unavailable
+            })?;
+            let claims = found.map(Claims::from_value).transpose();
+            claims.map_err(|error| {
+                tracing::error!(%error, "the claims of an opaque token cannot be read");
+                NotAnswered::Unavailable
+            })
+        })
+    }
+
+    pub(crate) fn catch_up(&self) -> Asking<()> {
+        let rounds = Arc::clone(&self.rounds);
+        self.counts.catch_ups.fetch_add(1, Ordering::Relaxed);
+        self.ask(async move {
+            rounds.next().await;
+            Ok(())
+        })
+    }
+
+    fn ask<T: Send + 'static>(
+        &self,
+        question: impl Future<Output = Result<T, NotAnswered>> + Send + 'static,
+    ) -> Asking<T> {
+        let Ok(permit) = Arc::clone(&self.waiting).try_acquire_owned() else {
+            self.counts.refused.fetch_add(1, Ordering::Relaxed);
+            return Box::pin(std::future::ready(Err(NotAnswered::TooMany)));
+        };
+        let counts = Arc::clone(&self.counts);
+        let answer = self.handle.spawn(async move {
+            let answer = tokio::time::timeout(PATIENCE, question).await;
+            drop(permit);
+            answer.unwrap_or(Err(NotAnswered::Unavailable))
+        });
+        Box::pin(async move {
+            let answer = answer.await.unwrap_or(Err(NotAnswered::Unavailable));
+            if answer.is_err() {
+                counts.unanswered.fetch_add(1, Ordering::Relaxed);
+            }
+            answer
+        })
+    }
+}
+
+/// The rounds of the feed, so that one can be waited for.
+#[derive(Debug)]
+pub(crate) struct Rounds {
+    begun: AtomicU64,
+    ended: watch::Sender<u64>,
+    wanted: Notify,
+}
+
+impl Default for Rounds {
+    fn default() -> Self {
+        Self {
+            begun: AtomicU64::new(0),
+            ended: watch::Sender::new(0),
+            wanted: Notify::new(),
+        }
+    }
+}
+
+impl Rounds {
+    /// A round begins; returns its number.
+    pub(crate) fn begin(&self) -> u64 {
+        self.begun.fetch_add(1, Ordering::SeqCst) + 1
+    }
+
+    /// What the round brought is in force.
+    pub(crate) fn end(&self, number: u64) {
+        self.ended.send_replace(number);
+    }
+
+    /// Waits until a round has ended that had not begun yet.
+    async fn next(&self) {
+        let begun = self.begun.load(Ordering::SeqCst);
+        let mut ended = self.ended.subscribe();
+        self.wanted.notify_one();
+        // The sender lives as long as `self`.
+        let _ = ended.wait_for(|ended| *ended > begun).await;
+    }
+
+    /// Returns when somebody waits for a round, but not too often: `last` is when it did so before.
+    pub(crate) async fn wanted(&self, last: &mut Option<Instant>) {
+        self.wanted.notified().await;
+        if let Some(last) = *last {
+            tokio::time::sleep_until(last + NUDGE).await;
+        }
+        *last = Some(Instant::now());
+    }
+}

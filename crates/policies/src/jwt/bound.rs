@@ -1,0 +1,166 @@
+//! Tokens that are bound to a key of their bearer: what a call has to prove beside having the token.
+
+use base::Digest;
+use http::HeaderMap;
+use http::header::{HeaderName, HeaderValue};
+use jose::{Confirmation, JoseError, ProofExpectation, verify_proof};
+use policy::{ClientCertificate, Directory, Once, RequestCx};
+
+pub(super) const DPOP: HeaderName = HeaderName::from_static("dpop");
+const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+
+/// How old a proof may be, in seconds; for so long its id is remembered.
+const WINDOW_S: u64 = 60;
+
+/// How a token was shown.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(super) enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// Why a token that is good is refused all the same.
+#[derive(Debug)]
+pub(super) enum Unproved {
+    /// It is bound to a DPoP key and came as a bearer token, or the reverse.
+    Scheme(&'static str),
+    /// There is not exactly one proof.
+    Proofs(usize),
+    /// The proof does not verify.
+    Proof(Box<JoseError>),
+    /// The proof is of another key.
+    OtherKey,
+    /// The proof was used before.
+    Replayed,
+    /// Too many proofs are remembered.
+    Full,
+    /// It is bound to a certificate and the connection has not shown that one.
+    Certificate,
+}
+
+/// The algorithms of proofs that are understood.
+pub(super) const ALGORITHMS: &str = "ES256 ES384 EdDSA Ed25519 PS256 PS384 PS512 RS256 RS384 RS512";
+
+impl Unproved {
+    /// The error of RFC 9449 §7.1 (or RFC 6750 §3.1), the rule, and what the caller is told.
+    pub(super) fn told(&self) -> (&'static str, &'static str, String) {
+        const PROOF: &str = "invalid_dpop_proof";
+        match self {
+            Self::Scheme(detail) => ("invalid_token", "token-scheme", (*detail).to_owned()),
+            Self::Proofs(found) => (
+                PROOF,
+                "proof-one",
+                format!("the request carries {found} DPoP proofs, exactly one is needed"),
+            ),
+            Self::Proof(error) => (PROOF, "proof", format!("the DPoP proof: {error}")),
+            Self::OtherKey => (
+                "invalid_token",
+                "proof-key",
+                "the DPoP proof is of another key than the token is bound to".to_owned(),
+            ),
+            Self::Replayed => (
+                PROOF,
+                "proof-once",
+                "the DPoP proof was used before".to_owned(),
+            ),
+            Self::Full => (
+                PROOF,
+                "proofs-full",
+                "too many DPoP proofs are remembered at the moment".to_owned(),
+            ),
+            Self::Certificate => (
+                "invalid_token",
+                "certificate",
+                "the token is bound to a client certificate that this connection did not show"
+                    .to_owned(),
+            ),
+        }
+    }
+}
+
+/// The scheme and the token of a credential; the scheme's case does not matter (RFC 9110 §11.1).
+pub(super) fn credential(value: &HeaderValue) -> Option<(Scheme, &str)> {
+    let text = value.to_str().ok()?;
+    let (scheme, token) = text.split_once(' ')?;
+    let token = token.trim_matches(' ');
+    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
+        Scheme::Bearer
+    } else if scheme.eq_ignore_ascii_case("dpop") {
+        Scheme::Dpop
+    } else {
+        return None;
+    };
+    (!token.is_empty()).then_some((scheme, token))
+}
+
+/// Holds a call against what its token is bound to.
+///
+/// Source: RFC 9449 §7.1 (DPoP), RFC 8705 §3 (certificates).
+pub(super) fn check(
+    cx: &RequestCx,
+    scheme: Scheme,
+    token: &str,
+    confirmation: Option<&Confirmation>,
+) -> Result<(), Unproved> {
+    match (scheme, confirmation) {
+        (Scheme::Bearer, None) => Ok(()),
+        (Scheme::Dpop, None) => Err(Unproved::Scheme(
+            "the token is not bound to a DPoP key: send it with the scheme Bearer",
+        )),
+        (Scheme::Bearer, Some(Confirmation::Key(_))) => Err(Unproved::Scheme(
+            "the token is bound to a DPoP key: send it with the scheme DPoP and a proof",
+        )),
+        (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => proof(cx, token, thumbprint),
+        (_, Some(Confirmation::Certificate(wanted))) => {
+            let shown = cx.slots.get::<ClientCertificate>();
+            let shown = shown.map(|certificate| jose::base64url(&certificate.0));
+            match shown {
+                Some(shown) if shown == *wanted => Ok(()),
+                _ => Err(Unproved::Certificate),
+            }
+        }
+    }
+}
+
+fn proof(cx: &RequestCx, token: &str, thumbprint: &str) -> Result<(), Unproved> {
+    let mut proofs = cx.headers.get_all(&DPOP).iter();
+    let (Some(proof), None) = (proofs.next(), proofs.next()) else {
+        return Err(Unproved::Proofs(cx.headers.get_all(&DPOP).iter().count()));
+    };
+    let proof = proof.to_str().unwrap_or_default();
+    let url = url(&cx.headers, &cx.path);
+    let now_unix_s = cx.unix_ms / 1000;
+    let expect = ProofExpectation {
+        method: cx.method.as_str(),
+        url: &url,
+        token: Some(token),
+        now_unix_s,
+        window_s: WINDOW_S,
+    };
+    let proof = verify_proof(proof, &expect).map_err(|error| Unproved::Proof(Box::new(error)))?;
+    if proof.thumbprint != thumbprint {
+        return Err(Unproved::OtherKey);
+    }
+    // Under its key: another bearer's proof of the same id is another one.
+    let id = Digest::of_list(&[proof.thumbprint.as_bytes(), proof.jti.as_bytes()]);
+    let directory: &dyn Directory = &*cx.core.runtime.directory;
+    match directory.use_once(id, proof.iat.saturating_add(WINDOW_S + 1)) {
+        Once::First => Ok(()),
+        Once::Again => Err(Unproved::Replayed),
+        Once::Full => Err(Unproved::Full),
+    }
+}
+
+/// What the caller requested, as the gateway tells backends (it has replaced what the caller said of that).
+fn url(headers: &HeaderMap, path: &str) -> String {
+    let text = |name: &HeaderName| {
+        let value = headers.get(name).and_then(|value| value.to_str().ok());
+        value.unwrap_or_default()
+    };
+    format!(
+        "{}://{}{path}",
+        text(&FORWARDED_PROTO),
+        text(&FORWARDED_HOST)
+    )
+}
