@@ -10,6 +10,7 @@ mod documents;
 mod dto;
 mod explanation;
 mod extensions;
+mod keys;
 mod operations;
 mod params;
 pub mod paths;
@@ -38,6 +39,7 @@ use utoipa_axum::router::OpenApiRouter;
 pub use self::usage::bodies::*;
 pub use dto::*;
 pub use explanation::*;
+pub use keys::{RollRequest, SigningKeyItem};
 pub use params::*;
 
 use crate::Control;
@@ -119,6 +121,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(audit::router())
         .merge(undo::router())
         .merge(credentials::router())
+        .merge(keys::router())
         .merge(bundle::router())
         .merge(users::router())
         .merge(self::usage::router())

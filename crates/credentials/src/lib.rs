@@ -26,6 +26,7 @@ pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, chec
 pub use random::NoRandomness;
 pub use scopes::{ScopeError, TermsSource, TokenTerms, grant};
 pub use tokens::{
-    AccessGrant, AccessToken, ControlCaller, REVOCATION_MARGIN_S, Subject, TokenError, Tokens,
-    TokensConfig, TokensError, UserSubject, gateway_audience, revocation,
+    AccessGrant, AccessToken, By, ControlCaller, KeyInfo, REVOCATION_MARGIN_S, RotationConfig,
+    Subject, TokenError, Tokens, TokensConfig, TokensError, UserSubject, gateway_audience,
+    revocation,
 };

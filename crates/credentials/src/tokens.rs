@@ -1,24 +1,29 @@
 //! Access tokens of the resident issuer: for the gateways of an organisation, and for the control API.
 //!
-//! Both are RFC 9068 JWTs signed with ES256 by the same keys. What keeps them apart is the audience: a gateway takes
+//! Both are RFC 9068 JWTs signed by the same keys, with ES256 unless the client chose otherwise. What keeps them apart is the audience: a gateway takes
 //! `urn:tollway:<organisation>:gateway`, the control API takes `urn:tollway:control`, and neither takes the other's.
 
 mod access;
 mod keys;
+mod rotation;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 
 use arc_swap::ArcSwap;
 use base::{Clock, Code, Org, Secret, UserId, code};
 use jose::{Claims, Expectation, JoseError, TYP_ACCESS_TOKEN};
 use serde_json::{Value, json};
-use store::{Revocation, Role, Store, StoreError, User};
+use store::{KeyState, Revocation, Role, SigningAlgorithm, Store, StoreError, User};
 
+use crate::acknowledged::NotAcknowledged;
 use crate::key_file::{KeyFile, SealError};
 use crate::random::{NoRandomness, random_text};
 pub use access::{AccessGrant, Subject, UserSubject};
-use keys::KeyRing;
+use keys::{ALWAYS, KeyRing};
+pub use keys::{By, KeyInfo};
+pub use rotation::RotationConfig;
 
 /// The audience of the control API.
 const CONTROL_AUDIENCE: &str = "urn:tollway:control";
@@ -55,6 +60,9 @@ pub struct TokensConfig {
     pub access_lifetime_s: u64,
     /// Lifetime of a control token in seconds; default eight hours.
     pub control_lifetime_s: u64,
+    /// The longest lifetime of any token in seconds, whatever grants, applications and clients say; default 7 days. A
+    /// signing key that was replaced stays published for so long.
+    pub lifetime_max_s: u64,
     /// The longest list of scopes in a token, in bytes; default 4096. Servers refuse heads of more than about 8 KiB.
     pub scope_bytes_max: usize,
 }
@@ -66,6 +74,7 @@ impl TokensConfig {
             issuer: issuer.into(),
             access_lifetime_s: 60 * 60,
             control_lifetime_s: 8 * 60 * 60,
+            lifetime_max_s: 7 * 24 * 60 * 60,
             scope_bytes_max: 4096,
         }
     }
@@ -119,6 +128,12 @@ pub enum TokensError {
         #[source]
         source: SealError,
     },
+    /// No key signs with this algorithm.
+    #[error("there is no key that signs with {}", .0.as_str())]
+    NoKey(SigningAlgorithm),
+    /// Not every gateway knows the next key.
+    #[error("not every gateway knows the next key yet")]
+    NotAcknowledged(#[source] NotAcknowledged),
     /// A signing key is unusable.
     #[error("the signing key failed")]
     Key(#[source] jose::KeyError),
@@ -165,10 +180,13 @@ struct Inner {
     clock: Arc<dyn Clock>,
     key_file: KeyFile,
     ring: ArcSwap<KeyRing>,
+    /// Held from reading the keys to using them: what was read first is not used last.
+    reloading: tokio::sync::Mutex<()>,
+    rotation_failures: AtomicU64,
 }
 
 impl Tokens {
-    /// Loads the signing keys, or creates the first one.
+    /// Loads the signing keys, or creates the first ones.
     ///
     /// # Errors
     /// [`TokensError`].
@@ -179,17 +197,25 @@ impl Tokens {
         mut config: TokensConfig,
     ) -> Result<Self, TokensError> {
         config.issuer = issuer(&config.issuer)?;
-        let ring = match KeyRing::load(store.as_ref(), &key_file).await? {
-            Some(ring) => ring,
-            None => KeyRing::create(store.as_ref(), &key_file, clock.unix_ms()).await?,
-        };
-        Ok(Self(Arc::new(Inner {
+        let ring = KeyRing::load(store.as_ref(), &key_file).await?;
+        let is_new = ring.told.is_empty();
+        let tokens = Self(Arc::new(Inner {
             config,
             store,
             clock,
             key_file,
             ring: ArcSwap::from_pointee(ring),
-        })))
+            reloading: tokio::sync::Mutex::default(),
+            rotation_failures: AtomicU64::new(0),
+        }));
+        if is_new {
+            let mut writes = Vec::new();
+            for algorithm in ALWAYS {
+                writes.push(tokens.new_key(algorithm, KeyState::Signing).await?);
+            }
+            tokens.write_keys(writes, &By::system()).await?;
+        }
+        Ok(tokens)
     }
 
     /// Reads the signing keys again. To be called when the change feed says that they changed.
@@ -197,9 +223,9 @@ impl Tokens {
     /// # Errors
     /// [`TokensError`]; the present keys stay then.
     pub async fn reload(&self) -> Result<(), TokensError> {
-        if let Some(ring) = KeyRing::load(self.0.store.as_ref(), &self.0.key_file).await? {
-            self.0.ring.store(Arc::new(ring));
-        }
+        let _alone = self.0.reloading.lock().await;
+        let ring = KeyRing::load(self.0.store.as_ref(), &self.0.key_file).await?;
+        self.0.ring.store(Arc::new(ring));
         Ok(())
     }
 
@@ -229,7 +255,7 @@ impl Tokens {
     /// Source: RFC 9068 §2.
     pub fn mint_access_token(&self, grant: &AccessGrant) -> Result<AccessToken, TokensError> {
         let lifetime_s = grant.lifetime_s.unwrap_or(self.0.config.access_lifetime_s);
-        self.mint(grant.claims().into(), lifetime_s)
+        self.mint(grant.algorithm, grant.claims().into(), lifetime_s)
     }
 
     /// Mints a token for the control API. It names the user and carries no roles: they are read at each call.
@@ -244,7 +270,8 @@ impl Tokens {
             "org": user.org,
             "username": user.name,
         });
-        self.mint(claims, self.0.config.control_lifetime_s)
+        let lifetime_s = self.0.config.control_lifetime_s;
+        self.mint(SigningAlgorithm::default(), claims, lifetime_s)
     }
 
     /// The claims of a gateway token of this organisation, whether it was revoked or not.
@@ -295,20 +322,36 @@ impl Tokens {
         })
     }
 
-    fn mint(&self, mut claims: Value, lifetime_s: u64) -> Result<AccessToken, TokensError> {
+    /// Signs claims as they are, with the present key of an algorithm: for ID tokens, logout tokens and the like. They
+    /// must not outlive [`TokensConfig::lifetime_max_s`].
+    ///
+    /// # Errors
+    /// [`TokensError::NoKey`], [`TokensError::Key`].
+    pub fn sign(
+        &self,
+        algorithm: SigningAlgorithm,
+        typ: &str,
+        claims: &Value,
+    ) -> Result<String, TokensError> {
+        let ring = self.0.ring.load();
+        let key = ring.signing(algorithm)?;
+        key.sign(typ, claims).map_err(TokensError::Key)
+    }
+
+    fn mint(
+        &self,
+        algorithm: SigningAlgorithm,
+        mut claims: Value,
+        lifetime_s: u64,
+    ) -> Result<AccessToken, TokensError> {
+        let lifetime_s = lifetime_s.min(self.0.config.lifetime_max_s);
         let now = self.0.clock.unix_s();
         let jti = random_text("", JTI_BITS).map_err(TokensError::Random)?;
         claims["iss"] = self.issuer().into();
         claims["iat"] = now.into();
         claims["exp"] = now.saturating_add(lifetime_s).into();
         claims["jti"] = jti.as_str().into();
-        let token = self
-            .0
-            .ring
-            .load()
-            .signing
-            .sign(TYP_ACCESS_TOKEN, &claims)
-            .map_err(TokensError::Key)?;
+        let token = self.sign(algorithm, TYP_ACCESS_TOKEN, &claims)?;
         Ok(AccessToken {
             token: Secret::new(token),
             expires_in: lifetime_s,

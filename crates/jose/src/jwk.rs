@@ -87,10 +87,29 @@ impl Jwk {
             x: to_base64url(x),
             y: to_base64url(y),
         };
-        let key = numbers.parse(Algorithm::Es256)?;
+        Self::from_numbers(numbers, Algorithm::Es256)
+    }
+
+    pub(crate) fn from_ed25519(point: &[u8]) -> Result<Self, KeyError> {
+        let numbers = Numbers::Okp {
+            x: to_base64url(point),
+        };
+        Self::from_numbers(numbers, Algorithm::EdDsa)
+    }
+
+    pub(crate) fn from_rsa(n: &[u8], e: &[u8], alg: Algorithm) -> Result<Self, KeyError> {
+        let numbers = Numbers::Rsa {
+            n: to_base64url(n),
+            e: to_base64url(e),
+        };
+        Self::from_numbers(numbers, alg)
+    }
+
+    fn from_numbers(numbers: Numbers, alg: Algorithm) -> Result<Self, KeyError> {
+        let key = numbers.parse(alg)?;
         Ok(Self {
             kid: numbers.thumbprint(),
-            alg: Algorithm::Es256,
+            alg,
             numbers,
             key: Arc::new(key),
         })

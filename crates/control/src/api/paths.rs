@@ -108,6 +108,12 @@ pub fn api_keys(application: &str) -> String {
     format!("{}/api-keys", item(RecordKind::Application, application))
 }
 
+/// `GET` → [`super::List`] of [`super::SigningKeyItem`]
+pub const SIGNING_KEYS: &str = "/api/v1/signing-keys";
+
+/// `POST` [`super::RollRequest`] → [`super::List`] of [`super::SigningKeyItem`]
+pub const SIGNING_KEYS_ROLL: &str = "/api/v1/signing-keys/roll";
+
 /// `POST` [`super::TokenRequest`] → [`super::TokenAnswer`]
 #[must_use]
 pub fn token(application: &str) -> String {

@@ -87,6 +87,8 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/users/{name}", ADMIN),
     ("GET", "/usage", ALL),
     ("GET", "/usage/reconciliation", ADMIN),
+    ("GET", "/signing-keys", ADMIN),
+    ("POST", "/signing-keys/roll", ADMIN),
     ("GET", "/me", ALL),
     ("GET", "/traces/{traceId}", PUBLISHER),
 ];

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use base::{ApplicationId, GrantId, Org, SessionId, UserId};
 use jose::Confirmation;
 use serde_json::{Map, Value};
+use store::SigningAlgorithm;
 
 use super::gateway_audience;
 
@@ -32,6 +33,8 @@ pub struct AccessGrant {
     pub confirmation: Option<Confirmation>,
     /// Who acts for the subject: the claim `act` of RFC 8693 §4.1.
     pub actor: Option<Value>,
+    /// What it is signed with.
+    pub algorithm: SigningAlgorithm,
 }
 
 /// Whom a token is about.
@@ -75,6 +78,7 @@ impl AccessGrant {
             grant: None,
             confirmation: None,
             actor: None,
+            algorithm: SigningAlgorithm::default(),
         }
     }
 

@@ -4,4 +4,5 @@
 mod bootstrap;
 mod hashes;
 mod memory;
+mod rotation;
 mod tokens;

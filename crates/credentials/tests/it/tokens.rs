@@ -328,7 +328,7 @@ async fn keys_survive_a_restart_and_lie_sealed() {
     assert!(again.verify_control(token.expose()).await.is_ok());
 
     let record = world.store.rows().signing_keys[0].clone();
-    assert_eq!(world.store.rows().signing_keys.len(), 1);
+    assert_eq!(world.store.rows().signing_keys.len(), 2);
     assert!(
         SigningKey::from_pkcs8(&Secret::new(record.sealed)).is_err(),
         "what is stored is no private key"
@@ -345,7 +345,7 @@ async fn another_key_file_refuses_to_start_and_makes_no_new_key() {
         .await
         .unwrap_err();
     assert!(matches!(error, TokensError::Seal { .. }));
-    assert_eq!(world.store.rows().signing_keys.len(), 1);
+    assert_eq!(world.store.rows().signing_keys.len(), 2);
 }
 
 #[tokio::test]
@@ -366,7 +366,7 @@ async fn after_a_new_key_both_verify_and_the_new_one_signs() {
     for token in [old, new] {
         assert!(world.tokens.verify_control(token.expose()).await.is_ok());
     }
-    assert_eq!(world.tokens.jwks()["keys"].as_array().unwrap().len(), 2);
+    assert_eq!(world.tokens.jwks()["keys"].as_array().unwrap().len(), 3);
 }
 
 /// Who can write rows but has no key file cannot bring a key of his own.

@@ -293,3 +293,32 @@ fn a_signing_key_is_stored_and_read_again_and_never_shown() {
     }
     assert_eq!(forge.key.sign("JWT", &"no object"), Err(KeyError::Claims));
 }
+
+/// Each algorithm's key signs, is stored, and read again as itself; its tokens say which algorithm it was.
+#[test]
+fn keys_of_all_algorithms_sign_and_are_read_again() {
+    for algorithm in [Algorithm::Es256, Algorithm::EdDsa, Algorithm::Rs256] {
+        let key = SigningKey::generate(algorithm).unwrap();
+        assert_eq!(
+            (key.algorithm(), key.public_jwk().alg()),
+            (algorithm, algorithm)
+        );
+        let again = SigningKey::from_pkcs8(&key.to_pkcs8().unwrap()).unwrap();
+        assert_eq!(again.public_jwk(), key.public_jwk());
+        let published = KeySet::from_keys(vec![key.public_jwk()])
+            .unwrap()
+            .to_json()
+            .to_string();
+        let read = KeySet::from_json(&published, &KeySetRules::default()).unwrap();
+        assert_eq!(read, KeySet::from_keys(vec![key.public_jwk()]).unwrap());
+        let token = again.sign(TYP_ACCESS_TOKEN, &Forge::claims()).unwrap();
+        assert!(Forge::verify_with(&token, &read).is_ok(), "{algorithm}");
+        let other = SigningKey::generate(algorithm).unwrap();
+        let strangers = KeySet::from_keys(vec![other.public_jwk()]).unwrap();
+        assert!(
+            Forge::verify_with(&token, &strangers).is_err(),
+            "{algorithm}"
+        );
+    }
+    assert!(SigningKey::generate(Algorithm::Ps256).is_err());
+}

@@ -71,6 +71,9 @@ pub enum Command {
     ApiKey(ApiKeys),
     /// Get an access token for an application, minted by the control API
     Token(Token),
+    /// The keys that tokens are signed with: list, roll (admin)
+    #[command(subcommand)]
+    Keys(super::keys::Keys),
     /// Users: create, list, delete (admin)
     #[command(subcommand)]
     User(User),

@@ -16,6 +16,7 @@ mod documents;
 mod explain;
 mod failure;
 mod gitops;
+mod keys;
 mod lint;
 mod local;
 mod output;
@@ -61,6 +62,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Credentials(command) => apps::credentials(command).await,
         Command::ApiKey(command) => apps::api_keys(command).await,
         Command::Token(token) => apps::token(token).await,
+        Command::Keys(command) => self::keys::run(command).await,
         Command::User(command) => users::run(command).await,
         Command::Usage(usage) => self::usage::run(*usage).await,
         Command::Apply(apply) => gitops::apply(apply).await,

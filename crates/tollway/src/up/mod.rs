@@ -8,6 +8,7 @@ mod data_dir;
 mod database;
 mod error;
 mod exposition;
+mod keys;
 mod logging;
 mod metrics;
 mod node;
@@ -25,7 +26,7 @@ use std::time::Duration;
 use axum::Router;
 use base::{Clock, Secret, SystemClock};
 use control::{Control, ControlConfig};
-use credentials::{PasswordLimits, Passwords, SecretHashes, Tokens, TokensConfig};
+use credentials::{PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::{Gateway, Snapshots};
@@ -249,14 +250,16 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     );
     usage::register(&mut registry, &node.usage.state);
     let refusals = plane.control.import_refusals();
+    keys::register(&mut registry, &plane.tokens);
     outbound::register(&mut registry, Arc::clone(&plane.fetches), refusals);
     let state = node_state(registry, &node.feed, &plane.store, node_token);
     servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
     servers.extend(exporting.map(|running| running.task));
 
     let keep = usage::retention(&options)?;
+    let rotation = keys::rotation(&options)?;
     let background = vec![
-        housekeeping(&plane, &node.quotas, &clock, keep),
+        housekeeping(&plane, &node.quotas, &clock, keep, rotation),
         node.feeding,
         node.deciding,
     ];
@@ -322,13 +325,13 @@ impl ControlSide {
         // Of several processes that start on one database the first makes what there is one of.
         let turn = store.turn().await.map_err(part("store"))?;
         let path = options.key_file();
-        let keys = database::key_file(&path, store.as_ref()).await?;
-        let secrets = SecretHashes::new(&keys);
+        let key_file = database::key_file(&path, store.as_ref()).await?;
+        let secrets = SecretHashes::new(&key_file);
         let tokens = Tokens::open(
             Arc::clone(&store),
-            keys,
+            key_file,
             Arc::clone(&clock),
-            TokensConfig::new(issuer),
+            keys::tokens_config(options, issuer),
         )
         .await
         .map_err(database::tokens_error(&path))?;
@@ -520,7 +523,9 @@ fn housekeeping(
     quotas: &Arc<Quotas<policy::QuotaKey>>,
     clock: &Arc<dyn Clock>,
     keep: Retention,
+    rotation: RotationConfig,
 ) -> JoinHandle<()> {
+    let (tokens, control) = (plane.tokens.clone(), plane.control.clone());
     let usage = Arc::clone(&plane.usage);
     let (store, quotas, clock) = (
         Arc::clone(&plane.store),
@@ -537,7 +542,8 @@ fn housekeeping(
         };
         let revocations = identity::housekeeping(store.as_ref(), clock.as_ref(), HOUSEKEEPING);
         let usage = control::housekeeping(usage.as_ref(), clock.as_ref(), &keep, HOUSEKEEPING);
-        tokio::join!(counters, revocations, usage);
+        let keys = keys::keep_rotating(&tokens, &control, rotation);
+        tokio::join!(counters, revocations, usage, keys);
     })
 }
 

@@ -75,6 +75,12 @@ options! {
     identity_listen: SocketAddr = "ADDR";
     /// URL under which clients reach the authorization server; the issuer of all tokens [default: http:// and its address]
     public_url: String = "URL";
+    /// How long a key signs tokens before the next one does [default: 90d]
+    signing_key_period: Span = "DURATION";
+    /// How long the next signing key is published before it signs, half the period at most [default: 24h]
+    signing_key_ahead: Span = "DURATION";
+    /// The longest lifetime of any token; a signing key stays published for so long after the next one took over [default: 7d]
+    token_lifetime_max: Span = "DURATION";
     /// Address of the gateway, clear text [default: 0.0.0.0:8280]
     gateway_http_listen: SocketAddr = "ADDR";
     /// Address of the gateway, TLS [default: 0.0.0.0:8243]
