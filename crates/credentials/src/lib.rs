@@ -21,6 +21,7 @@ pub mod tokens;
 pub use acknowledged::{Acknowledged, NotAcknowledged};
 pub use bootstrap::{ADMIN, Bootstrap, BootstrapError, bootstrap};
 pub use hashes::{NewApiKey, NewClient, RotateError, SecretHashes, Wish, equal};
+pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
 pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, check_strength};
 pub use random::NoRandomness;
