@@ -1,5 +1,6 @@
 //! Step two: models to what a node serves. Never fails: what does not compile is served as broken.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
@@ -7,7 +8,7 @@ use http::Method;
 use openapi::{Part, Template};
 use policies::normalize_path::canonical_literal;
 use policy::{Access, Chain};
-use snapshot::{Api, Backend, BackendKey, Gate, Operation, Router};
+use snapshot::{Api, Backend, BackendKey, Gate, Operation, Router, Targets};
 use sync::{ApiModel, OperationModel};
 
 use crate::PROBLEMS_MAX;
@@ -31,8 +32,8 @@ pub struct Built {
 pub fn build(model: &ApiModel) -> Built {
     let mut found = Diagnostics::default();
     let backends = own_backends(model, &mut found);
-    let shared = Shared::new(model, &mut found);
-    let router = router(model, &shared, &mut found);
+    let mut shared = Shared::new(model, &mut found);
+    let router = router(model, &mut shared, &mut found);
     let gate = if found.has_errors() {
         Gate::Broken
     } else {
@@ -110,24 +111,34 @@ fn place(name: &str) -> &'static str {
     }
 }
 
-fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Router {
+fn router<'m>(model: &'m ApiModel, shared: &mut Shared<'m>, found: &mut Diagnostics) -> Router {
     let mut router = Router::default();
-    let api: Arc<str> = model.name.as_str().into();
-    let backend_key = |name: &str| BackendKey {
-        org: model.org.clone(),
-        name: name.into(),
-    };
+    let mut texts = Texts::default();
+    let mut targets = HashMap::new();
+    let api = texts.shared(&model.name);
     for operation in &model.operations {
         if found.0.len() >= PROBLEMS_MAX && found.has_errors() {
             break;
         }
+        let names = (&operation.backend, &operation.sandbox);
+        let targets = targets.entry(names).or_insert_with(|| {
+            let mut key = |name: &'m Option<String>| {
+                name.as_deref().map(|name| BackendKey {
+                    org: model.org.clone(),
+                    name: texts.shared(name),
+                })
+            };
+            Arc::new(Targets {
+                production: key(names.0),
+                sandbox: key(names.1),
+            })
+        });
         let built = Operation {
             api: Arc::clone(&api),
             label: label(operation).into(),
-            template: operation.template.as_str().into(),
+            template: texts.shared(&operation.template),
             chain: shared.chain(operation, found),
-            backend: operation.backend.as_deref().map(backend_key),
-            sandbox: operation.sandbox.as_deref().map(backend_key),
+            targets: Arc::clone(targets),
         };
         let Ok(method) = Method::from_bytes(operation.method.as_bytes()) else {
             let message = format!("`{}` is no HTTP method", operation.method);
@@ -142,7 +153,18 @@ fn router(model: &ApiModel, shared: &Shared<'_>, found: &mut Diagnostics) -> Rou
             found.push(fault(operation, &message));
         }
     }
+    router.shrink();
     router
+}
+
+/// Texts that several operations have, each kept once.
+#[derive(Default)]
+struct Texts<'m>(HashMap<&'m str, Arc<str>>);
+
+impl<'m> Texts<'m> {
+    fn shared(&mut self, text: &'m str) -> Arc<str> {
+        Arc::clone(self.0.entry(text).or_insert_with(|| text.into()))
+    }
 }
 
 /// How an operation is called in metrics and logs.

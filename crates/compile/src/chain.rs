@@ -1,13 +1,11 @@
 //! The policies of operations. What all operations of an API share is compiled once.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
-use policy::{
-    Access, Chain, CompileEnv, ErasedPolicyKind, Outcome, Phase, Policy, RequestCx, ResponseCx,
-    Step,
-};
+use policy::{Access, Chain, CompileEnv, ErasedPolicyKind, Phase, Policy, Step};
 use serde_json::{Value, json};
 use sync::{ApiModel, OperationModel, PolicyUse};
 
@@ -15,34 +13,21 @@ use crate::PROBLEMS_MAX;
 
 /// A policy with its name and phase.
 type Compiled = (Cow<'static, str>, Phase, Box<dyn Policy>);
-/// One that several chains share.
-type SharedStep = (Cow<'static, str>, Phase, Arc<dyn Policy>);
 
 /// The policies that the operations of an API share.
 pub(crate) struct Shared<'m> {
     model: &'m ApiModel,
     env: CompileEnv,
     /// Passed by every answer, also by those that no operation made: CORS, deprecation.
-    always: Vec<SharedStep>,
+    always: Vec<Step>,
     /// How callers are known, where the operation says nothing else.
-    authenticate: Option<SharedStep>,
+    authenticate: Option<Step>,
     /// Subscription and plan; empty where none is needed.
-    subscribed: Vec<SharedStep>,
+    subscribed: Vec<Step>,
     /// Those that the document names.
-    named: Vec<SharedStep>,
-}
-
-/// One policy in several chains.
-struct InChain(Arc<dyn Policy>);
-
-impl Policy for InChain {
-    fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        self.0.on_request(cx)
-    }
-
-    fn on_response(&self, cx: &mut ResponseCx<'_>) {
-        self.0.on_response(cx);
-    }
+    named: Vec<Step>,
+    /// The chains of operations that differ in nothing but the scopes that they need.
+    chains: HashMap<&'m [Vec<String>], Arc<Chain>>,
 }
 
 impl<'m> Shared<'m> {
@@ -63,8 +48,8 @@ impl<'m> Shared<'m> {
         } = &model.gate
         {
             // Before CORS, which may answer by itself.
-            always.push((
-                "deprecation".into(),
+            always.push(Step::new(
+                "deprecation",
                 Phase::Preflight,
                 Arc::from(policies::deprecation::policy(signals)),
             ));
@@ -95,40 +80,59 @@ impl<'m> Shared<'m> {
         Self {
             model,
             always,
-            authenticate: authenticate.map(share),
+            authenticate: authenticate.map(step),
             subscribed,
             named,
             env,
+            chains: HashMap::new(),
         }
     }
 
     /// What answers that no operation made have to pass: `OPTIONS`, 404, 405.
     pub(crate) fn preflight(&self) -> Chain {
-        Chain::new(in_chain(&self.always).collect(), Access::Open)
+        Chain::new(self.always.clone(), Access::Open)
     }
 
-    /// One operation's chain: authenticate, authorise, limit, then the document's policies in its order.
-    pub(crate) fn chain(&self, operation: &OperationModel, found: &mut Diagnostics) -> Chain {
+    /// One operation's chain. Operations that have nothing of their own share one.
+    pub(crate) fn chain(
+        &mut self,
+        operation: &'m OperationModel,
+        found: &mut Diagnostics,
+    ) -> Arc<Chain> {
+        let own = operation.security.is_some() || !operation.policies.is_empty();
+        if own {
+            return Arc::new(self.build(operation, found));
+        }
+        if let Some(chain) = self.chains.get(&*operation.scopes) {
+            return Arc::clone(chain);
+        }
+        let chain = Arc::new(self.build(operation, found));
+        self.chains.insert(&operation.scopes, Arc::clone(&chain));
+        chain
+    }
+
+    /// Authenticate, authorise, limit, then the document's policies in its order.
+    fn build(&self, operation: &OperationModel, found: &mut Diagnostics) -> Chain {
         let security = operation.security.as_ref().unwrap_or(&self.model.security);
         let access = if security.is_empty() {
             Access::Open
         } else {
             Access::Authenticated
         };
-        let mut steps: Vec<Step> = in_chain(&self.always).collect();
+        let mut steps = self.always.clone();
         if access == Access::Authenticated {
             match &operation.security {
                 Some(own) => steps.extend(authenticators(own, &self.env, found).map(step)),
-                None => steps.extend(in_chain(self.authenticate.as_slice())),
+                None => steps.extend(self.authenticate.clone()),
             }
             if !operation.scopes.is_empty() {
                 let config = json!({"anyOf": operation.scopes});
                 let scopes = implied("scopes", config, "/spec/definition");
                 steps.extend(compile(&scopes, &self.env, found).map(step));
             }
-            steps.extend(in_chain(&self.subscribed));
+            steps.extend(self.subscribed.iter().cloned());
         }
-        steps.extend(in_chain(&self.named));
+        steps.extend(self.named.iter().cloned());
         steps.extend(
             operation
                 .policies
@@ -139,18 +143,8 @@ impl<'m> Shared<'m> {
     }
 }
 
-fn in_chain(steps: &[SharedStep]) -> impl Iterator<Item = Step> {
-    steps.iter().map(|(name, phase, policy)| {
-        Step::new(name.clone(), *phase, Box::new(InChain(Arc::clone(policy))))
-    })
-}
-
 fn step((name, phase, policy): Compiled) -> Step {
-    Step::new(name, phase, policy)
-}
-
-fn share((name, phase, policy): Compiled) -> SharedStep {
-    (name, phase, Arc::from(policy))
+    Step::new(name, phase, Arc::from(policy))
 }
 
 /// Any of these ways to authenticate; nothing for an empty list.
@@ -197,8 +191,8 @@ fn implied(policy: &str, config: Value, pointer: &str) -> PolicyUse {
     }
 }
 
-fn shared(used: &PolicyUse, env: &CompileEnv, found: &mut Diagnostics) -> Option<SharedStep> {
-    compile(used, env, found).map(share)
+fn shared(used: &PolicyUse, env: &CompileEnv, found: &mut Diagnostics) -> Option<Step> {
+    compile(used, env, found).map(step)
 }
 
 /// Compiles one policy; its faults get the pointer of its place in the document.

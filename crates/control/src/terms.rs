@@ -4,7 +4,6 @@ use base::{ApplicationId, Org};
 use credentials::TokenTerms;
 use spec::Spec;
 use store::{RecordKind, StoreError};
-use sync::Gate;
 
 use crate::Control;
 
@@ -13,16 +12,12 @@ impl credentials::TermsSource for Control {
     async fn terms_of(&self, org: &Org, application: ApplicationId) -> store::Result<TokenTerms> {
         let apis = self.hub().apis_of(org, application).await?;
         // Whatever revision a gateway serves: its scopes are wanted there.
-        let serving = apis
+        let scopes = apis
             .iter()
             .flat_map(|api| &api.places)
-            .map(|place| &place.version.model)
-            .filter(|model| matches!(model.gate, Gate::Serve { .. }));
-        let alternatives = serving
-            .flat_map(|model| &model.operations)
-            .flat_map(|operation| &operation.scopes);
+            .flat_map(|place| &place.version.scopes);
         Ok(TokenTerms {
-            scopes: alternatives.flatten().cloned().collect(),
+            scopes: scopes.cloned().collect(),
             lifetime_s: self.token_lifetime_s(org, application).await?,
         })
     }

@@ -12,7 +12,9 @@ use base::{Digest, Org, SystemClock};
 use gateway::Config;
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime};
-use snapshot::{Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot};
+use snapshot::{
+    Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot, Targets,
+};
 
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
@@ -29,9 +31,11 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
             api: "bench-1.0.0".into(),
             label: format!("GET {template}").into(),
             template: template.into(),
-            chain: Chain::new(Vec::new(), Access::Open),
-            backend: Some(key.clone()),
-            sandbox: None,
+            chain: Chain::new(Vec::new(), Access::Open).into(),
+            targets: Arc::new(Targets {
+                production: Some(key.clone()),
+                sandbox: None,
+            }),
         };
         router.insert(template, Method::GET, Arc::new(operation))?;
     }

@@ -211,9 +211,9 @@ impl Feed {
             let unchanged = self
                 .apis
                 .get(&change.key)
-                .is_some_and(|built| built.api.digest == model.digest);
+                .is_some_and(|built| built.api.digest == *model.digest());
             if !unchanged {
-                let built = compile::build(&model);
+                let built = compile::build(&model.open());
                 let built = BuiltApi {
                     mark: sync::served_mark(&change.key, &built.api.digest),
                     api: built.api,

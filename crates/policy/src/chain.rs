@@ -1,6 +1,7 @@
 //! A compiled list of policies, and the proof that they were run.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
@@ -24,15 +25,16 @@ pub enum Access {
 }
 
 /// A policy on its way into a chain.
+#[derive(Clone)]
 pub struct Step {
     name: Cow<'static, str>,
     phase: Phase,
-    policy: Box<dyn Policy>,
+    policy: Arc<dyn Policy>,
 }
 
 impl Step {
-    /// A policy with its name in documents, and when it runs.
-    pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase, policy: Box<dyn Policy>) -> Self {
+    /// A policy with its name in documents, and when it runs. Several chains may share one policy.
+    pub fn new(name: impl Into<Cow<'static, str>>, phase: Phase, policy: Arc<dyn Policy>) -> Self {
         Self {
             name: name.into(),
             phase,
@@ -41,9 +43,9 @@ impl Step {
     }
 }
 
-/// The policies of one operation, in the order in which they run.
+/// The policies of an operation, in the order in which they run.
 pub struct Chain {
-    policies: Box<[Box<dyn Policy>]>,
+    policies: Box<[Arc<dyn Policy>]>,
     /// What they are called, for traces; apart, since a call that passes does not look at it.
     names: Box<[Cow<'static, str>]>,
     access: Access,

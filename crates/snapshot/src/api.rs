@@ -56,10 +56,17 @@ pub struct Operation {
     pub label: Arc<str>,
     /// The path template below the API's mount, for traces (`http.route`).
     pub template: Arc<str>,
-    /// The policies.
-    pub chain: Chain,
+    /// The policies; operations that have none of their own share one chain.
+    pub chain: Arc<Chain>,
+    /// Where calls go; most operations of an API share it.
+    pub targets: Arc<Targets>,
+}
+
+/// The backends of an operation.
+#[derive(Clone, PartialEq, Eq, Hash, Debug, Default)]
+pub struct Targets {
     /// Where calls of production credentials go, and those without a credential; none: they are refused.
-    pub backend: Option<BackendKey>,
+    pub production: Option<BackendKey>,
     /// Where calls of sandbox credentials go; none: they are refused.
     pub sandbox: Option<BackendKey>,
 }
@@ -69,8 +76,8 @@ impl Operation {
     #[must_use]
     pub fn backend_for(&self, environment: Environment) -> Option<&BackendKey> {
         match environment {
-            Environment::Production => self.backend.as_ref(),
-            Environment::Sandbox => self.sandbox.as_ref(),
+            Environment::Production => self.targets.production.as_ref(),
+            Environment::Sandbox => self.targets.sandbox.as_ref(),
         }
     }
 }

@@ -15,7 +15,7 @@ use std::sync::Arc;
 use base::Org;
 use http::Method;
 
-pub use api::{Api, Gate, Operation};
+pub use api::{Api, Gate, Operation, Targets};
 pub use backend::{
     Backend, BackendKey, Balance, Check, CheckAsk, EjectOn, Endpoint, HashBy, Health, Lookup,
     Protocol, Scheme,

@@ -5,7 +5,7 @@
 //! Where the better branch ends in nothing the walk goes back, so the cost of a match is bounded by the number of
 //! the API's templates. Own code because no kept router has partial segments together with overlapping names.
 
-use std::collections::HashMap;
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use http::Method;
@@ -30,9 +30,12 @@ pub enum RouterError {
     Duplicate,
 }
 
+/// There are millions of them on a large node, and most have one or two children: lists, not tables.
 #[derive(Default)]
 struct Node {
-    literals: HashMap<Box<str>, Node, foldhash::fast::RandomState>,
+    /// In the order of [`by_length`].
+    literals: Vec<(Box<str>, Box<Node>)>,
+    /// Those with more literal text first.
     mixed: Vec<(Segment, Node)>,
     parameter: Option<Box<Node>>,
     methods: Methods,
@@ -74,6 +77,11 @@ impl Router {
         self.root.find(path.strip_prefix('/').unwrap_or(path))
     }
 
+    /// Gives back the memory that further operations would have used.
+    pub fn shrink(&mut self) {
+        self.root.shrink();
+    }
+
     /// Whether there is no operation.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -84,27 +92,56 @@ impl Router {
 impl Node {
     fn child(&mut self, segment: Segment) -> &mut Self {
         match segment {
-            Segment::Literal(text) => self.literals.entry(text.into()).or_default(),
-            Segment::Parameter => self.parameter.get_or_insert_default(),
-            Segment::Mixed(_) => {
-                let index = match self.mixed.iter().position(|(have, _)| *have == segment) {
-                    Some(index) => index,
-                    None => {
-                        let weight = literal_len(&segment);
-                        let index = self
-                            .mixed
-                            .partition_point(|(have, _)| literal_len(have) >= weight);
-                        self.mixed.insert(index, (segment, Self::default()));
+            Segment::Literal(text) => {
+                let index = match self.literal(&text) {
+                    Ok(index) => index,
+                    Err(index) => {
+                        self.literals.insert(index, (text.into(), Box::default()));
                         index
                     }
                 };
-                &mut self.mixed[index].1
+                &mut self.literals[index].1
+            }
+            Segment::Parameter => self.parameter.get_or_insert_default(),
+            Segment::Mixed(_) => {
+                let mixed = &mut self.mixed;
+                let index = match mixed.iter().position(|(have, _)| *have == segment) {
+                    Some(index) => index,
+                    None => {
+                        let weight = literal_len(&segment);
+                        let index = mixed.partition_point(|(have, _)| literal_len(have) >= weight);
+                        mixed.insert(index, (segment, Self::default()));
+                        index
+                    }
+                };
+                &mut mixed[index].1
             }
         }
     }
 
+    /// Where a literal stands, or would stand.
+    fn literal(&self, text: &str) -> Result<usize, usize> {
+        self.literals
+            .binary_search_by(|(have, _)| by_length(have, text))
+    }
+
     fn is_leaf(&self) -> bool {
         self.literals.is_empty() && self.mixed.is_empty() && self.parameter.is_none()
+    }
+
+    fn shrink(&mut self) {
+        self.literals.shrink_to_fit();
+        self.mixed.shrink_to_fit();
+        self.methods.0.shrink_to_fit();
+        for (_, node) in &mut self.literals {
+            node.shrink();
+        }
+        for (_, node) in &mut self.mixed {
+            node.shrink();
+        }
+        if let Some(node) = &mut self.parameter {
+            node.shrink();
+        }
     }
 
     /// `path` is without the slash that leads to this node's children. Recursion is as deep as the deepest template.
@@ -113,9 +150,9 @@ impl Node {
             Some((segment, rest)) => (segment, Some(rest)),
             None => (path, None),
         };
-        self.literals
-            .get(segment)
-            .and_then(|node| node.end_or_find(rest))
+        self.literal(segment)
+            .ok()
+            .and_then(|index| self.literals[index].1.end_or_find(rest))
             .or_else(|| {
                 self.mixed
                     .iter()
@@ -134,6 +171,13 @@ impl Node {
             None => Some(&self.methods).filter(|methods| !methods.0.is_empty()),
         }
     }
+}
+
+/// The order of literals: most of them differ in length, so that few are compared byte by byte.
+fn by_length(a: &str, b: &str) -> Ordering {
+    a.len()
+        .cmp(&b.len())
+        .then_with(|| a.as_bytes().cmp(b.as_bytes()))
 }
 
 fn literal_len(segment: &Segment) -> usize {

@@ -10,12 +10,8 @@ fn operation(label: &str) -> Arc<Operation> {
         api: "a".into(),
         label: label.into(),
         template: label.into(),
-        chain: Chain::new(Vec::new(), Access::Open),
-        backend: Some(BackendKey {
-            org: Org::default_org(),
-            name: "b".into(),
-        }),
-        sandbox: None,
+        chain: Chain::new(Vec::new(), Access::Open).into(),
+        targets: Arc::default(),
     })
 }
 

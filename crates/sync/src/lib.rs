@@ -13,6 +13,7 @@ pub mod calls;
 pub mod decision;
 pub mod entry;
 pub mod model;
+mod packed;
 mod served;
 
 use async_trait::async_trait;
@@ -25,6 +26,7 @@ pub use entry::{Entry, EntryKey, KeyHash, api_audience};
 pub use model::{
     ApiModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
 };
+pub use packed::PackedApi;
 pub use served::{served_digest, served_mark};
 
 /// The name of one node, unique among those alive.
@@ -73,7 +75,7 @@ pub struct Update {
     /// The environment of the node's `Gateway` document; usage is counted under it.
     pub environment: String,
     /// APIs of the node's gateway group.
-    pub apis: Vec<Change<std::sync::Arc<ApiModel>>>,
+    pub apis: Vec<Change<std::sync::Arc<PackedApi>>>,
     /// Backends.
     pub backends: Vec<Change<std::sync::Arc<BackendModel>>>,
     /// Plans.

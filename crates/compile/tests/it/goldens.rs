@@ -64,10 +64,10 @@ fn routes(model: &sync::ApiModel) -> Vec<Value> {
                         "access": format!("{:?}", operation.chain.access()),
                         "policies": operation.chain.len(),
                     });
-                    if let Some(key) = &operation.backend {
+                    if let Some(key) = &operation.targets.production {
                         route["backend"] = json!(key.name);
                     }
-                    if let Some(key) = &operation.sandbox {
+                    if let Some(key) = &operation.targets.sandbox {
                         route["sandbox"] = json!(key.name);
                     }
                     route

@@ -10,7 +10,10 @@ use store::{
     ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
     Revocation, StoreError, Watermark,
 };
-use sync::{ApiModel, BackendModel, Entry, EntryKey, IssuerModel, KeyHash, PlanModel, ResourceKey};
+use sync::{
+    ApiModel, BackendModel, Entry, EntryKey, Gate, IssuerModel, KeyHash, PackedApi, PlanModel,
+    ResourceKey,
+};
 
 use super::changelog::Changelog;
 use super::expected::Expected;
@@ -31,14 +34,30 @@ pub(crate) struct Compiled {
 #[derive(Debug)]
 pub(crate) struct Version {
     /// The model; of an API that does not reduce the one that says so.
-    pub(crate) model: Arc<ApiModel>,
+    pub(crate) model: Arc<PackedApi>,
+    /// The scopes that calls may need; none where it does not serve.
+    pub(crate) scopes: BTreeSet<String>,
     /// Why it does not reduce.
     pub(crate) broken: Option<Diagnostics>,
 }
 
+impl Version {
+    fn of(model: &ApiModel, broken: Option<Diagnostics>) -> Self {
+        let serves = matches!(model.gate, Gate::Serve { .. });
+        let operations = model.operations.iter().filter(|_| serves);
+        Self {
+            model: Arc::new(PackedApi::of(model)),
+            scopes: operations
+                .flat_map(|operation| operation.scopes.iter().flatten().cloned())
+                .collect(),
+            broken,
+        }
+    }
+}
+
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.model.digest == other.model.digest && self.broken == other.broken
+        self.model.digest() == other.model.digest() && self.broken == other.broken
     }
 }
 
@@ -86,6 +105,9 @@ pub(super) struct State {
 /// APIs that have to be reduced anew.
 type Touched = BTreeSet<(Org, String)>;
 
+/// Records that are read at a time.
+const PAGE: u64 = 256;
+
 impl State {
     /// Reads all that is stored.
     pub(super) async fn load(parts: &Parts, config: &ControlConfig) -> Result<Self> {
@@ -106,15 +128,9 @@ impl State {
         let mut touched = Touched::new();
         for org in parts.store.org_list().await? {
             for kind in RecordKind::ALL {
-                let records = parts
-                    .store
-                    .record_list(&org, kind, &Filter::default(), &Page::ALL)
+                state
+                    .records_set(parts, (&org, kind), revision, &mut touched)
                     .await?;
-                for record in records {
-                    state
-                        .record_set(parts, &record, revision, &mut touched)
-                        .await?;
-                }
             }
         }
         state.reduce(parts, &touched, revision).await?;
@@ -262,6 +278,34 @@ impl State {
                 self.apis.get(&ResourceKey { org, name }).cloned()
             })
             .collect()
+    }
+
+    /// Takes all records of a kind, a page at a time: thousands of documents at once would be many times the memory of what
+    /// is kept of them.
+    async fn records_set(
+        &mut self,
+        parts: &Parts,
+        (org, kind): (&Org, RecordKind),
+        revision: u64,
+        touched: &mut Touched,
+    ) -> Result<()> {
+        let mut page = Page {
+            after: None,
+            limit: PAGE,
+        };
+        loop {
+            let records = parts
+                .store
+                .record_list(org, kind, &Filter::default(), &page)
+                .await?;
+            for record in &records {
+                self.record_set(parts, record, revision, touched).await?;
+            }
+            match records.last() {
+                Some(last) if records.len() as u64 == PAGE => page.after = Some(last.name.clone()),
+                _ => return Ok(()),
+            }
+        }
     }
 
     async fn record_set(
@@ -549,7 +593,7 @@ async fn compiled(
         org: org.clone(),
         name: document.name().to_owned(),
     };
-    let mut places = Vec::new();
+    let mut places = Vec::with_capacity(api.deployments.len());
     for (index, deployment) in api.deployments.iter().enumerate() {
         let version = match held.pinned_at(index) {
             None => Arc::clone(&latest),
@@ -562,7 +606,7 @@ async fn compiled(
         places.push(Place {
             gateway: deployment.gateway.clone(),
             revision: deployment.revision,
-            mark: sync::served_mark(&key, &version.model.digest),
+            mark: sync::served_mark(&key, version.model.digest()),
             version,
         });
     }
@@ -587,14 +631,10 @@ async fn reduce(
         Err(error) => return Err(error),
     };
     Ok(match (reduced, document.as_api()) {
-        (Ok(reduced), _) => Version {
-            model: Arc::new(reduced.model),
-            broken: None,
-        },
-        (Err(problems), Some(api)) => Version {
-            model: Arc::new(compile::broken(org, document.name(), api)),
-            broken: Some(problems),
-        },
+        (Ok(reduced), _) => Version::of(&reduced.model, None),
+        (Err(problems), Some(api)) => {
+            Version::of(&compile::broken(org, document.name(), api), Some(problems))
+        }
         (Err(_), None) => return Err(StoreError::Corrupt(document.name().to_owned())),
     })
 }
@@ -606,10 +646,10 @@ fn lost(org: &Org, name: &str, now: &ApiSpec, number: u64) -> Version {
         "/spec/deployments",
         format!("revision {number} cannot be read from the database"),
     );
-    Version {
-        model: Arc::new(compile::broken(org, name, now)),
-        broken: Some(Diagnostics(vec![problem])),
-    }
+    Version::of(
+        &compile::broken(org, name, now),
+        Some(Diagnostics(vec![problem])),
+    )
 }
 
 /// When an API became deprecated, in seconds since 1970; 0 when it is not.

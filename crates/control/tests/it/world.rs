@@ -303,7 +303,7 @@ impl View {
         self.revision = update.revision;
         for change in update.apis {
             match change.model {
-                Some(model) => self.apis.insert(change.key.name, model),
+                Some(model) => self.apis.insert(change.key.name, Arc::new(model.open())),
                 None => self.apis.remove(&change.key.name),
             };
         }

@@ -5,7 +5,7 @@ use base::{Digest, ManualClock, Org};
 use http::Method;
 use serde_json::json;
 use snapshot::{Found, Gate};
-use sync::{ApiModel, Decision, NodeId, OperationModel, PolicyUse, SyncError};
+use sync::{ApiModel, Decision, NodeId, OperationModel, PackedApi, PolicyUse, SyncError};
 
 use super::*;
 
@@ -40,7 +40,7 @@ impl ControlPlane for Plane {
     }
 }
 
-fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
+fn model(name: &str, policy: &str, seed: u64) -> Arc<PackedApi> {
     let org = Org::default_org();
     let operation = |template: &str| OperationModel {
         method: "GET".into(),
@@ -52,7 +52,7 @@ fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
         sandbox: None,
         policies: vec![],
     };
-    Arc::new(ApiModel {
+    Arc::new(PackedApi::of(&ApiModel {
         org,
         name: name.into(),
         api: name.into(),
@@ -73,11 +73,11 @@ fn model(name: &str, policy: &str, seed: u64) -> Arc<ApiModel> {
         operations: vec![operation("/x"), operation("/y/{id}")],
         backends: vec![],
         digest: Digest::of(format!("{name} {policy} {seed}").as_bytes()),
-    })
+    }))
 }
 
-fn update(revision: u64, reset: bool, apis: Vec<(&str, Option<Arc<ApiModel>>)>) -> Update {
-    let change = |(name, model): (&str, Option<Arc<ApiModel>>)| Change {
+fn update(revision: u64, reset: bool, apis: Vec<(&str, Option<Arc<PackedApi>>)>) -> Update {
+    let change = |(name, model): (&str, Option<Arc<PackedApi>>)| Change {
         key: ResourceKey {
             org: Org::default_org(),
             name: name.to_owned(),
@@ -244,12 +244,10 @@ fn resident() -> u64 {
 #[test]
 fn ten_thousand_swaps_do_not_grow_memory() {
     let mut feed = feed(Arc::default());
+    let models = [0, 1].map(|seed| model("a", "timeout", seed));
     let swap = |feed: &mut Feed, round: u64| {
-        feed.apply(update(
-            round,
-            false,
-            vec![("a", Some(model("a", "timeout", round)))],
-        ));
+        let model = Arc::clone(&models[usize::from(round % 2 == 1)]);
+        feed.apply(update(round, false, vec![("a", Some(model))]));
     };
     (0..1_000).for_each(|round| swap(&mut feed, round));
     let before = resident();

@@ -222,7 +222,7 @@ async fn policies_come_before_the_backend_and_see_every_answer() {
         vec![Step::new(
             "gatekeeper",
             Phase::Authenticate,
-            Box::new(Gatekeeper),
+            Arc::new(Gatekeeper),
         )]
     };
     let sandbox = setup.start();

@@ -9,7 +9,9 @@ use base::{Clock, Digest, Org, SystemClock};
 use gateway::{Config, Gateway, Snapshots};
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime, Step};
-use snapshot::{Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot};
+use snapshot::{
+    Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot, Targets,
+};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
@@ -191,9 +193,11 @@ impl Setup {
                 api: "shop-1.0.0".into(),
                 label: format!("{method} {template}").into(),
                 template: template.into(),
-                chain: Chain::new((self.policies)(), Access::Open),
-                backend: Some(key()),
-                sandbox: None,
+                chain: Chain::new((self.policies)(), Access::Open).into(),
+                targets: Arc::new(Targets {
+                    production: Some(key()),
+                    sandbox: None,
+                }),
             };
             if self.gate == Gate::Serve {
                 router

@@ -216,7 +216,7 @@ async fn open_answers_of_a_revoked_caller_end_and_others_go_on() {
     let peer = Peer::bind().await;
     let mut setup = Setup::new(vec![peer.endpoint()]);
     setup.policies = || {
-        let known = Box::new(Known);
+        let known = std::sync::Arc::new(Known);
         vec![policy::Step::new(
             "known",
             policy::Phase::Authenticate,

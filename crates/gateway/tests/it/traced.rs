@@ -1,5 +1,6 @@
 //! What is recorded of a call, and of one that is refused.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use gateway::spans::{Call, Ended, Via};
@@ -26,7 +27,7 @@ impl Policy for Asks {
 fn recording(peer: &Peer, ratio: f64) -> (Sandbox, mpsc::Receiver<Box<Call>>) {
     let (sink, calls) = mpsc::channel(8);
     let mut setup = Setup::new(vec![peer.endpoint()]);
-    setup.policies = || vec![Step::new("asks", Phase::Authenticate, Box::new(Asks))];
+    setup.policies = || vec![Step::new("asks", Phase::Authenticate, Arc::new(Asks))];
     setup.config.tracing.ratio = ratio;
     setup.config.tracing.sink = Some(sink);
     (setup.start(), calls)

@@ -79,7 +79,7 @@ fn step(
         verdict,
         later: false,
     };
-    Step::new(name, phase, Box::new(policy))
+    Step::new(name, phase, Arc::new(policy))
 }
 
 fn known(cx: &mut RequestCx) -> Verdict {
@@ -180,7 +180,7 @@ fn steps_may_wait() {
         later: true,
     };
     let chain = Chain::new(
-        vec![Step::new("who", Phase::Authenticate, Box::new(waits))],
+        vec![Step::new("who", Phase::Authenticate, Arc::new(waits))],
         Access::Authenticated,
     );
     let (_, result, mut cx) = run(&chain);
