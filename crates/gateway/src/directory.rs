@@ -2,6 +2,7 @@
 //!
 //! One writer, many readers. Reads take no lock (papaya); a change is in force before [`Directory::version`] grows.
 
+mod complete;
 mod keys;
 
 use std::collections::HashMap as StdMap;
@@ -118,11 +119,9 @@ impl NodeDirectory {
         self.asker.store(Some(Arc::new(asker)));
     }
 
-    /// Puts an update in force. Issuers whose keys cannot be read are refused whole and reported: their tokens fail.
+    /// Puts an update in force. What a complete one names was never away for a caller, and what it does not name goes at
+    /// the end. Issuers whose keys cannot be read are refused whole and reported: their tokens fail.
     pub fn apply(&self, update: &Update) -> Vec<(String, jose::KeyError)> {
-        if update.reset {
-            self.clear();
-        }
         let mut faults = Vec::new();
         for change in &update.issuers {
             faults.extend(self.issuer_put(change));
@@ -133,6 +132,9 @@ impl NodeDirectory {
         }
         for (key, entry) in &update.entries {
             self.entry_put(key, entry.as_ref());
+        }
+        if update.reset {
+            complete::keep_only(self, update);
         }
         self.version.fetch_add(1, Ordering::Release);
         faults
@@ -162,19 +164,6 @@ impl NodeDirectory {
         }
     }
 
-    fn clear(&self) {
-        self.issuers.pin().clear();
-        self.plans.pin().clear();
-        self.applications.pin().clear();
-        self.clients.pin().clear();
-        self.api_keys.clear();
-        self.client_places.pin().clear();
-        self.subscriptions.pin().clear();
-        self.subscription_places.pin().clear();
-        self.revocations.pin().clear();
-        self.ends.pin().clear();
-    }
-
     fn issuer_put(&self, change: &Change<Arc<IssuerModel>>) -> Option<(String, jose::KeyError)> {
         let (issuer, fault) = match change.model.as_deref().map(issuer) {
             None => (None, None),
@@ -194,7 +183,6 @@ impl NodeDirectory {
                 self.applications.pin().remove(id);
             }
             (EntryKey::Subscription(id), entry) => {
-                self.subscription_remove(*id);
                 if let Some(Entry::Subscription {
                     application,
                     api,
@@ -202,10 +190,11 @@ impl NodeDirectory {
                 }) = entry
                 {
                     self.subscription_put(*id, *application, api, plan);
+                } else {
+                    self.subscription_remove(*id);
                 }
             }
             (EntryKey::Credential(id), entry) => {
-                self.credential_remove(id);
                 self.credential_put(*id, entry);
             }
             (EntryKey::Revocation(jti), Some(Entry::Revocation { expires_unix_s })) => {
@@ -251,7 +240,12 @@ impl NodeDirectory {
                     environment: *environment,
                 };
                 self.clients.pin().insert(client_id.clone(), row);
-                self.client_places.pin().insert(id, client_id.clone());
+                let places = self.client_places.pin();
+                if let Some(before) = places.insert(id, client_id.clone())
+                    && before != client_id
+                {
+                    self.clients.pin().remove(before);
+                }
             }
             Some(Entry::ApiKey {
                 application,
@@ -267,7 +261,7 @@ impl NodeDirectory {
                 };
                 self.api_keys.put(&key, keys);
             }
-            _ => {}
+            _ => self.credential_remove(&id),
         }
     }
 
@@ -298,20 +292,30 @@ impl NodeDirectory {
             },
         );
         subscriptions.insert(application, Arc::new(rows));
-        self.subscription_places
-            .pin()
-            .insert(id, (application, api.to_owned()));
+        let place = (application, api.to_owned());
+        let places = self.subscription_places.pin();
+        if let Some(before) = places.insert(id, place.clone())
+            && *before != place
+        {
+            self.row_remove(id, before);
+        }
     }
 
     fn subscription_remove(&self, id: SubscriptionId) {
-        let places = self.subscription_places.pin();
-        let Some((application, api)) = places.remove(&id) else {
-            return;
-        };
+        if let Some(place) = self.subscription_places.pin().remove(&id) {
+            self.row_remove(id, place);
+        }
+    }
+
+    /// Takes a subscription out of a place, unless another one has taken the place.
+    fn row_remove(&self, id: SubscriptionId, (application, api): &(ApplicationId, String)) {
         let subscriptions = self.subscriptions.pin();
         let Some(rows) = subscriptions.get(application) else {
             return;
         };
+        if rows.get(api).is_none_or(|row| row.id != id) {
+            return;
+        }
         let mut rows = StdMap::clone(rows);
         rows.remove(api);
         if rows.is_empty() {

@@ -3,12 +3,12 @@
 //! The order is what makes an acknowledgement true: tables first, then the snapshot, then the word. A reset puts
 //! new tables beside empty ones for a moment, so a node is ready only after its first update.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
-use base::{Clock, Diagnostics, Digest};
+use base::{Clock, Diagnostics, Digest, Org};
 use snapshot::{Api, Backend, BackendKey, Snapshot};
 use sync::{Ack, BackendModel, BrokenApi, Change, ControlPlane, Node, ResourceKey, Update};
 
@@ -191,8 +191,7 @@ impl Feed {
             tracing::error!(issuer, %error, "the issuer's keys cannot be read; its tokens are refused");
         }
         if update.reset {
-            self.apis.clear();
-            self.backends.clear();
+            self.keep_only(&update);
         }
         let moved = *self.environment != *update.environment;
         if moved {
@@ -228,11 +227,32 @@ impl Feed {
         }
     }
 
+    /// Forgets what a complete update does not name; what it names stays as it is, where it is the same.
+    fn keep_only(&mut self, update: &Update) {
+        let apis: HashSet<&ResourceKey> = update.apis.iter().map(|change| &change.key).collect();
+        self.apis.retain(|key, _| apis.contains(key));
+        let backends: HashSet<(&Org, &str)> = update
+            .backends
+            .iter()
+            .map(|change| (&change.key.org, change.key.name.as_str()))
+            .collect();
+        self.backends
+            .retain(|key, _| backends.contains(&(&key.org, &*key.name)));
+    }
+
     fn backend_put(&mut self, change: Change<Arc<BackendModel>>) {
         let key = BackendKey {
             org: change.key.org,
             name: change.key.name.as_str().into(),
         };
+        let unchanged = |model: &Arc<BackendModel>| {
+            let have = self.backends.get(&key);
+            have.is_some_and(|have| have.digest == model.digest)
+        };
+        // The same one keeps its connections.
+        if change.model.as_ref().is_some_and(unchanged) {
+            return;
+        }
         let built = change.model.map(|model| compile::build_backend(&model));
         match built {
             Some(Ok(backend)) => {

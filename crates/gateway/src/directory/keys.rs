@@ -29,6 +29,15 @@ struct Places {
     more: std::collections::HashMap<CredentialId, Vec<Half>, foldhash::fast::RandomState>,
 }
 
+impl Places {
+    /// Forgets where the texts of a key are, and says it.
+    fn take(&mut self, credential: &CredentialId) -> Vec<Half> {
+        let mut all = self.more.remove(credential).unwrap_or_default();
+        all.extend(self.first.remove(credential));
+        all
+    }
+}
+
 /// One text of one key.
 #[derive(Clone)]
 pub(super) struct KeyRow {
@@ -69,16 +78,17 @@ impl Keys {
         Some(row.clone())
     }
 
-    pub(super) fn clear(&self) {
-        self.rows.pin().clear();
-        *self.places() = Places::default();
+    /// The credentials that have a key.
+    pub(super) fn credentials(&self) -> Vec<CredentialId> {
+        self.places().first.keys().copied().collect()
     }
 
-    /// Adds a key; the caller has removed an earlier one of the same id.
+    /// Adds a key, or replaces the one of the same id: a text that stays is never away.
     pub(super) fn put(&self, key: &Key<'_>, texts: &[KeyHash]) {
         let limits = (!key.limits.is_empty()).then(|| Arc::new(key.limits.clone()));
         let rows = self.rows.pin();
         let mut places = self.places();
+        let before = places.take(&key.credential);
         for (number, text) in texts.iter().enumerate() {
             let (half, rest) = halves(&text.hash);
             let row = KeyRow {
@@ -98,16 +108,17 @@ impl Keys {
                 places.more.entry(key.credential).or_default().push(half);
             }
         }
+        let stays = |half: &Half| texts.iter().any(|text| halves(&text.hash).0 == *half);
+        for half in before.iter().filter(|half| !stays(half)) {
+            rows.remove(half);
+        }
     }
 
     /// Removes a key with all its texts; another credential's is not there.
     pub(super) fn remove(&self, credential: &CredentialId) {
         let rows = self.rows.pin();
         let mut places = self.places();
-        if let Some(half) = places.first.remove(credential) {
-            rows.remove(&half);
-        }
-        for half in places.more.remove(credential).into_iter().flatten() {
+        for half in places.take(credential) {
             rows.remove(&half);
         }
     }

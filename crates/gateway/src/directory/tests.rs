@@ -283,3 +283,115 @@ fn an_issuer_with_bad_keys_is_refused_and_reported() {
     assert_eq!(directory.apply(&change).len(), 1);
     assert!(directory.issuer(&org, "resident").is_none());
 }
+
+/// req: C4
+#[test]
+fn what_stays_is_never_away_while_updates_come() {
+    let Fixture {
+        directory,
+        application,
+        credential,
+        key,
+        subscription,
+    } = fixture();
+    let api_key = directory.api_keys.credentials();
+    assert_eq!(api_key, [key]);
+    let entries = |plan: &str| {
+        let hash = {
+            let hashing = hmac::Key::new(hmac::HMAC_SHA256, &[7; 32]);
+            Digest::from_bytes(
+                hmac::sign(&hashing, b"the key")
+                    .as_ref()
+                    .try_into()
+                    .unwrap(),
+            )
+        };
+        vec![
+            (
+                EntryKey::Application(application),
+                Some(Entry::Application {
+                    org: Org::default_org(),
+                    name: "shop".into(),
+                }),
+            ),
+            (
+                EntryKey::Credential(credential),
+                Some(Entry::Client {
+                    application,
+                    client_id: "client".into(),
+                    environment: Environment::default(),
+                }),
+            ),
+            (
+                EntryKey::Credential(key),
+                Some(Entry::ApiKey {
+                    application,
+                    keys: vec![KeyHash {
+                        hash,
+                        expires_unix_s: None,
+                    }],
+                    environment: Environment::default(),
+                    limits: KeyLimits::default(),
+                }),
+            ),
+            (
+                EntryKey::Subscription(subscription),
+                Some(Entry::Subscription {
+                    application,
+                    api: "orders".into(),
+                    plan: plan.into(),
+                }),
+            ),
+            (
+                EntryKey::ApiKeyHashing,
+                Some(Entry::ApiKeyHashing { key: vec![7; 32] }),
+            ),
+        ]
+    };
+    directory.apply(&update(true, entries("Gold")));
+    let stop = std::sync::atomic::AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let reader = scope.spawn(|| {
+            let mut looks = 0_u64;
+            while !stop.load(Ordering::Relaxed) {
+                assert!(directory.client("client").is_some());
+                assert!(directory.api_key("the key").is_some());
+                assert!(directory.subscription(application, "orders").is_some());
+                looks += 1;
+            }
+            looks
+        });
+        for round in 0..2_000 {
+            let plan = if round % 2 == 0 { "Gold" } else { "Silver" };
+            directory.apply(&update(round % 3 == 0, entries(plan)));
+        }
+        stop.store(true, Ordering::Relaxed);
+        assert!(reader.join().unwrap() > 0);
+    });
+    // A complete update that names nothing leaves nothing.
+    directory.apply(&update(true, vec![]));
+    assert_eq!(directory.sizes(), DirectorySizes::default());
+    assert!(directory.api_key("the key").is_none());
+}
+
+/// A subscription that takes another one's place stays, whatever comes first.
+#[test]
+fn a_subscription_in_anothers_place_stays() {
+    let Fixture {
+        directory,
+        application,
+        subscription,
+        ..
+    } = fixture();
+    let newer = SubscriptionId::generate();
+    let entry = Entry::Subscription {
+        application,
+        api: "orders".into(),
+        plan: "Gold".into(),
+    };
+    let added = (EntryKey::Subscription(newer), Some(entry));
+    let removed = (EntryKey::Subscription(subscription), None);
+    directory.apply(&update(false, vec![added, removed]));
+    let found = directory.subscription(application, "orders").unwrap();
+    assert_eq!(found.id, newer);
+}
