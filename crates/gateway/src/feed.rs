@@ -10,16 +10,24 @@ use std::time::Duration;
 
 use base::{Clock, Diagnostics, Digest, Org};
 use snapshot::{Api, Backend, BackendKey, Snapshot};
-use sync::{Ack, BackendModel, BrokenApi, Change, ControlPlane, Node, ResourceKey, Update};
+use sync::{
+    Ack, BackendModel, BrokenApi, Change, ControlPlane, ListenerFault, ListenerModel, Node,
+    ResourceKey, SyncError, Update,
+};
 
 use crate::Snapshots;
 use crate::asking::{Asker, Rounds};
 use crate::directory::NodeDirectory;
+use crate::last_good::{self, Keeper};
 use crate::ports::Ports;
 
 /// How long the feed waits after the control plane failed, and how often old revocations are swept.
 const RETRY: Duration = Duration::from_millis(500);
 const SWEEP: Duration = Duration::from_secs(30);
+/// How long the control plane may take to answer at the start, before what is on the disk is served.
+const FIRST: Duration = Duration::from_secs(2);
+/// How often the disk is told that the control plane answers.
+const TELL_MS: u64 = 10_000;
 
 /// What the feed has brought the node to; shared with readiness and metrics.
 #[derive(Debug, Default)]
@@ -28,6 +36,9 @@ pub struct FeedState {
     revision: AtomicU64,
     broken: AtomicU64,
     failures: AtomicU64,
+    /// What is served came from the disk.
+    from_disk: AtomicBool,
+    seen_unix_ms: AtomicU64,
 }
 
 impl FeedState {
@@ -41,6 +52,18 @@ impl FeedState {
     #[must_use]
     pub fn revision(&self) -> u64 {
         self.revision.load(Ordering::Acquire)
+    }
+
+    /// Whether what is served came from the disk, and the control plane has not answered since.
+    #[must_use]
+    pub fn is_from_disk(&self) -> bool {
+        self.from_disk.load(Ordering::Acquire)
+    }
+
+    /// When the control plane last answered, in milliseconds since 1970; 0 = never.
+    #[must_use]
+    pub fn seen_unix_ms(&self) -> u64 {
+        self.seen_unix_ms.load(Ordering::Acquire)
     }
 
     /// How many APIs do not compile on this node.
@@ -69,6 +92,16 @@ pub struct Feed {
     backends: HashMap<BackendKey, Arc<Backend>>,
     ports: Option<Ports>,
     rounds: Arc<Rounds>,
+    kept: Option<Kept>,
+    /// What there was is too old to be served; the next update has to be put in force whole.
+    expired: bool,
+}
+
+/// What is kept on the disk, and the way there.
+struct Kept {
+    settings: last_good::Settings,
+    keeper: Keeper,
+    told_unix_ms: u64,
 }
 
 struct BuiltApi {
@@ -102,7 +135,20 @@ impl Feed {
             backends: HashMap::new(),
             ports: None,
             rounds: Arc::default(),
+            kept: None,
+            expired: false,
         }
+    }
+
+    /// Keeps what the node serves on its disk, and begins with that where the control plane is away.
+    #[must_use]
+    pub fn with_last_good(mut self, settings: last_good::Settings, keeper: Keeper) -> Self {
+        self.kept = Some(Kept {
+            settings,
+            keeper,
+            told_unix_ms: 0,
+        });
+        self
     }
 
     /// Brings the ports of this gateway along too.
@@ -126,8 +172,8 @@ impl Feed {
             Arc::clone(&self.rounds),
             self.directory.asking(),
         ));
-        let mut since = None;
         let mut nudged = None;
+        let mut since = self.begin().await;
         let mut swept_ms = self.clock.monotonic_ms();
         loop {
             let round = self.rounds.begin();
@@ -136,6 +182,7 @@ impl Feed {
                 Err(error) => {
                     self.state.failures.fetch_add(1, Ordering::Relaxed);
                     tracing::warn!(%error, "the control plane cannot be reached; serving what is there");
+                    self.expire();
                     tokio::time::sleep(RETRY).await;
                     continue;
                 }
@@ -158,21 +205,22 @@ impl Feed {
     }
 
     /// One round: returns the revision that the node is at.
-    async fn step(&mut self, since: Option<u64>) -> Result<u64, sync::SyncError> {
+    async fn step(&mut self, since: Option<u64>) -> Result<u64, SyncError> {
         let mut update = self.plane.pull(&self.node, since).await?;
         let revision = update.revision;
+        let delta = self.kept.is_some() && !update.reset && since != Some(revision);
+        let delta = delta.then(|| update.clone());
         let wanted = std::mem::take(&mut update.listeners);
         self.apply(update);
-        let listeners = match &self.ports {
-            Some(ports) => ports.set(wanted).await,
-            None => Vec::new(),
-        };
+        let listeners = self.in_force(revision, wanted).await;
         let broken = self.broken();
+        let now_unix_ms = self.clock.unix_ms();
         self.state
-            .broken
-            .store(broken.len() as u64, Ordering::Relaxed);
-        self.state.revision.store(revision, Ordering::Release);
-        self.state.ready.store(true, Ordering::Release);
+            .seen_unix_ms
+            .store(now_unix_ms, Ordering::Release);
+        if self.state.from_disk.swap(false, Ordering::AcqRel) {
+            tracing::info!(revision, "the control plane is back");
+        }
         self.plane
             .acknowledge(Ack {
                 node: self.node.clone(),
@@ -182,7 +230,106 @@ impl Feed {
                 listeners,
             })
             .await?;
+        self.keep(delta, now_unix_ms).await?;
         Ok(revision)
+    }
+
+    /// Opens ports, and says what is in force.
+    async fn in_force(&self, revision: u64, ports: Vec<ListenerModel>) -> Vec<ListenerFault> {
+        let faults = match &self.ports {
+            Some(open) => open.set(ports).await,
+            None => Vec::new(),
+        };
+        let broken = self.broken().len() as u64;
+        self.state.broken.store(broken, Ordering::Relaxed);
+        self.state.revision.store(revision, Ordering::Release);
+        self.state.ready.store(true, Ordering::Release);
+        faults
+    }
+
+    /// The first round: from the control plane, or, where that is away, from the disk.
+    async fn begin(&mut self) -> Option<u64> {
+        let settings = self.kept.as_ref()?.settings.clone();
+        match tokio::time::timeout(FIRST, self.step(None)).await {
+            Ok(Ok(revision)) => return Some(revision),
+            Ok(Err(error)) => tracing::warn!(%error, "the control plane cannot be reached"),
+            Err(_) => tracing::warn!("the control plane does not answer"),
+        }
+        self.state.failures.fetch_add(1, Ordering::Relaxed);
+        if self.state.is_ready() {
+            return Some(self.state.revision());
+        }
+        let age_max_ms = settings.age_max_ms;
+        let loaded = tokio::task::spawn_blocking(move || last_good::load(&settings)).await;
+        let loaded = match loaded {
+            Ok(Ok(loaded)) => loaded?,
+            Ok(Err(damage)) => {
+                tracing::error!(%damage, "what was kept on the disk cannot be used");
+                return None;
+            }
+            Err(_) => return None,
+        };
+        for damage in &loaded.damage {
+            tracing::error!(%damage, "of what was kept on the disk the end is lost");
+        }
+        let age_ms = self.clock.unix_ms().saturating_sub(loaded.seen_unix_ms);
+        if age_ms > age_max_ms {
+            tracing::error!(
+                age_s = age_ms / 1000,
+                "what was kept on the disk is too old to be served"
+            );
+            return None;
+        }
+        let mut update = loaded.update;
+        let revision = update.revision;
+        let ports = std::mem::take(&mut update.listeners);
+        self.state.from_disk.store(true, Ordering::Release);
+        self.state
+            .seen_unix_ms
+            .store(loaded.seen_unix_ms, Ordering::Release);
+        self.apply(update);
+        self.in_force(revision, ports).await;
+        tracing::warn!(
+            revision,
+            age_s = age_ms / 1000,
+            "the control plane is away: serving what was kept on the disk"
+        );
+        Some(revision)
+    }
+
+    /// Puts on the disk what has changed, or all of it where that is wanted.
+    async fn keep(&mut self, delta: Option<Update>, now_unix_ms: u64) -> Result<(), SyncError> {
+        let Some(kept) = &mut self.kept else {
+            return Ok(());
+        };
+        if kept.keeper.wants_base() {
+            let update = self.plane.pull(&self.node, None).await?;
+            kept.keeper.base(update, now_unix_ms);
+        } else if let Some(delta) = delta {
+            kept.keeper.delta(delta, now_unix_ms);
+        } else if now_unix_ms.saturating_sub(kept.told_unix_ms) >= TELL_MS {
+            kept.told_unix_ms = now_unix_ms;
+            kept.keeper.seen(now_unix_ms);
+        }
+        Ok(())
+    }
+
+    /// Stops serving what is too old: what was revoked meanwhile is not known.
+    fn expire(&mut self) {
+        let Some(kept) = &self.kept else { return };
+        let age_ms = self
+            .clock
+            .unix_ms()
+            .saturating_sub(self.state.seen_unix_ms());
+        if self.state.is_ready() && age_ms > kept.settings.age_max_ms {
+            tracing::error!(
+                age_s = age_ms / 1000,
+                "the control plane was away for too long: calls are refused"
+            );
+            self.expired = true;
+            self.state.ready.store(false, Ordering::Release);
+            self.snapshots.store(Arc::new(None));
+        }
     }
 
     /// Puts an update in force.
@@ -197,8 +344,12 @@ impl Feed {
         if moved {
             self.environment = update.environment.as_str().into();
         }
-        let changed =
-            update.reset || moved || !update.apis.is_empty() || !update.backends.is_empty();
+        let expired = std::mem::take(&mut self.expired);
+        let changed = update.reset
+            || moved
+            || expired
+            || !update.apis.is_empty()
+            || !update.backends.is_empty();
         for change in update.backends {
             self.backend_put(change);
         }

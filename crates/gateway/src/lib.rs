@@ -19,6 +19,7 @@ pub mod feed;
 mod gateway;
 pub mod guard;
 mod io;
+pub mod last_good;
 mod listener;
 pub mod live;
 mod metrics;

@@ -265,3 +265,93 @@ fn ten_thousand_swaps_do_not_grow_memory() {
         Found::Operation { .. }
     ));
 }
+
+/// A feed that keeps what it serves in a folder.
+fn keeping(plane: Arc<Plane>, folder: &std::path::Path, age_max_ms: u64) -> Feed {
+    let mut settings = crate::last_good::tests::settings(folder);
+    settings.age_max_ms = age_max_ms;
+    let keeper = Keeper::start(settings.clone()).unwrap();
+    feed(plane).with_last_good(settings, keeper)
+}
+
+fn away() -> Result<Update, SyncError> {
+    Err(SyncError::Unavailable("away".into()))
+}
+
+/// Keeps two APIs at revision 5 in a folder.
+async fn kept_in(folder: &std::path::Path) {
+    let plane = Arc::new(Plane::default());
+    let all = || update(4, true, vec![("a", Some(model("a", "timeout", 1)))]);
+    let more = update(5, false, vec![("b", Some(model("b", "timeout", 1)))]);
+    *plane.updates.lock().unwrap() = vec![Ok(all()), Ok(all()), Ok(more)];
+    let mut feed = keeping(Arc::clone(&plane), folder, u64::MAX);
+    assert_eq!(feed.begin().await, Some(4));
+    assert_eq!(feed.step(Some(4)).await.unwrap(), 5);
+    let state = feed.kept.as_ref().unwrap().keeper.state();
+    crate::last_good::tests::kept(&state, 5);
+    assert_eq!(*plane.asked.lock().unwrap(), [None, None, Some(4)]);
+}
+
+/// req: GW14
+#[tokio::test]
+async fn a_node_starts_from_its_disk_and_joins_when_the_control_plane_is_back() {
+    let folder = tempfile::tempdir().unwrap();
+    kept_in(folder.path()).await;
+    let plane = Arc::new(Plane::default());
+    let next = update(6, false, vec![("a", None)]);
+    *plane.updates.lock().unwrap() = vec![away(), Ok(next), Ok(update(6, true, vec![]))];
+    let mut feed = keeping(Arc::clone(&plane), folder.path(), u64::MAX);
+    assert_eq!(feed.begin().await, Some(5));
+    let state = feed.state();
+    assert!(state.is_ready() && state.is_from_disk());
+    assert!(api(&feed, "a").is_some() && api(&feed, "b").is_some());
+    assert!(plane.acks.lock().unwrap().is_empty());
+    let b = api(&feed, "b").unwrap();
+    assert_eq!(feed.step(Some(5)).await.unwrap(), 6);
+    assert!(!state.is_from_disk());
+    assert!(api(&feed, "a").is_none());
+    assert!(
+        Arc::ptr_eq(&b, &api(&feed, "b").unwrap()),
+        "it was not touched"
+    );
+    assert_eq!(plane.acks.lock().unwrap()[0].revision, 6);
+}
+
+#[tokio::test]
+async fn what_is_damaged_or_too_old_is_not_served() {
+    let folder = tempfile::tempdir().unwrap();
+    kept_in(folder.path()).await;
+    // The clock of these tests stands near 1970, so what was kept there is young; age is what a limit of 0 makes of it.
+    let plane = Arc::new(Plane::default());
+    *plane.updates.lock().unwrap() = vec![away(), away()];
+    let mut feed = keeping(Arc::clone(&plane), folder.path(), u64::MAX);
+    std::fs::write(folder.path().join("base"), "nonsense").unwrap();
+    assert_eq!(feed.begin().await, None);
+    assert!(!feed.state().is_ready());
+    assert!(feed.snapshots.load().is_none());
+}
+
+/// What was revoked while a node cannot hear of it goes on working: not for longer than its operator allows.
+#[tokio::test]
+async fn a_node_that_hears_nothing_for_too_long_refuses_until_it_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let plane = Arc::new(Plane::default());
+    let all = || update(4, true, vec![("a", Some(model("a", "timeout", 1)))]);
+    let same = || update(4, false, vec![]);
+    *plane.updates.lock().unwrap() = vec![Ok(all()), Ok(all()), away(), away(), Ok(same())];
+    let clock = Arc::new(ManualClock::at(1_000_000));
+    let mut feed = keeping(Arc::clone(&plane), folder.path(), 60_000);
+    feed.clock = clock.clone();
+    assert_eq!(feed.begin().await, Some(4));
+    clock.advance_ms(59_000);
+    assert!(feed.step(Some(4)).await.is_err());
+    feed.expire();
+    assert!(feed.state().is_ready());
+    clock.advance_ms(2_000);
+    assert!(feed.step(Some(4)).await.is_err());
+    feed.expire();
+    assert!(!feed.state().is_ready());
+    assert!(feed.snapshots.load().is_none(), "calls are refused");
+    assert_eq!(feed.step(Some(4)).await.unwrap(), 4);
+    assert!(feed.state().is_ready() && api(&feed, "a").is_some());
+}
