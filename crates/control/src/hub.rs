@@ -206,7 +206,7 @@ impl Hub {
         &self,
         org: &Org,
         application: ApplicationId,
-    ) -> store::Result<Vec<Arc<Compiled>>> {
+    ) -> store::Result<Vec<(String, Arc<Compiled>)>> {
         self.view(|state| state.apis_of(org, application)).await
     }
 

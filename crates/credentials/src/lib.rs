@@ -16,6 +16,7 @@ pub mod key_file;
 pub mod passwords;
 pub mod random;
 pub mod scopes;
+pub mod terms;
 pub mod tokens;
 
 pub use acknowledged::{Acknowledged, NotAcknowledged};
@@ -25,7 +26,8 @@ pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
 pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, check_strength};
 pub use random::NoRandomness;
-pub use scopes::{ScopeError, TermsSource, TokenTerms, grant};
+pub use scopes::{ScopeError, grant};
+pub use terms::{ApiTerms, TermsSource, TokenTerms, UnknownResource};
 pub use tokens::{
     AccessGrant, AccessToken, By, ControlCaller, KeyInfo, REVOCATION_MARGIN_S, RotationConfig,
     Subject, TokenError, Tokens, TokensConfig, TokensError, UserSubject, gateway_audience,

@@ -2,25 +2,6 @@
 
 use std::collections::BTreeSet;
 
-use async_trait::async_trait;
-use base::{ApplicationId, Org};
-
-/// What the tokens of an application may be.
-#[derive(Clone, PartialEq, Eq, Debug, Default)]
-pub struct TokenTerms {
-    /// The scopes of all APIs that it is subscribed to.
-    pub scopes: BTreeSet<String>,
-    /// Their lifetime in seconds; `None` = the configured one.
-    pub lifetime_s: Option<u64>,
-}
-
-/// Knows the terms of every application. The control role implements it, from the stored documents.
-#[async_trait]
-pub trait TermsSource: Send + Sync {
-    /// The terms of this application; an unknown one has no scopes.
-    async fn terms_of(&self, org: &Org, application: ApplicationId) -> store::Result<TokenTerms>;
-}
-
 /// Why the wanted scopes are not granted: `invalid_scope`. The texts may be shown to the client.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
 pub enum ScopeError {

@@ -80,10 +80,34 @@ pub struct Tokens {
     #[serde(default = "Tokens::default_lifetime")]
     #[schemars(extend("format" = "tollway-duration-positive"))]
     pub lifetime: Duration,
+    /// What a token looks like, unless a client of the application says otherwise.
+    #[serde(skip_serializing_if = "TokenFormat::is_default", default)]
+    pub format: TokenFormat,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
     pub extensions: Extensions,
+}
+
+/// What an access token looks like.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenFormat {
+    /// A signed JWT that says everything itself (RFC 9068).
+    #[default]
+    Jwt,
+    /// A reference that tells nobody anything; gateways ask the platform what it stands for.
+    Opaque,
+}
+
+impl TokenFormat {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 impl Tokens {
@@ -96,6 +120,7 @@ impl Default for Tokens {
     fn default() -> Self {
         Self {
             lifetime: Self::default_lifetime(),
+            format: TokenFormat::default(),
             extensions: Extensions::new(),
         }
     }

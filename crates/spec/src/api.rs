@@ -59,6 +59,13 @@ pub struct ApiSpec {
     #[serde(default = "ApiSpec::default_security")]
     #[schemars(length(max = 10))]
     pub security: Vec<Security>,
+    /// The access tokens that it takes from the platform itself.
+    #[serde(skip_serializing_if = "ApiTokens::is_default", default)]
+    pub tokens: ApiTokens,
+    /// Scopes that not every user may give to a client.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    #[schemars(length(max = 1000))]
+    pub scopes: Vec<ScopeSpec>,
     /// The plans that subscriptions may choose: names of `Plan` documents.
     #[serde(default)]
     #[schemars(length(max = 100), extend("items" = {"type": "string", "format": "tollway-plan-name"}))]
@@ -101,6 +108,8 @@ impl ApiSpec {
             backends: None,
             transports: Self::default_transports(),
             security: Self::default_security(),
+            tokens: ApiTokens::default(),
+            scopes: Vec::new(),
             plans: Vec::new(),
             cors: None,
             policies: Vec::new(),
@@ -239,6 +248,44 @@ impl Default for JwtSecurity {
             extensions: Extensions::new(),
         }
     }
+}
+
+/// What an API says of the platform's access tokens.
+#[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApiTokens {
+    /// The longest lifetime of a token that its gateways take, whatever application and client say; absent = as long as
+    /// they say. A token for all gateways obeys the shortest of all APIs that its application is subscribed to.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub max_lifetime: Option<Duration>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl ApiTokens {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
+/// A scope and who may give it.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ScopeSpec {
+    /// The scope, as operations ask for it.
+    #[schemars(extend("format" = "tollway-scope"))]
+    pub name: String,
+    /// Only users with one of these roles can give it to a client. Tokens that a client gets for itself are not about a
+    /// user and not touched by it.
+    #[schemars(length(min = 1, max = 100), inner(length(min = 1, max = 100)))]
+    pub roles: Vec<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
 }
 
 /// Where an API key stands.

@@ -40,6 +40,9 @@ fn api(spec: &Value, found: &mut Diagnostics) {
             Value::as_str,
         );
     }
+    unique(&spec["scopes"], "/spec/scopes", "scope", found, |entry| {
+        entry["name"].as_str()
+    });
     let gateway = |entry: &'_ Value| entry["gateway"].as_str().map(str::to_owned);
     unique(
         &spec["deployments"],

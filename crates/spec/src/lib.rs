@@ -35,11 +35,11 @@ pub type Extensions = serde_json::Map<String, serde_json::Value>;
 
 pub use access::{
     ApiReference, ApplicationSpec, GatewaySpec, Listener, ListenerProtocol, ListenerTls, Pattern,
-    PlanSpec, Quota, SubscriptionSpec, Tokens,
+    PlanSpec, Quota, SubscriptionSpec, TokenFormat, Tokens,
 };
 pub use api::{
-    ApiKeySecurity, ApiSpec, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry, Security,
-    Transport,
+    ApiKeySecurity, ApiSpec, ApiTokens, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry,
+    ScopeSpec, Security, Transport,
 };
 pub use backend::{
     BackendRef, BackendSpec, BackendTls, Backends, Balance, BalanceHash, BalanceRule, Ca,

@@ -106,6 +106,18 @@ pub enum Role {
     Subscriber,
 }
 
+impl Role {
+    /// Its name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Admin => "admin",
+            Self::Publisher => "publisher",
+            Self::Subscriber => "subscriber",
+        }
+    }
+}
+
 /// A user.
 #[derive(Clone, PartialEq, Eq)]
 pub struct User {

@@ -19,6 +19,7 @@ use super::changelog::Changelog;
 use super::expected::Expected;
 use crate::catalogue::{Catalogue, Held, Pinned};
 use crate::change::definition_text;
+use crate::terms::TokenRules;
 use crate::{ControlConfig, Parts};
 
 /// An API as nodes get it: on each gateway the revision that is deployed there.
@@ -39,10 +40,12 @@ pub(crate) struct Version {
     pub(crate) scopes: BTreeSet<String>,
     /// Why it does not reduce.
     pub(crate) broken: Option<Diagnostics>,
+    /// What it says of tokens; nothing where it does not serve.
+    pub(crate) tokens: Option<TokenRules>,
 }
 
 impl Version {
-    fn of(model: &ApiModel, broken: Option<Diagnostics>) -> Self {
+    fn of(model: &ApiModel, broken: Option<Diagnostics>, api: Option<&ApiSpec>) -> Self {
         let serves = matches!(model.gate, Gate::Serve { .. });
         let operations = model.operations.iter().filter(|_| serves);
         Self {
@@ -51,13 +54,16 @@ impl Version {
                 .flat_map(|operation| operation.scopes.iter().flatten().cloned())
                 .collect(),
             broken,
+            tokens: api.filter(|_| serves).map(TokenRules::of),
         }
     }
 }
 
 impl PartialEq for Version {
     fn eq(&self, other: &Self) -> bool {
-        self.model.digest() == other.model.digest() && self.broken == other.broken
+        self.model.digest() == other.model.digest()
+            && self.broken == other.broken
+            && self.tokens == other.tokens
     }
 }
 
@@ -269,13 +275,19 @@ impl State {
     }
 
     /// The models of the APIs that an application is subscribed to.
-    pub(super) fn apis_of(&self, org: &Org, application: ApplicationId) -> Vec<Arc<Compiled>> {
+    pub(super) fn apis_of(
+        &self,
+        org: &Org,
+        application: ApplicationId,
+    ) -> Vec<(String, Arc<Compiled>)> {
         let names = self.subscribed.get(&application).into_iter();
         names
             .flat_map(BTreeMap::values)
             .filter_map(|name| {
                 let (org, name) = (org.clone(), name.clone());
-                self.apis.get(&ResourceKey { org, name }).cloned()
+                let key = ResourceKey { org, name };
+                let compiled = self.apis.get(&key).cloned()?;
+                Some((key.name, compiled))
             })
             .collect()
     }
@@ -631,9 +643,10 @@ async fn reduce(
         Err(error) => return Err(error),
     };
     Ok(match (reduced, document.as_api()) {
-        (Ok(reduced), _) => Version::of(&reduced.model, None),
+        (Ok(reduced), api) => Version::of(&reduced.model, None, api),
         (Err(problems), Some(api)) => {
-            Version::of(&compile::broken(org, document.name(), api), Some(problems))
+            let model = compile::broken(org, document.name(), api);
+            Version::of(&model, Some(problems), Some(api))
         }
         (Err(_), None) => return Err(StoreError::Corrupt(document.name().to_owned())),
     })
@@ -649,6 +662,7 @@ fn lost(org: &Org, name: &str, now: &ApiSpec, number: u64) -> Version {
     Version::of(
         &compile::broken(org, name, now),
         Some(Diagnostics(vec![problem])),
+        Some(now),
     )
 }
 

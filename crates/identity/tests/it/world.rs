@@ -63,6 +63,7 @@ impl TermsSource for Scopes {
         Ok(TokenTerms {
             scopes: granted.get(&application).cloned().unwrap_or_default(),
             lifetime_s: *self.lifetime_s.lock().unwrap(),
+            ..TokenTerms::default()
         })
     }
 }
