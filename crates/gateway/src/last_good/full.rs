@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use sync::{
-    ApiModel, BackendModel, Change, Entry, EntryKey, IssuerModel, ListenerModel, PlanModel,
+    BackendModel, Change, Entry, EntryKey, IssuerModel, ListenerModel, PackedApi, PlanModel,
     ResourceKey, Update,
 };
 
@@ -15,7 +15,7 @@ type Models<M> = BTreeMap<ResourceKey, Arc<M>>;
 pub(super) struct Full {
     revision: u64,
     environment: String,
-    apis: Models<ApiModel>,
+    apis: Models<PackedApi>,
     backends: Models<BackendModel>,
     plans: Models<PlanModel>,
     issuers: Models<IssuerModel>,
