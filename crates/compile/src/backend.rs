@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
+use expr::Expr;
 use snapshot::{
     Backend, BackendKey, Balance, Check, CheckAsk, EjectOn, Endpoint, HashBy, Health, Lookup,
     Protocol, Scheme,
@@ -21,7 +22,7 @@ pub fn build_backend(model: &BackendModel) -> Result<Arc<Backend>, Diagnostics> 
     for (index, place) in model.endpoints.iter().enumerate() {
         match endpoint(place, index) {
             Ok(endpoint) => endpoints.push(endpoint),
-            Err(fault) => found.push(fault),
+            Err(fault) => found.push(*fault),
         }
     }
     if endpoints.is_empty() && !found.has_errors() {
@@ -29,7 +30,7 @@ pub fn build_backend(model: &BackendModel) -> Result<Arc<Backend>, Diagnostics> 
         found.push(Diagnostic::error("endpoint", "/spec/endpoints", message));
     }
     let balance = balance(&model.balance).unwrap_or_else(|fault| {
-        found.push(fault);
+        found.push(*fault);
         Balance::default()
     });
     if found.has_errors() {
@@ -57,10 +58,10 @@ pub fn build_backend(model: &BackendModel) -> Result<Arc<Backend>, Diagnostics> 
     }))
 }
 
-fn endpoint(model: &EndpointModel, index: usize) -> Result<Endpoint, Diagnostic> {
+fn endpoint(model: &EndpointModel, index: usize) -> Result<Endpoint, Box<Diagnostic>> {
     let fault = |key: &str, message: String, mend: &str| {
         let pointer = format!("/spec/endpoints/{index}/{key}");
-        Diagnostic::error("endpoint", pointer, message).mend(mend)
+        Box::new(Diagnostic::error("endpoint", pointer, message).mend(mend))
     };
     let scheme = |tls: bool| if tls { Scheme::Https } else { Scheme::Http };
     let at_name = |key, name: &str, scheme: Scheme, port: Option<u16>, path: &str, lookup| {
@@ -103,7 +104,7 @@ fn endpoint(model: &EndpointModel, index: usize) -> Result<Endpoint, Diagnostic>
     })
 }
 
-fn balance(model: &BalanceModel) -> Result<Balance, Diagnostic> {
+fn balance(model: &BalanceModel) -> Result<Balance, Box<Diagnostic>> {
     let (by, bound_percent) = match model {
         BalanceModel::RoundRobin => return Ok(Balance::RoundRobin),
         BalanceModel::LeastRequest => return Ok(Balance::LeastRequest),
@@ -112,10 +113,18 @@ fn balance(model: &BalanceModel) -> Result<Balance, Diagnostic> {
     let by = match by {
         HashByModel::Header(name) => HashBy::Header(name.parse().map_err(|_| {
             let message = format!("`{name}` is no header name");
-            Diagnostic::error("balance", "/spec/balance/hash/header", message)
+            Box::new(Diagnostic::error(
+                "balance",
+                "/spec/balance/hash/header",
+                message,
+            ))
         })?),
         HashByModel::Cookie(name) => HashBy::Cookie(name.clone()),
         HashByModel::Ip => HashBy::Ip,
+        HashByModel::Cel(text) => HashBy::Expr(Arc::new(Expr::compile(text).map_err(|error| {
+            let pointer = "/spec/balance/hash/cel";
+            Box::new(Diagnostic::error("expression", pointer, error.to_string()))
+        })?)),
     };
     Ok(Balance::Hash {
         by,

@@ -66,6 +66,8 @@ fn balance(balance: Option<&Balance>) -> BalanceModel {
         HashByModel::Header(header.clone())
     } else if let Some(cookie) = &hash.cookie {
         HashByModel::Cookie(cookie.clone())
+    } else if let Some(cel) = &hash.cel {
+        HashByModel::Cel(cel.clone())
     } else {
         HashByModel::Ip
     };

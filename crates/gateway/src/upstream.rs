@@ -2,6 +2,7 @@
 //!
 //! Start at [`call`]: it demands a [`Permit`], so no request reaches a backend without its policies having run.
 
+mod attributes;
 pub(crate) mod balance;
 pub(crate) mod connect;
 pub(crate) mod h1;

@@ -146,6 +146,8 @@ pub enum HashBy {
     Cookie(String),
     /// The client's address.
     Ip,
+    /// The value of an expression.
+    Expr(Arc<expr::Expr>),
 }
 
 /// Which endpoints may be called.

@@ -116,6 +116,8 @@ pub enum HashByModel {
     Cookie(String),
     /// The client's address.
     Ip,
+    /// The value of a CEL expression.
+    Cel(String),
 }
 
 /// Which endpoints may be called.

@@ -5,6 +5,7 @@
 
 #![allow(dead_code, reason = "health checks and names are next")]
 
+mod hash;
 mod least_request;
 mod round_robin;
 
@@ -19,6 +20,7 @@ use snapshot::{Backend, Balance, Snapshot};
 use super::members::{Did, Group, Members};
 use super::pool::{BackendPool, EndpointPool};
 use crate::worker::Worker;
+pub(super) use hash::Ring;
 
 /// What a choice may look at.
 #[derive(Clone, Copy)]
@@ -274,11 +276,18 @@ impl BackendPool {
                 |index| list[index].state.in_flight(),
                 || worker.ids.next(),
             ),
-            (candidates, Balance::RoundRobin | Balance::Hash { .. }) => {
-                line_up.turns.next(candidates, weight)
-            }
+            (candidates, Balance::RoundRobin) => line_up.turns.next(candidates, weight),
+            (candidates, Balance::Hash { by, bound_percent }) => match hash::key(by, input) {
+                Some(key) => line_up.members.ring().choose(
+                    key,
+                    candidates,
+                    |index| list[index].weight(),
+                    |index| list[index].state.in_flight(),
+                    *bound_percent,
+                ),
+                None => line_up.turns.next(candidates, weight),
+            },
         };
-        let _ = input;
         Some(Rc::clone(&line_up.pools[index]))
     }
 

@@ -3,12 +3,13 @@
 #![allow(dead_code, reason = "health checks and names are next")]
 
 use std::ops::Range;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, OnceLock};
 
 use arc_swap::ArcSwap;
 use snapshot::{Backend, EjectOn, Endpoint};
 
+use super::balance::Ring;
 use super::state::{BackendState, Checked, EndpointState, Note};
 
 /// One endpoint.
@@ -51,6 +52,8 @@ pub(crate) struct Members {
     pub(crate) list: Vec<Arc<Member>>,
     /// Which of them have one priority.
     pub(super) levels: Vec<Range<usize>>,
+    /// Where keys lead, made at its first use.
+    ring: OnceLock<Ring>,
 }
 
 impl Members {
@@ -65,7 +68,19 @@ impl Members {
                 _ => levels.push(index..index + 1),
             }
         }
-        Self { list, levels }
+        Self {
+            list,
+            levels,
+            ring: OnceLock::new(),
+        }
+    }
+
+    /// Where keys lead.
+    pub(super) fn ring(&self) -> &Ring {
+        self.ring.get_or_init(|| {
+            let members = self.list.iter();
+            Ring::new(members.map(|member| (&*member.name, member.weight())))
+        })
     }
 }
 

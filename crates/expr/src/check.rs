@@ -1,0 +1,251 @@
+//! What an expression may be made of; the rest is refused with its place.
+
+use std::collections::BTreeSet;
+
+use cel::Program;
+use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
+
+use crate::{
+    Attribute, CompileError, DEPTH_MAX, PARTS_DEPTH_MAX, SIGNS_MAX, SOURCE_BYTES_MAX, VARIABLES,
+};
+
+/// Operators and functions; all of them cost at most as much as their operands are long.
+const CALLS: &[&str] = &[
+    operators::CONDITIONAL,
+    operators::LOGICAL_AND,
+    operators::LOGICAL_OR,
+    operators::LOGICAL_NOT,
+    operators::SUBSTRACT,
+    operators::ADD,
+    operators::MULTIPLY,
+    operators::DIVIDE,
+    operators::MODULO,
+    operators::EQUALS,
+    operators::NOT_EQUALS,
+    operators::GREATER_EQUALS,
+    operators::LESS_EQUALS,
+    operators::GREATER,
+    operators::LESS,
+    operators::NEGATE,
+    operators::INDEX,
+    operators::IN,
+    "startsWith",
+    "endsWith",
+    "contains",
+    "size",
+    "string",
+    "int",
+    "double",
+];
+
+/// Whether a text is too much for the library's parser, which goes as deep into our stack as the text does: signs and
+/// brackets are counted before it sees them, also those within quotes.
+fn is_too_much(source: &str) -> bool {
+    let (mut depth, mut deepest, mut signs) = (0_usize, 0, 0);
+    for byte in source.bytes() {
+        match byte {
+            b'(' | b'[' | b'{' => depth += 1,
+            b')' | b']' | b'}' => depth = depth.saturating_sub(1),
+            b'_' => {}
+            _ => signs += usize::from(byte.is_ascii_punctuation() && !b"'\"".contains(&byte)),
+        }
+        deepest = deepest.max(depth);
+    }
+    deepest > DEPTH_MAX || signs > SIGNS_MAX
+}
+
+/// What the library's parser may use of a stack. It takes some 20 KB for each part that stands in another one; ours may
+/// be a small one.
+const STACK_BYTES: usize = 32 * 1024 * 1024;
+
+pub(super) fn compile(source: &str) -> Result<(Program, Vec<Attribute>), CompileError> {
+    std::thread::scope(|scope| {
+        let compiling = std::thread::Builder::new()
+            .name("expression".to_owned())
+            .stack_size(STACK_BYTES)
+            .spawn_scoped(scope, || compile_here(source));
+        compiling
+            .ok()
+            .and_then(|thread| thread.join().ok())
+            .unwrap_or_else(|| Err(whole("the expression could not be read".to_owned())))
+    })
+}
+
+fn whole(message: String) -> CompileError {
+    CompileError {
+        message,
+        line: 1,
+        column: 1,
+    }
+}
+
+fn compile_here(source: &str) -> Result<(Program, Vec<Attribute>), CompileError> {
+    if source.len() > SOURCE_BYTES_MAX {
+        return Err(whole(format!(
+            "the expression has {} bytes, at most {SOURCE_BYTES_MAX} are accepted",
+            source.len()
+        )));
+    }
+    if is_too_much(source) {
+        return Err(whole(format!(
+            "the expression is too large: at most {SIGNS_MAX} signs, and brackets {DEPTH_MAX} deep, are accepted"
+        )));
+    }
+    let program = Program::compile(source).map_err(|errors| {
+        let first = errors.errors.into_iter().next();
+        first.map_or_else(
+            || whole("the text is no expression".to_owned()),
+            |error| CompileError {
+                message: error.msg.lines().next().unwrap_or_default().to_owned(),
+                line: usize::try_from(error.pos.0).unwrap_or(1).max(1),
+                column: usize::try_from(error.pos.1).unwrap_or(1).max(1),
+            },
+        )
+    })?;
+    let mut checker = Checker {
+        program: &program,
+        source,
+        needs: BTreeSet::new(),
+    };
+    checker.part(program.expression(), 1)?;
+    let needs = checker.needs.into_iter().collect();
+    Ok((program, needs))
+}
+
+struct Checker<'p> {
+    program: &'p Program,
+    source: &'p str,
+    needs: BTreeSet<Attribute>,
+}
+
+impl Checker<'_> {
+    fn fault<T>(&self, at: &IdedExpr, message: impl Into<String>) -> Result<T, CompileError> {
+        let offset = self.program.source_info().offset_for(at.id);
+        let offset = offset.map_or(0, |(start, _)| start as usize);
+        let before: String = self.source.chars().take(offset).collect();
+        let last_line = before.rsplit('\n').next().unwrap_or_default();
+        Err(CompileError {
+            message: message.into(),
+            line: before.matches('\n').count() + 1,
+            column: last_line.chars().count() + 1,
+        })
+    }
+
+    fn part(&mut self, at: &IdedExpr, depth: usize) -> Result<(), CompileError> {
+        if depth > PARTS_DEPTH_MAX {
+            let message = format!("parts stand deeper than {PARTS_DEPTH_MAX} in each other");
+            return self.fault(at, message);
+        }
+        match &at.expr {
+            Expr::Literal(_) => Ok(()),
+            Expr::List(list) => self.parts(&list.elements, depth),
+            Expr::Map(map) => {
+                for entry in &map.entries {
+                    if let EntryExpr::MapEntry(entry) = &entry.expr {
+                        self.part(&entry.key, depth + 1)?;
+                        self.part(&entry.value, depth + 1)?;
+                    }
+                }
+                Ok(())
+            }
+            Expr::Select(select) => self.select(at, select),
+            Expr::Call(call) => {
+                let name = call.func_name.as_str();
+                if !CALLS.contains(&name) {
+                    return self.fault(at, format!("`{}` is not served", shown(name)));
+                }
+                if let Some(header) = header(name, &call.args) {
+                    self.needs.insert(Attribute::Header(header));
+                    return Ok(());
+                }
+                if let Some(target) = &call.target {
+                    self.part(target, depth + 1)?;
+                }
+                self.parts(&call.args, depth)
+            }
+            Expr::Ident(name) => self.fault(at, unknown(name)),
+            Expr::Comprehension(_) => self.fault(
+                at,
+                "loops (`all`, `exists`, `exists_one`, `map`, `filter`) are not served",
+            ),
+            Expr::Struct(_) | Expr::Unspecified => self.fault(at, "messages are not served"),
+        }
+    }
+
+    fn parts(&mut self, parts: &[IdedExpr], depth: usize) -> Result<(), CompileError> {
+        parts
+            .iter()
+            .try_for_each(|inner| self.part(inner, depth + 1))
+    }
+
+    fn select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<(), CompileError> {
+        let attribute = match (root(&select.operand), select.field.as_str()) {
+            (Some("request"), "method") => Attribute::Method,
+            (Some("request"), "path") => Attribute::Path,
+            (Some("request"), "query") => Attribute::Query,
+            (Some("client"), "ip") => Attribute::ClientIp,
+            (Some("application"), "id") => Attribute::Application,
+            (Some("request"), "headers") => {
+                return self.fault(
+                    at,
+                    "a header is named by a literal, as in `request.headers['x-user']`",
+                );
+            }
+            (_, field) if is_headers(&select.operand) => {
+                Attribute::Header(field.to_ascii_lowercase())
+            }
+            (Some(root), field) => return self.fault(at, unknown(&format!("{root}.{field}"))),
+            (None, field) => return self.fault(at, unknown(&format!("….{field}"))),
+        };
+        self.needs.insert(attribute);
+        Ok(())
+    }
+}
+
+fn root(at: &IdedExpr) -> Option<&str> {
+    match &at.expr {
+        Expr::Ident(name) => Some(name),
+        _ => None,
+    }
+}
+
+fn is_headers(at: &IdedExpr) -> bool {
+    match &at.expr {
+        Expr::Select(select) => {
+            select.field == "headers" && root(&select.operand) == Some("request")
+        }
+        _ => false,
+    }
+}
+
+/// The header that `request.headers['x']` or `'x' in request.headers` names. Names are compared as the library does,
+/// by their letters, so upper case is of no use: whoever evaluates offers the lower case.
+fn header(call: &str, arguments: &[IdedExpr]) -> Option<String> {
+    let (headers, name) = match (call, arguments) {
+        (operators::INDEX, [headers, name]) | (operators::IN, [name, headers]) => (headers, name),
+        _ => return None,
+    };
+    match &name.expr {
+        Expr::Literal(LiteralValue::String(text)) if is_headers(headers) => {
+            Some(text.inner().to_owned())
+        }
+        _ => None,
+    }
+}
+
+fn unknown(name: &str) -> String {
+    let known: Vec<_> = VARIABLES
+        .iter()
+        .map(|(name, _)| format!("`{name}`"))
+        .collect();
+    format!(
+        "`{}` is not known; known are {}",
+        shown(name),
+        known.join(", ")
+    )
+}
+
+/// The beginning of a long name.
+fn shown(name: &str) -> String {
+    name.chars().take(64).collect()
+}
