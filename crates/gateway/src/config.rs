@@ -189,8 +189,16 @@ pub struct UpstreamConfig {
     pub idle_max: usize,
     /// Streams at a time on one HTTP/2 connection to a backend; more open another connection.
     pub h2_streams_max: usize,
-    /// How long a looked-up address is believed.
-    pub dns_ttl_ms: u64,
+    /// DNS servers that are asked instead of the system's.
+    pub dns_servers: Vec<SocketAddr>,
+    /// How long records are believed that say a shorter time.
+    pub dns_ttl_ms_min: u64,
+    /// How long records are believed that say a longer time.
+    pub dns_ttl_ms_max: u64,
+    /// How long beyond their time records are believed while the name cannot be looked up.
+    pub dns_stale_ms_max: u64,
+    /// How long one address of a host may be silent before the next one is tried beside it (RFC 8305).
+    pub next_address_ms: u64,
     /// Header fields of an answer.
     pub headers_max: usize,
     /// Size of an answer's head.
@@ -204,7 +212,11 @@ impl Default for UpstreamConfig {
             idle_timeout_ms: 4_000,
             idle_max: 256,
             h2_streams_max: 100,
-            dns_ttl_ms: 5_000,
+            dns_servers: Vec::new(),
+            dns_ttl_ms_min: 1_000,
+            dns_ttl_ms_max: 300_000,
+            dns_stale_ms_max: 300_000,
+            next_address_ms: 250,
             headers_max: 100,
             head_bytes_max: 64 * 1024,
         }

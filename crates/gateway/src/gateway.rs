@@ -16,7 +16,9 @@ use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::server_tls::{self, CertificateError};
 use crate::tunnel::Tunnels;
+use crate::upstream::names::Names;
 use crate::upstream::state::States;
+use crate::upstream::upkeep;
 use crate::usage::{self, Flushes};
 use crate::worker::{self, Shared, Snapshots, Stage};
 
@@ -113,6 +115,7 @@ pub fn start(
     };
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let (closer, closings) = live::closer(count);
+    let (names, wanted) = Names::new(Arc::clone(&runtime.clock));
     let shared = Arc::new(Shared {
         config,
         runtime,
@@ -125,10 +128,11 @@ pub fn start(
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
         native_roots: OnceLock::new(),
         usage: outlet,
-        endpoints: Arc::new(States::new(count)),
         tunnels: Tunnels::default(),
+        endpoints: Arc::new(States::new(count, names)),
     });
     let (stage, stages) = watch::channel(Stage::Serving);
+    upkeep::spawn(Arc::clone(&shared), wanted, stages.clone()).map_err(StartError::Thread)?;
     let mut senders = Vec::new();
     let mut workers = Vec::new();
     for (index, closings) in closings.into_iter().enumerate() {

@@ -36,6 +36,8 @@ pub(crate) struct Numbers {
     pub(crate) connections_refused: Count,
     /// Access-log lines that were dropped.
     pub(crate) log_lines_dropped: Count,
+    /// Checks of endpoints: those that succeeded, those that failed.
+    pub(crate) health_checks: [Count; 2],
     /// Certificates that the node shows.
     pub(crate) certificates: certificates::Certificates,
 }
@@ -49,6 +51,7 @@ impl Numbers {
             series: series::Table::new(series_max),
             connections_refused: Count::default(),
             log_lines_dropped: Count::default(),
+            health_checks: Default::default(),
             certificates: certificates::Certificates::default(),
         })
     }

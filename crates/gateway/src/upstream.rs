@@ -5,13 +5,18 @@
 mod attributes;
 pub(crate) mod balance;
 pub(crate) mod connect;
+pub(crate) mod dns;
+mod eyeballs;
 pub(crate) mod h1;
 pub(crate) mod h2;
+mod health;
 pub(crate) mod members;
+pub(crate) mod names;
 pub(crate) mod pool;
 pub(crate) mod state;
 pub(crate) mod tls;
 pub(crate) mod tries;
+pub(crate) mod upkeep;
 
 use std::borrow::Cow;
 use std::pin::Pin;
@@ -247,9 +252,15 @@ pub(crate) async fn call(
         cx: to.cx,
         headers: &headers,
     };
-    let picked = balance::pick(worker, to.backend, &input, &Tried::default());
-    let Some(picked) = picked else {
-        return Err(Failure::Unreachable);
+    let tried = Tried::default();
+    let picked = match balance::pick(worker, to.backend, &input, &tried) {
+        Some(picked) => picked,
+        None => {
+            // Its names are not looked up yet, or lead nowhere.
+            let found = Box::pin(balance::pick_found(worker, to.backend, &input, &tried));
+            let found = timers::until(&worker.timers, &*worker.clock, deadline_ms, found).await;
+            found.flatten().ok_or(Failure::Unreachable)?
+        }
     };
     let endpoint = &picked.endpoint;
     let outgoing = Outgoing {

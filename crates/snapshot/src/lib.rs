@@ -128,6 +128,11 @@ impl Snapshot {
         self.backends.get(key)
     }
 
+    /// All backends.
+    pub fn backends(&self) -> impl Iterator<Item = &Arc<Backend>> {
+        self.backends.values()
+    }
+
     /// All APIs, each once.
     pub fn apis(&self) -> impl Iterator<Item = &Arc<Api>> {
         self.mounts.apis()

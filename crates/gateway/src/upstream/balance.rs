@@ -3,8 +3,6 @@
 //! Of the endpoints of the lowest priority number those that are able, as far as they are enough; else those of the next
 //! priority, then those of the backends that take over. Among them the backend's rule chooses. Start at [`pick`].
 
-#![allow(dead_code, reason = "health checks and names are next")]
-
 mod hash;
 mod least_request;
 mod round_robin;
@@ -110,6 +108,18 @@ pub(crate) fn pick(
     choose(worker, pool, input, tried)
 }
 
+/// As [`pick`], after waiting for names of the backend that nobody has looked up yet. Without a time limit of its own.
+pub(crate) async fn pick_found(
+    worker: &Rc<Worker>,
+    backend: &Arc<Backend>,
+    input: &PickInput<'_>,
+    tried: &Tried,
+) -> Option<Picked> {
+    let pool = worker.pools.of(worker, backend);
+    pool.group.told().await;
+    pick(worker, backend, input, tried)
+}
+
 fn picked(worker: &Worker, pool: Rc<BackendPool>, endpoint: Rc<EndpointPool>) -> Picked {
     Picked {
         in_flight: InFlight::new(worker, &endpoint),
@@ -189,7 +199,7 @@ impl LineUp {
     }
 
     /// Follows the group: endpoints that stay keep their connections.
-    fn follow(&mut self, group: &Arc<Group>) {
+    pub(super) fn follow(&mut self, group: &Arc<Group>) {
         let latest = group.members.load();
         if Arc::ptr_eq(&latest, &self.members) {
             return;

@@ -1,14 +1,15 @@
 //! Making a connection: address, TCP, TLS, HTTP.
 
-use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use snapshot::{Protocol, Scheme};
 use tokio::net::TcpStream;
 
+use super::members::NoAddress;
 use super::pool::{BackendPool, EndpointPool, OpenCount};
-use super::{h1, h2, tls};
+use super::{eyeballs, h1, h2, tls};
 use crate::io::Stream;
 use crate::metrics::{Limit, Upstream};
 use crate::timers;
@@ -28,10 +29,8 @@ pub(crate) enum Dialled {
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
-    #[error("the name could not be looked up: {0}")]
-    Lookup(std::io::Error),
-    #[error("the name has no address")]
-    NoAddress,
+    #[error(transparent)]
+    Lookup(NoAddress),
     #[error("connecting failed: {0}")]
     Connect(std::io::Error),
     #[error(transparent)]
@@ -96,7 +95,7 @@ impl DialError {
 
 fn failed(worker: &Worker, endpoint: &EndpointPool, error: &DialError) {
     worker.numbers().upstream(Upstream::ConnectFailed);
-    *endpoint.resolved.borrow_mut() = None;
+    endpoint.member.look_again();
     let now_ms = worker.now_ms.get();
     let due = endpoint
         .warned_ms
@@ -114,7 +113,7 @@ async fn connect(
     endpoint: &EndpointPool,
     switches: bool,
 ) -> Result<Dialled, DialError> {
-    let tcp = connect_tcp(worker, endpoint).await?;
+    let (tcp, version) = connect_tcp(worker, endpoint).await?;
     let (stream, alpn_h2) = match endpoint.address.scheme {
         Scheme::Http => (Stream::Tcp(tcp), None),
         Scheme::Https => {
@@ -150,40 +149,21 @@ async fn connect(
         Ok(Dialled::H2(slot))
     } else {
         let limits = &worker.config.upstream;
-        Ok(Dialled::H1(h1::Connection::new(stream, limits, open)))
+        let mut connection = h1::Connection::new(stream, limits, open);
+        connection.address_version = version;
+        Ok(Dialled::H1(connection))
     }
 }
 
-async fn connect_tcp(worker: &Worker, endpoint: &EndpointPool) -> Result<TcpStream, DialError> {
-    let mut error = DialError::NoAddress;
-    for address in addresses(worker, endpoint).await? {
-        match TcpStream::connect(address).await {
-            Ok(tcp) => {
-                tcp.set_nodelay(true).map_err(DialError::Connect)?;
-                return Ok(tcp);
-            }
-            Err(cause) => error = DialError::Connect(cause),
-        }
-    }
-    Err(error)
-}
-
-async fn addresses(worker: &Worker, endpoint: &EndpointPool) -> Result<Vec<SocketAddr>, DialError> {
-    let (host, port) = (endpoint.address.host.as_str(), endpoint.address.port);
-    if let Ok(ip) = host.parse::<IpAddr>() {
-        return Ok(vec![SocketAddr::new(ip, port)]);
-    }
-    let now_ms = worker.clock.monotonic_ms();
-    if let Some((until_ms, known)) = &*endpoint.resolved.borrow()
-        && now_ms < *until_ms
-    {
-        return Ok(known.clone());
-    }
-    let found: Vec<_> = tokio::net::lookup_host((host, port))
-        .await
-        .map_err(DialError::Lookup)?
-        .collect();
-    let until_ms = now_ms + worker.config.upstream.dns_ttl_ms;
-    *endpoint.resolved.borrow_mut() = Some((until_ms, found.clone()));
-    Ok(found)
+/// A connection, and which of the endpoint's addresses it was chosen from.
+async fn connect_tcp(
+    worker: &Worker,
+    endpoint: &EndpointPool,
+) -> Result<(TcpStream, u64), DialError> {
+    let addresses = endpoint.member.addresses().await;
+    let addresses = addresses.map_err(DialError::Lookup)?;
+    let version = endpoint.member.address_version();
+    let delay = Duration::from_millis(worker.config.upstream.next_address_ms);
+    let connected = eyeballs::connect(&addresses, delay).await;
+    Ok((connected.map_err(DialError::Connect)?, version))
 }

@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     headers_max: usize,
     /// When it was last given back.
     pub(crate) idle_since_ms: u64,
+    /// Which addresses its endpoint had when it was made.
+    pub(super) address_version: u64,
     _open: OpenCount,
 }
 
@@ -88,6 +90,7 @@ impl Connection {
             head_bytes_max: limits.head_bytes_max,
             headers_max: limits.headers_max,
             idle_since_ms: 0,
+            address_version: 0,
             _open: open,
         })
     }

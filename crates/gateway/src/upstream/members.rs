@@ -1,15 +1,15 @@
 //! The endpoints that a backend has now: those of its document, and those that its names lead to.
 
-#![allow(dead_code, reason = "health checks and names are next")]
-
+use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
 use std::sync::atomic::Ordering;
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
-use snapshot::{Backend, EjectOn, Endpoint};
+use snapshot::{Backend, EjectOn, Endpoint, Lookup};
 
 use super::balance::Ring;
+use super::names::{Followed, Names, Sought, Target};
 use super::state::{BackendState, Checked, EndpointState, Note};
 
 /// One endpoint.
@@ -19,30 +19,77 @@ pub(crate) struct Member {
     pub(crate) endpoint: Endpoint,
     /// Its name among those of the backend, as a URL.
     pub(crate) name: Arc<str>,
+    /// Where it is.
+    at: At,
     /// The number of its priority and, of SRV records, that of the record; lower ones are called first.
     priority: (u16, u16),
     pub(crate) state: Arc<EndpointState>,
 }
 
+/// Where an endpoint is.
+#[derive(Debug)]
+enum At {
+    /// At one of these addresses.
+    Fixed(Vec<SocketAddr>),
+    /// At those that its host has.
+    Host(Arc<Followed>),
+}
+
+/// No address of an endpoint is known.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NoAddress {
+    /// It could not be looked up.
+    #[error("the name could not be looked up: {0}")]
+    Fault(Arc<String>),
+    /// It leads nowhere.
+    #[error("the name has no address")]
+    Nowhere,
+}
+
 impl Member {
-    fn of(endpoint: &Endpoint, state: &BackendState) -> Self {
-        let name: Arc<str> = format!(
-            "{}://{}{}",
-            endpoint.scheme.as_str(),
-            endpoint.authority,
-            endpoint.path
-        )
-        .into();
-        Self {
-            state: state.endpoint(&name).0,
-            endpoint: endpoint.clone(),
-            priority: (endpoint.priority, 0),
-            name,
+    pub(super) fn weight(&self) -> u64 {
+        self.endpoint.weight.into()
+    }
+
+    /// Its addresses. Waits for the first look-up of its host, without a time limit.
+    pub(super) async fn addresses(&self) -> Result<Vec<SocketAddr>, NoAddress> {
+        let host = match &self.at {
+            At::Fixed(addresses) => return Ok(addresses.clone()),
+            At::Host(host) => host,
+        };
+        if host.found().is_none() {
+            host.told().await;
+        }
+        let addresses = host.addresses(self.endpoint.port);
+        if addresses.is_empty() {
+            return Err(host.fault().map_or(NoAddress::Nowhere, NoAddress::Fault));
+        }
+        Ok(addresses)
+    }
+
+    /// Grows whenever its host has other addresses.
+    pub(super) fn address_version(&self) -> u64 {
+        match &self.at {
+            At::Fixed(_) => 0,
+            At::Host(host) => host.version(),
         }
     }
 
-    pub(super) fn weight(&self) -> u64 {
-        self.endpoint.weight.into()
+    /// It did not answer: its host may have moved.
+    pub(super) fn look_again(&self) {
+        if let At::Host(host) = &self.at {
+            host.look_again();
+        }
+    }
+
+    /// Whether nothing of it has changed.
+    fn is_same(&self, other: &Self) -> bool {
+        let same_at = match (&self.at, &other.at) {
+            (At::Fixed(mine), At::Fixed(theirs)) => mine == theirs,
+            (At::Host(mine), At::Host(theirs)) => Arc::ptr_eq(mine, theirs),
+            _ => false,
+        };
+        same_at && self.endpoint == other.endpoint && self.priority == other.priority
     }
 }
 
@@ -89,21 +136,145 @@ impl Members {
 pub(crate) struct Group {
     pub(crate) backend: Arc<Backend>,
     pub(crate) members: ArcSwap<Members>,
-    pub(super) state: Arc<BackendState>,
+    pub(crate) state: Arc<BackendState>,
     /// There is one endpoint, always, and nobody who could take over: there is nothing to choose.
     pub(super) is_one: bool,
+    /// What each entry of the document leads to, where that is looked up.
+    sources: Vec<Option<Arc<Followed>>>,
+    /// One at a time makes members.
+    making: Mutex<()>,
 }
 
 impl Group {
-    pub(super) fn new(backend: &Arc<Backend>, state: &Arc<BackendState>) -> Self {
-        let members = backend.endpoints.iter();
-        let members = members.map(|endpoint| Arc::new(Member::of(endpoint, state)));
-        let members = Members::new(members.collect());
-        Self {
-            is_one: members.list.len() == 1 && backend.failover.is_empty(),
-            members: ArcSwap::from_pointee(members),
+    pub(super) fn new(
+        backend: &Arc<Backend>,
+        state: &Arc<BackendState>,
+        names: &Arc<Names>,
+    ) -> Arc<Self> {
+        let source = |endpoint: &Endpoint| {
+            let host = endpoint.host.clone();
+            let sought = match endpoint.lookup {
+                Lookup::Host if host.parse::<IpAddr>().is_ok() => return None,
+                Lookup::Host | Lookup::Addresses => Sought::Host(host),
+                Lookup::Services => Sought::Services(host),
+            };
+            Some(names.follow(sought))
+        };
+        let only = match &backend.endpoints[..] {
+            [only] => only.lookup == Lookup::Host,
+            _ => false,
+        };
+        let group = Arc::new(Self {
+            is_one: only && backend.failover.is_empty(),
+            members: ArcSwap::default(),
+            sources: backend.endpoints.iter().map(source).collect(),
             backend: Arc::clone(backend),
             state: Arc::clone(state),
+            making: Mutex::default(),
+        });
+        let entries = backend.endpoints.iter().zip(&group.sources);
+        for source in entries
+            .filter(|(endpoint, _)| endpoint.lookup != Lookup::Host)
+            .filter_map(|(_, source)| source.as_ref())
+        {
+            source.leads(&group);
+        }
+        group.rebuild(names.now_ms());
+        group
+    }
+
+    /// Makes the members anew, of what is known now. Those that have not changed stay the same.
+    pub(super) fn rebuild(&self, now_ms: u64) {
+        let _turn = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let old = self.members.load_full();
+        let mut list: Vec<Arc<Member>> = Vec::new();
+        let mut put = |member: Member| {
+            if list.iter().any(|have| have.name == member.name) {
+                return;
+            }
+            let mut known = old.list.iter().filter(|have| have.name == member.name);
+            if known.clone().next().is_none() && !old.list.is_empty() {
+                member.state.start_slowly(now_ms);
+            }
+            let same = known.find(|have| have.is_same(&member)).cloned();
+            list.push(same.unwrap_or_else(|| Arc::new(member)));
+        };
+        for (endpoint, source) in self.backend.endpoints.iter().zip(&self.sources) {
+            match (endpoint.lookup, source) {
+                (Lookup::Host, source) => put(self.at_host(endpoint, source.as_ref())),
+                (_, None) => {}
+                (_, Some(source)) => {
+                    let found = source.found().unwrap_or_default();
+                    for target in found.iter() {
+                        self.at_target(endpoint, target)
+                            .into_iter()
+                            .for_each(&mut put);
+                    }
+                }
+            }
+        }
+        self.members.store(Arc::new(Members::new(list)));
+        self.state.forget_endpoints();
+    }
+
+    fn member(&self, endpoint: Endpoint, name: String, at: At, record: u16) -> Member {
+        let name: Arc<str> = name.into();
+        Member {
+            state: self.state.endpoint(&name),
+            priority: (endpoint.priority, record),
+            endpoint,
+            name,
+            at,
+        }
+    }
+
+    /// The endpoint of an entry with a URL.
+    fn at_host(&self, endpoint: &Endpoint, source: Option<&Arc<Followed>>) -> Member {
+        let at = match (source, endpoint.host.parse()) {
+            (Some(source), _) => At::Host(Arc::clone(source)),
+            (None, Ok(ip)) => At::Fixed(vec![SocketAddr::new(ip, endpoint.port)]),
+            (None, Err(_)) => At::Fixed(Vec::new()),
+        };
+        let authority = endpoint.authority.as_str();
+        let name = url(endpoint, authority);
+        self.member(endpoint.clone(), name, at, 0)
+    }
+
+    /// The endpoints of what a name leads to: of a host each of its addresses, of SRV records each target.
+    fn at_target(&self, entry: &Endpoint, target: &Target) -> Vec<Member> {
+        let Some(port) = target.port else {
+            let each = target.addresses.iter().map(|ip| {
+                let at = SocketAddr::new(*ip, entry.port);
+                let name = url(entry, &at.to_string());
+                self.member(entry.clone(), name, At::Fixed(vec![at]), 0)
+            });
+            return each.collect();
+        };
+        let Some(endpoint) = Endpoint::new(entry.scheme, &target.host, port) else {
+            return Vec::new();
+        };
+        let endpoint = Endpoint {
+            path: entry.path.clone(),
+            weight: entry.weight.saturating_mul(target.weight),
+            priority: entry.priority,
+            ..endpoint
+        };
+        let name = url(&endpoint, &format!("{}:{port}", target.host));
+        let at = target.addresses.iter().map(|ip| SocketAddr::new(*ip, port));
+        let at = At::Fixed(at.collect());
+        vec![self.member(endpoint, name, at, target.priority)]
+    }
+
+    /// Why there are no endpoints, where a name could not be looked up.
+    pub(crate) fn fault(&self) -> Option<Arc<String>> {
+        let sources = self.sources.iter().flatten();
+        sources.filter_map(|source| source.fault()).next()
+    }
+
+    /// Returns when all names have been looked up, whatever came of it.
+    pub(super) async fn told(&self) {
+        for source in self.sources.iter().flatten() {
+            source.told().await;
         }
     }
 
@@ -150,6 +321,14 @@ impl Group {
             state.eject(now_ms, health.eject_for_ms, note);
         });
     }
+}
+
+fn url(endpoint: &Endpoint, authority: &str) -> String {
+    format!(
+        "{}://{authority}{}",
+        endpoint.scheme.as_str(),
+        endpoint.path
+    )
 }
 
 /// What an endpoint did with a call.

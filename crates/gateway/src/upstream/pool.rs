@@ -5,7 +5,6 @@
 
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -53,8 +52,8 @@ pub(crate) struct EndpointPool {
     pub(super) dialling: tokio::sync::Mutex<()>,
     /// Whether the last connection that was made speaks HTTP/1.1.
     pub(super) speaks_h1: Cell<bool>,
-    /// Addresses, and until when they are believed.
-    pub(super) resolved: RefCell<Option<(u64, Vec<SocketAddr>)>>,
+    /// Which addresses the shared connections go to.
+    address_version: Cell<u64>,
     /// When a failure to connect was last logged.
     pub(super) warned_ms: Cell<Option<u64>>,
 }
@@ -76,7 +75,8 @@ impl Pools {
         let now_ms = worker.now_ms.get();
         let keep_ms = worker.config.upstream.idle_timeout_ms;
         self.0.borrow_mut().retain(|_, pool| {
-            let line_up = pool.line_up.borrow();
+            let mut line_up = pool.line_up.borrow_mut();
+            line_up.follow(&pool.group);
             for endpoint in &line_up.pools {
                 endpoint.sweep(now_ms, keep_ms);
             }
@@ -118,7 +118,7 @@ impl EndpointPool {
             shared: RefCell::default(),
             dialling: tokio::sync::Mutex::new(()),
             speaks_h1: Cell::new(false),
-            resolved: RefCell::default(),
+            address_version: Cell::new(member.address_version()),
             warned_ms: Cell::new(None),
         }
     }
@@ -130,7 +130,8 @@ impl EndpointPool {
 
     /// Keeps a connection for the next request, unless the backend sent more than its answer.
     pub(crate) fn give_back(&self, worker: &Worker, mut connection: Box<h1::Connection>) {
-        if connection.has_unread() || self.retired.get() {
+        let moved = connection.address_version != self.member.address_version();
+        if connection.has_unread() || self.retired.get() || moved {
             return;
         }
         let mut idle = self.idle.borrow_mut();
@@ -171,8 +172,16 @@ impl EndpointPool {
     }
 
     fn sweep(&self, now_ms: u64, keep_ms: u64) {
+        let version = self.member.address_version();
+        let before = self.address_version.replace(version);
+        if before != version && before != 0 {
+            // What is under way there ends as it would.
+            self.shared.borrow_mut().clear();
+        }
         self.idle.borrow_mut().retain_mut(|connection| {
-            now_ms.saturating_sub(connection.idle_since_ms) <= keep_ms && !connection.is_dead()
+            connection.address_version == version
+                && now_ms.saturating_sub(connection.idle_since_ms) <= keep_ms
+                && !connection.is_dead()
         });
         self.shared.borrow_mut().retain(|connection| {
             let unused = now_ms.saturating_sub(connection.used_ms.get()) > keep_ms;

@@ -3,16 +3,15 @@
 //! Keyed by organisation, backend name and the endpoint's own name, so that an edit of a backend changes nothing of what is
 //! known of an endpoint that stays. A core reads atomics and takes no lock; locks are for those who make a pool.
 
-#![allow(dead_code, reason = "health checks and names are next")]
-
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use arc_swap::ArcSwapOption;
-use snapshot::{Backend, BackendKey};
+use snapshot::{Backend, BackendKey, Health};
 
 use super::members::Group;
+use super::names::Names;
 
 /// The longest that an endpoint is ejected, in multiples of the first time.
 const EJECTED_TIMES_MAX: u32 = 10;
@@ -25,14 +24,16 @@ pub(crate) const WHOLE: u64 = 1000;
 #[derive(Debug)]
 pub(crate) struct States {
     workers: usize,
+    names: Arc<Names>,
     table: Mutex<HashMap<BackendKey, Arc<BackendState>>>,
 }
 
 impl States {
     /// For so many cores.
-    pub(crate) fn new(workers: usize) -> Self {
+    pub(crate) fn new(workers: usize, names: Arc<Names>) -> Self {
         Self {
             workers,
+            names,
             table: Mutex::default(),
         }
     }
@@ -53,7 +54,7 @@ impl States {
         {
             return group;
         }
-        let group = Arc::new(Group::new(backend, &state));
+        let group = Group::new(backend, &state, &self.names);
         groups.push(Arc::downgrade(&group));
         drop(groups);
         group
@@ -96,15 +97,12 @@ impl BackendState {
         }
     }
 
-    /// What is known of an endpoint, and whether it was known before.
-    pub(super) fn endpoint(&self, name: &Arc<str>) -> (Arc<EndpointState>, bool) {
+    /// What is known of an endpoint.
+    pub(super) fn endpoint(&self, name: &Arc<str>) -> Arc<EndpointState> {
         let mut endpoints = locked(&self.endpoints);
-        if let Some(known) = endpoints.get(name) {
-            return (Arc::clone(known), true);
-        }
-        let state = Arc::new(EndpointState::new(self.workers));
-        endpoints.insert(Arc::clone(name), Arc::clone(&state));
-        (state, false)
+        let known = endpoints.entry(Arc::clone(name));
+        let state = known.or_insert_with(|| Arc::new(EndpointState::new(self.workers)));
+        Arc::clone(state)
     }
 
     /// The members in force: those of the group that was made last.
@@ -168,6 +166,8 @@ pub(crate) struct EndpointState {
     /// How often in a row.
     ejections: AtomicU32,
     checked: AtomicU8,
+    /// Checks in a row that said the same: those that succeeded as a positive number, those that failed as a negative one.
+    checks: AtomicI32,
     /// One more than the time at which it was new or came back; 0 = it was there from the beginning.
     fresh_since_ms: AtomicU64,
     /// Why it is not called, or was not.
@@ -187,6 +187,7 @@ impl EndpointState {
             ejected_until_ms: AtomicU64::new(0),
             ejections: AtomicU32::new(0),
             checked: AtomicU8::new(0),
+            checks: AtomicI32::new(0),
             fresh_since_ms: AtomicU64::new(0),
             note: ArcSwapOption::empty(),
         }
@@ -223,16 +224,53 @@ impl EndpointState {
         }
     }
 
-    /// What the checks say now. An endpoint that comes back starts slowly.
-    pub(crate) fn set_checked(&self, checked: Checked, now_ms: u64, note: Note) {
-        let before = self.checked();
-        if before == Checked::Unhealthy && checked == Checked::Healthy {
+    /// What a check found. So many in a row decide; the first one of all decides by itself. Tells whether anything changed.
+    pub(crate) fn note_check(
+        &self,
+        found: Result<(), String>,
+        health: &Health,
+        (now_ms, unix_ms): (u64, u64),
+    ) -> bool {
+        let before = self.checks.load(Ordering::Relaxed);
+        let run = match &found {
+            Ok(()) => before.max(0).saturating_add(1),
+            Err(_) => before.min(0).saturating_sub(1),
+        };
+        self.checks.store(run, Ordering::Relaxed);
+        let was = self.checked();
+        let enough = |count: u32| was == Checked::Unknown || run.unsigned_abs() >= count;
+        let (is, cause) = match found {
+            Ok(()) if enough(health.healthy_after) => {
+                (Checked::Healthy, "the check succeeds".into())
+            }
+            Err(cause) if enough(health.unhealthy_after) => (Checked::Unhealthy, cause),
+            _ => return false,
+        };
+        if is == was {
+            return false;
+        }
+        if was == Checked::Unhealthy {
             self.start_slowly(now_ms);
         }
-        if before != checked {
-            self.note.store(Some(Arc::new(note)));
-        }
-        self.checked.store(checked as u8, Ordering::Relaxed);
+        let note = Note {
+            since_unix_ms: unix_ms,
+            cause,
+        };
+        self.note.store(Some(Arc::new(note)));
+        self.checked.store(is as u8, Ordering::Relaxed);
+        true
+    }
+
+    /// Whether no check has been made.
+    pub(super) fn is_unchecked(&self) -> bool {
+        self.checks.load(Ordering::Relaxed) == 0
+    }
+
+    /// There are no checks any more: what they said does not hold.
+    pub(crate) fn forget_checks(&self) {
+        self.checked
+            .store(Checked::Unknown as u8, Ordering::Relaxed);
+        self.checks.store(0, Ordering::Relaxed);
     }
 
     /// From now on its share grows.

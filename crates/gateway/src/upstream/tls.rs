@@ -17,7 +17,7 @@ use sync::calls::CaSource;
 
 use super::pool::BackendPool;
 use crate::metrics::certificates::Role;
-use crate::worker::Worker;
+use crate::worker::{Shared, Worker};
 
 /// How often at most a backend's files are looked at.
 const LOOK_EVERY_MS: u64 = 1_000;
@@ -84,7 +84,7 @@ pub(super) fn config(
     let now_ms = worker.now_ms.get();
     let mut made = pool.tls.0.borrow_mut();
     let Some(current) = &mut *made else {
-        let fresh = make(worker, pool, now_ms)?;
+        let fresh = make(&worker.shared, &pool.backend, now_ms)?;
         return Ok(Arc::clone(&made.insert(fresh).config));
     };
     let due = now_ms.saturating_sub(current.looked_ms) >= LOOK_EVERY_MS;
@@ -92,7 +92,7 @@ pub(super) fn config(
         current.looked_ms = now_ms;
         let changed = |stamp: &Stamp| Stamp::of(&stamp.path) != *stamp;
         if current.files.iter().any(changed) {
-            match make(worker, pool, now_ms) {
+            match make(&worker.shared, &pool.backend, now_ms) {
                 Ok(fresh) => *current = fresh,
                 Err(error) => {
                     let backend = &*pool.backend.key.name;
@@ -107,9 +107,15 @@ pub(super) fn config(
     Ok(Arc::clone(&current.config))
 }
 
-fn make(worker: &Worker, pool: &BackendPool, now_ms: u64) -> Result<Made, TlsConfigError> {
-    let rules = &pool.backend.calls.tls;
-    let secrets = &worker.config.secrets_dir;
+/// A configuration of its own, for whoever has no pool.
+pub(super) fn fresh(shared: &Shared, backend: &Backend) -> Result<ClientConfig, TlsConfigError> {
+    let made = make(shared, backend, 0)?;
+    Ok(Arc::unwrap_or_clone(made.config))
+}
+
+fn make(shared: &Shared, backend: &Backend, now_ms: u64) -> Result<Made, TlsConfigError> {
+    let rules = &backend.calls.tls;
+    let secrets = &shared.config.secrets_dir;
     let mut files = Vec::new();
     let mut read = |path: PathBuf| {
         // Before it is read: a change in between is seen by the next look.
@@ -117,7 +123,7 @@ fn make(worker: &Worker, pool: &BackendPool, now_ms: u64) -> Result<Made, TlsCon
         std::fs::read(&path).map_err(|source| TlsConfigError::File { path, source })
     };
     let roots = match &rules.ca {
-        None => worker.shared.native_roots(),
+        None => shared.native_roots(),
         Some(CaSource::Inline(pem)) => Arc::new(read_ca(pem.as_bytes())?),
         Some(CaSource::Secret(secret)) => {
             Arc::new(read_ca(&read(secrets.join(secret).join("ca.crt"))?)?)
@@ -128,7 +134,7 @@ fn make(worker: &Worker, pool: &BackendPool, now_ms: u64) -> Result<Made, TlsCon
         true => &[&rustls::version::TLS13],
         false => &[&rustls::version::TLS13, &rustls::version::TLS12],
     };
-    let builder = ClientConfig::builder_with_provider(worker.shared.crypto.clone())
+    let builder = ClientConfig::builder_with_provider(shared.crypto.clone())
         .with_protocol_versions(versions)
         .map_err(TlsConfigError::Versions)?
         .with_root_certificates(roots);
@@ -145,7 +151,7 @@ fn make(worker: &Worker, pool: &BackendPool, now_ms: u64) -> Result<Made, TlsCon
                 .collect::<Result<_, _>>()
                 .map_err(pem(&chain))?;
             let private = PrivateKeyDer::from_pem_slice(&read(key.clone())?).map_err(pem(&key))?;
-            let known = &worker.shared.numbers.certificates;
+            let known = &shared.numbers.certificates;
             known.note(Role::BackendClient, secret, certificates.first());
             builder
                 .with_client_auth_cert(certificates, private)
@@ -155,7 +161,7 @@ fn make(worker: &Worker, pool: &BackendPool, now_ms: u64) -> Result<Made, TlsCon
                 })?
         }
     };
-    config.alpn_protocols = match pool.backend.protocol {
+    config.alpn_protocols = match backend.protocol {
         Protocol::Auto => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Protocol::Http1 => vec![b"http/1.1".to_vec()],
         Protocol::Http2 => vec![b"h2".to_vec()],

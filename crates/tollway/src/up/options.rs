@@ -127,8 +127,14 @@ options! {
     upstream_idle_max: usize = "N";
     /// Streams at a time on one HTTP/2 connection to a backend [default: 100]
     upstream_h2_streams_max: usize = "N";
-    /// Time that a backend's looked-up address is believed [default: 5s]
-    upstream_dns_ttl: Span = "DURATION";
+    /// DNS server that is asked instead of the system's
+    upstream_dns_server: std::net::SocketAddr = "ADDRESS";
+    /// Time that a backend's DNS records are believed at least [default: 1s]
+    upstream_dns_ttl_min: Span = "DURATION";
+    /// Time that a backend's DNS records are believed at most [default: 5m]
+    upstream_dns_ttl_max: Span = "DURATION";
+    /// Time that they are believed beyond their own while the name cannot be looked up [default: 5m]
+    upstream_dns_stale_max: Span = "DURATION";
     /// Headers of a backend's answer [default: 100]
     upstream_headers_max: usize = "N";
     /// Bytes of the head of a backend's answer [default: 65536]
@@ -364,9 +370,20 @@ impl Options {
         );
         set(&mut upstream.idle_max, self.upstream_idle_max);
         set(&mut upstream.h2_streams_max, self.upstream_h2_streams_max);
+        upstream.dns_servers.extend(self.upstream_dns_server);
         set(
-            &mut upstream.dns_ttl_ms,
-            self.upstream_dns_ttl.map(Span::as_ms),
+            &mut upstream.dns_ttl_ms_min,
+            self.upstream_dns_ttl_min.map(Span::as_ms),
+        );
+        // The longest is not shorter than the shortest.
+        set(
+            &mut upstream.dns_ttl_ms_max,
+            self.upstream_dns_ttl_max.map(Span::as_ms),
+        );
+        upstream.dns_ttl_ms_max = upstream.dns_ttl_ms_max.max(upstream.dns_ttl_ms_min);
+        set(
+            &mut upstream.dns_stale_ms_max,
+            self.upstream_dns_stale_max.map(Span::as_ms),
         );
         set(&mut upstream.headers_max, self.upstream_headers_max);
         set(&mut upstream.head_bytes_max, self.upstream_head_bytes_max);
