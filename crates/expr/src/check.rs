@@ -221,9 +221,10 @@ fn is_headers(at: &IdedExpr) -> bool {
 /// The header that `request.headers['x']` or `'x' in request.headers` names. Names are compared as the library does,
 /// by their letters, so upper case is of no use: whoever evaluates offers the lower case.
 fn header(call: &str, arguments: &[IdedExpr]) -> Option<String> {
-    let (headers, name) = match (call, arguments) {
-        (operators::INDEX, [headers, name]) | (operators::IN, [name, headers]) => (headers, name),
-        _ => return None,
+    let ((operators::INDEX, [headers, name]) | (operators::IN, [name, headers])) =
+        (call, arguments)
+    else {
+        return None;
     };
     match &name.expr {
         Expr::Literal(LiteralValue::String(text)) if is_headers(headers) => {
