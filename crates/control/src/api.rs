@@ -2,6 +2,7 @@
 
 mod apis;
 mod audit;
+mod backends;
 mod bundle;
 mod credentials;
 mod definitions;
@@ -37,6 +38,7 @@ use utoipa::{PartialSchema, ToSchema};
 use utoipa_axum::router::OpenApiRouter;
 
 pub use self::usage::bodies::*;
+pub use backends::{BackendStatus, EndpointItem, NodeEndpoints};
 pub use dto::*;
 pub use explanation::*;
 pub use keys::{RollRequest, SigningKeyItem};
@@ -119,6 +121,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(definitions::router())
         .merge(deployments::router())
         .merge(audit::router())
+        .merge(backends::router())
         .merge(undo::router())
         .merge(credentials::router())
         .merge(keys::router())

@@ -15,8 +15,8 @@ use base::{ApplicationId, Diagnostics, Digest, Org};
 use spec::{Kind, Spec};
 use store::StoreError;
 use sync::{
-    Ack, Change, ControlPlane, Decision, ListenerFault, ListenerModel, Node, NodeId, ResourceKey,
-    SyncError, Update,
+    Ack, BackendReport, Change, ControlPlane, Decision, ListenerFault, ListenerModel, Node, NodeId,
+    ResourceKey, SyncError, Update,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -201,6 +201,20 @@ impl Hub {
         Ok(facts.collect())
     }
 
+    /// What each live node says of a backend; `None` of those that have nothing to say.
+    pub(crate) async fn endpoints_of(
+        &self,
+        key: &ResourceKey,
+    ) -> store::Result<Vec<(NodeId, String, Option<BackendReport>)>> {
+        let nodes = self.nodes.alive().await?.into_iter();
+        let told = nodes.map(|node| {
+            let backends = node.report.backends.into_iter();
+            let report = backends.filter(|report| report.key == *key).next_back();
+            (node.id, node.gateway, report)
+        });
+        Ok(told.collect())
+    }
+
     /// The APIs that an application is subscribed to.
     pub(crate) async fn apis_of(
         &self,
@@ -324,6 +338,11 @@ impl ControlPlane for Hub {
 
     async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError> {
         self.decisions.add(&node.id, decisions);
+        Ok(())
+    }
+
+    async fn endpoints(&self, node: &Node, backends: Vec<BackendReport>) -> Result<(), SyncError> {
+        self.nodes.endpoints(node, backends);
         Ok(())
     }
 

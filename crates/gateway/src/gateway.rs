@@ -10,6 +10,7 @@ use tokio::sync::{mpsc, oneshot, watch};
 use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::decisions::{self, Decisions};
+use crate::endpoints::Endpoints;
 use crate::listener::{self, Listener};
 use crate::live::{self, Closer};
 use crate::metrics::{Metrics, Numbers};
@@ -58,6 +59,7 @@ pub struct Gateway {
     https: Option<SocketAddr>,
     ports: Ports,
     metrics: Metrics,
+    endpoints: Endpoints,
     decisions: Option<Decisions>,
     closer: Closer,
     flushes: Option<Flushes>,
@@ -131,6 +133,8 @@ pub fn start(
         tunnels: Tunnels::default(),
         endpoints: Arc::new(States::new(count, names)),
     });
+    let clock = Arc::clone(&shared.runtime.clock);
+    let endpoints = Endpoints::new(Arc::clone(&shared.endpoints), clock);
     let (stage, stages) = watch::channel(Stage::Serving);
     upkeep::spawn(Arc::clone(&shared), wanted, stages.clone()).map_err(StartError::Thread)?;
     let mut senders = Vec::new();
@@ -164,6 +168,7 @@ pub fn start(
         https,
         ports,
         metrics,
+        endpoints,
         decisions: Some(decisions),
         closer,
         flushes: Some(flushes),
@@ -213,6 +218,12 @@ impl Gateway {
     #[must_use]
     pub fn metrics(&self) -> Metrics {
         self.metrics.clone()
+    }
+
+    /// How the endpoints of backends fare.
+    #[must_use]
+    pub fn endpoints(&self) -> Endpoints {
+        self.endpoints.clone()
     }
 
     /// What the workers count, for a [`crate::usage::Collector`]; at the first call only.

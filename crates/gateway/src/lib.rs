@@ -15,6 +15,7 @@ mod config;
 mod connection;
 pub mod decisions;
 pub mod directory;
+mod endpoints;
 pub mod feed;
 mod gateway;
 pub mod guard;
@@ -39,6 +40,7 @@ pub use config::{
     AccessLogConfig, Config, Limits, PathRules, Propagation, TlsFiles, TracingConfig,
     UpstreamConfig, UsageConfig,
 };
+pub use endpoints::Endpoints;
 pub use gateway::{Drained, Gateway, StartError, start};
 pub use metrics::Metrics;
 pub use ports::Ports;

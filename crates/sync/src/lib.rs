@@ -11,6 +11,7 @@
 pub mod backend;
 pub mod calls;
 pub mod decision;
+pub mod endpoints;
 pub mod entry;
 pub mod model;
 mod packed;
@@ -22,6 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use backend::{BackendModel, Protocol};
 pub use decision::Decision;
+pub use endpoints::BackendReport;
 pub use entry::{Entry, EntryKey, KeyHash, api_audience};
 pub use model::{
     ApiModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
@@ -166,4 +168,7 @@ pub trait ControlPlane: Send + Sync {
 
     /// Tells of calls that were refused or failed, for operators who ask why. Best effort: what is lost is lost.
     async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError>;
+
+    /// Tells how the endpoints of backends fare, all that the node watches. Takes the place of what was told before.
+    async fn endpoints(&self, node: &Node, backends: Vec<BackendReport>) -> Result<(), SyncError>;
 }

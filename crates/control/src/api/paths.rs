@@ -50,6 +50,12 @@ pub fn revision_diff(api: &str, from: u64, to: u64) -> String {
     format!("{}/{from}/diff/{to}", revisions(api))
 }
 
+/// `GET` → [`super::BackendStatus`]
+#[must_use]
+pub fn backend_status(backend: &str) -> String {
+    format!("{}/status", item(RecordKind::Backend, backend))
+}
+
 /// `PUT` [`super::DeployRequest`], `DELETE`, at `/rollback` `POST` (no body) → [`super::Deployed`]
 #[must_use]
 pub fn deployment(api: &str, gateway: &str) -> String {

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Clock, Diagnostics, Digest};
 use serde::{Deserialize, Serialize};
 use store::{NodeRecord, Store};
-use sync::{Ack, BrokenApi, ListenerFault, Node, NodeId, ResourceKey};
+use sync::{Ack, BackendReport, BrokenApi, ListenerFault, Node, NodeId, ResourceKey};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -82,6 +82,9 @@ pub(crate) struct Report {
     broken: Vec<BrokenApi>,
     #[serde(default)]
     pub(crate) listeners: Vec<ListenerFault>,
+    /// How the endpoints of backends fare.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) backends: Vec<BackendReport>,
 }
 
 impl Alive {
@@ -140,20 +143,27 @@ impl Nodes {
 
     /// Notes what a node serves, and wakes those who wait for it.
     pub(super) fn acknowledge(self: &Arc<Self>, ack: Ack) {
-        let report = Report {
-            broken: ack.broken,
-            listeners: ack.listeners,
-        };
         self.note(&ack.node, |alive| {
             let same = alive.revision == Some(ack.revision)
                 && alive.digest == Some(ack.digest)
-                && alive.report == report;
+                && alive.report.broken == ack.broken
+                && alive.report.listeners == ack.listeners;
             alive.revision = Some(ack.revision);
             alive.digest = Some(ack.digest);
-            alive.report = report;
+            alive.report.broken = ack.broken;
+            alive.report.listeners = ack.listeners;
             !same
         });
         self.version.send_modify(|version| *version += 1);
+    }
+
+    /// Notes how the endpoints of backends fare at a node.
+    pub(super) fn endpoints(self: &Arc<Self>, node: &Node, backends: Vec<BackendReport>) {
+        self.note(node, |alive| {
+            let same = alive.report.backends == backends;
+            alive.report.backends = backends;
+            !same
+        });
     }
 
     /// Renews the lease and lets `change` say whether there is more that other processes have to know.

@@ -91,6 +91,7 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("POST", "/signing-keys/roll", ADMIN),
     ("GET", "/me", ALL),
     ("GET", "/traces/{traceId}", PUBLISHER),
+    ("GET", "/backends/{name}/status", PUBLISHER),
 ];
 
 /// A body that is read before roles are looked at; what it says is never done.

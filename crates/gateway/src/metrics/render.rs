@@ -152,6 +152,14 @@ impl Numbers {
             ))),
         )?;
         counters(
+            "tollway_gateway_health_checks",
+            "Checks of backends' endpoints, by what came of them",
+            "result",
+            &mut labelled(&["succeeded", "failed"], |index| {
+                self.health_checks[index].get()
+            }),
+        )?;
+        counters(
             "tollway_gateway_connections_accepted",
             "Connections of clients, by protocol",
             "protocol",

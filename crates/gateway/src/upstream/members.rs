@@ -2,7 +2,6 @@
 
 use std::net::{IpAddr, SocketAddr};
 use std::ops::Range;
-use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use arc_swap::ArcSwap;
@@ -265,6 +264,11 @@ impl Group {
         vec![self.member(endpoint, name, at, target.priority)]
     }
 
+    /// Whether there is something to tell of its endpoints.
+    pub(crate) fn is_watched(&self) -> bool {
+        !self.is_one || self.backend.health.check.is_some()
+    }
+
     /// Why there are no endpoints, where a name could not be looked up.
     pub(crate) fn fault(&self) -> Option<Arc<String>> {
         let sources = self.sources.iter().flatten();
@@ -308,7 +312,7 @@ impl Group {
             let ejected = ejected.filter(|member| member.state.is_ejected(now_ms));
             let allowed = members.list.len() as u64 * u64::from(health.max_ejected_percent) / 100;
             if ejected.count() as u64 >= allowed {
-                self.state.spared.fetch_add(1, Ordering::Relaxed);
+                self.state.spare();
                 return;
             }
             let note = Note {

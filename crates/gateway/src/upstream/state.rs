@@ -83,7 +83,7 @@ pub(crate) struct BackendState {
     /// Somebody counts the ejected ones, to eject one more.
     ejecting: AtomicBool,
     /// Ejections that did not happen because too many are ejected.
-    pub(crate) spared: AtomicU64,
+    spared: AtomicU64,
 }
 
 impl BackendState {
@@ -119,6 +119,16 @@ impl BackendState {
     /// Forgets endpoints that no group has.
     pub(crate) fn forget_endpoints(&self) {
         locked(&self.endpoints).retain(|_, state| Arc::strong_count(state) > 1);
+    }
+
+    /// An endpoint was not ejected because too many are.
+    pub(super) fn spare(&self) {
+        self.spared.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// How often that was.
+    pub(crate) fn spared(&self) -> u64 {
+        self.spared.load(Ordering::Relaxed)
     }
 
     /// Runs `eject` while nobody else does. Whoever comes meanwhile is turned away; the next failure comes soon.
@@ -290,13 +300,8 @@ impl EndpointState {
     }
 
     /// How often in a row it was ejected.
-    pub(crate) fn ejections(&self) -> u32 {
+    fn ejections(&self) -> u32 {
         self.ejections.load(Ordering::Relaxed)
-    }
-
-    /// Failed calls in a row.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures.load(Ordering::Relaxed)
     }
 
     /// Why it is not called, or was not.

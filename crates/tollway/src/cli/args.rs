@@ -48,9 +48,9 @@ pub enum Command {
     /// APIs: import, list, get, definition, state, revisions, deploy, undeploy, rollback, diff, delete
     #[command(subcommand)]
     Api(Api),
-    /// Backends: list, get, delete
+    /// Backends: list, get, delete; status of their endpoints
     #[command(subcommand)]
-    Backend(Documents),
+    Backend(super::backends::Backend),
     /// Plans: list, get, delete
     #[command(subcommand)]
     Plan(Documents),

@@ -9,6 +9,7 @@ mod apis;
 mod apps;
 pub mod args;
 mod audit;
+mod backends;
 mod bundle;
 mod client;
 mod database;
@@ -54,7 +55,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Login(login) => self::login(login).await,
         Command::Logout(target) => logout(&target).await,
         Command::Api(command) => apis::run(command).await,
-        Command::Backend(command) => documents::run(RecordKind::Backend, command).await,
+        Command::Backend(command) => backends::run(command).await,
         Command::Plan(command) => documents::run(RecordKind::Plan, command).await,
         Command::Gateway(command) => documents::run(RecordKind::Gateway, command).await,
         Command::App(command) => apps::app(command).await,

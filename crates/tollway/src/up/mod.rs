@@ -238,6 +238,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     }
     let mut registry = Registry::default();
     node.gateway.metrics().register(&mut registry);
+    node.gateway.endpoints().register(&mut registry);
     metrics::register(
         &mut registry,
         &node,
@@ -262,6 +263,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         housekeeping(&plane, &node.quotas, &clock, keep, rotation),
         node.feeding,
         node.deciding,
+        node.telling,
     ];
     let running = Running {
         control: control_address,
@@ -428,6 +430,8 @@ struct NodeSide {
     usage: UsageSide,
     /// Tells the control plane why calls are refused.
     deciding: JoinHandle<()>,
+    /// Tells the control plane how the endpoints of backends fare.
+    telling: JoinHandle<()>,
 }
 
 impl NodeSide {
@@ -471,6 +475,8 @@ impl NodeSide {
         )?;
         let decisions = gateway.take_decisions().expect("nobody has taken them yet");
         let deciding = tokio::spawn(decisions.forward(control.plane(), node.clone()));
+        let endpoints = gateway.endpoints();
+        let telling = tokio::spawn(endpoints.forward(control.plane(), node.clone()));
         let feed = Feed::new(
             control.plane(),
             node,
@@ -492,6 +498,7 @@ impl NodeSide {
             feeding,
             usage,
             deciding,
+            telling,
         })
     }
 }

@@ -15,9 +15,9 @@ use super::PickInput;
 use crate::upstream::attributes::OfCall;
 
 /// Points of an endpoint of average weight; fewer where there are many endpoints.
-const POINTS: usize = 160;
+const POINTS: usize = 512;
 /// Points of a ring, about.
-const POINTS_MAX: usize = 32_768;
+const POINTS_MAX: usize = 65_536;
 
 /// What a call is hashed by; `None` where it has none of it.
 pub(super) fn key(by: &HashBy, input: &PickInput<'_>) -> Option<u64> {

@@ -47,6 +47,10 @@ impl ControlPlane for Plane {
         Ok(())
     }
 
+    async fn endpoints(&self, _: &Node, _: Vec<sync::BackendReport>) -> Result<(), SyncError> {
+        Ok(())
+    }
+
     async fn decided(&self, _: &Node, _: Vec<sync::Decision>) -> Result<(), SyncError> {
         Ok(())
     }
