@@ -155,6 +155,8 @@ pub(crate) fn endpoint(scheme: Scheme, host: &str, port: u16) -> Endpoint {
 pub(crate) struct Setup {
     pub(crate) config: Config,
     pub(crate) backend: Backend,
+    /// Other backends.
+    pub(crate) beside: Vec<Backend>,
     pub(crate) gate: Gate,
     pub(crate) policies: fn() -> Vec<Step>,
     pub(crate) clock: Arc<dyn Clock>,
@@ -174,6 +176,7 @@ impl Setup {
                 digest: Digest::of(b"backend"),
                 ..Backend::at(key(), endpoints)
             },
+            beside: Vec::new(),
             gate: Gate::Serve,
             policies: Vec::new,
             clock: Arc::new(SystemClock::new()),
@@ -217,7 +220,8 @@ impl Setup {
             preflight: Chain::new((self.policies)(), Access::Open),
             digest: Digest::of(b"shop"),
         };
-        let backends = [(key(), Arc::new(self.backend))];
+        let all = std::iter::once(self.backend).chain(self.beside);
+        let backends = all.map(|backend| (backend.key.clone(), Arc::new(backend)));
         Snapshot::new(7, [Arc::new(api)], backends).0
     }
 
@@ -263,9 +267,15 @@ impl Sandbox {
     pub(crate) fn metrics(&self) -> String {
         let mut registry = prometheus_client::registry::Registry::default();
         self.gateway.metrics().register(&mut registry);
+        self.gateway.endpoints().register(&mut registry);
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
         text
+    }
+
+    /// Puts another snapshot in force.
+    pub(crate) fn swap(&self, snapshot: Snapshot) {
+        self.snapshots.store(Arc::new(Some(snapshot)));
     }
 
     /// Waits until the metrics have this line: counting happens after the answer has gone out.
