@@ -49,6 +49,8 @@ codes! {
             "The path holds dot-segments, encoded separators, double encoding, a backslash or a control character. Send the canonical path.";
         HEADER_TOO_LARGE 431 Client "Header too large":
             "The head of the request exceeds the configured number or size of headers.";
+        URI_TOO_LONG 414 Client "Request target too long":
+            "The path and query of the request are longer than configured.";
         ROUTE_NOT_FOUND 404 Client "No such resource":
             "No API is served at this host and path, or the API has no operation with this path.";
         METHOD_NOT_ALLOWED 405 Client "Method not allowed":
@@ -75,6 +77,10 @@ codes! {
             "The node, or the client's address, has as many WebSockets open as it may. The detail says which.";
         CONNECTION_LIMIT 503 Gateway "Too many connections":
             "The node holds as many connections as it is configured to.";
+        CLIENT_CONNECTION_LIMIT 429 Client "Too many connections of one client":
+            "The client's address holds as many connections as one client may. Use fewer, and keep them open.";
+        PIPELINE_LIMIT 429 Client "Too many requests in advance":
+            "More requests were sent on an HTTP/1.1 connection than may wait for their answers. The connection is closed.";
     }
     "Authentication and authorisation" {
         CREDENTIALS_MISSING 401 Client "Credentials missing":
@@ -110,7 +116,7 @@ codes! {
         BODY_TOO_LARGE 413 Client "Body too large":
             "The request's body exceeds the configured size.";
         REQUEST_TIMEOUT 408 Client "Request timed out":
-            "The client did not send the whole head in time.";
+            "The client did not send the whole head in time, or its body too slowly.";
     }
     "Backends" {
         BACKEND_UNREACHABLE 502 Upstream "Backend unreachable":

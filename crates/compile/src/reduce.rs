@@ -449,6 +449,10 @@ pub fn reduce_gateway(document: &Document) -> Vec<ListenerModel> {
             port: listener.port,
             tls: listener.protocol == ListenerProtocol::Https,
             secret: listener.tls.as_ref().map(|tls| tls.secret_ref.clone()),
+            proxy_protocol_from: listener
+                .proxy_protocol
+                .as_ref()
+                .map_or_else(Vec::new, |proxy| proxy.from.clone()),
         })
         .collect()
 }

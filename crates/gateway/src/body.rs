@@ -1,18 +1,22 @@
 //! Bodies on their way through, both directions, frame by frame. Nothing is collected.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
+use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use policy::Principal;
 
+use crate::config::Limits;
 use crate::live::Place;
 use crate::metrics::Limit;
+use crate::pace::{self, Pace};
 use crate::record::Record;
+use crate::timers::Armed;
 use crate::upstream::{BackendBodyFault, Source, Streaming};
 use crate::worker::Worker;
 
@@ -22,6 +26,12 @@ pub(crate) enum BodyError {
     /// The client sent more than is allowed.
     #[error("the body is larger than allowed")]
     TooLarge,
+    /// The client sends too slowly.
+    #[error("the body comes too slowly")]
+    TooSlow,
+    /// The client's trailers are more than is allowed.
+    #[error("the trailers are more than allowed")]
+    Trailers,
     /// The client's side broke.
     #[error("the client's body broke off")]
     Client(#[source] hyper::Error),
@@ -38,6 +48,8 @@ pub(crate) enum BodyError {
 pub(crate) enum BodyFault {
     /// Larger than allowed.
     TooLarge,
+    /// Comes too slowly.
+    TooSlow,
     /// Broke off, or malformed.
     Broken,
 }
@@ -47,6 +59,17 @@ pub(crate) enum BodyFault {
 pub(crate) struct BodyState {
     fault: Cell<Option<BodyFault>>,
     bytes: Cell<u64>,
+    patience: RefCell<Patience>,
+}
+
+/// How long a body is still waited for.
+#[derive(Default)]
+struct Patience {
+    pace: Pace,
+    /// When to look whether the client is too slow.
+    look: Option<(u64, Armed)>,
+    /// An answer has begun: the client may send as it likes, as it does in a conversation.
+    answered: bool,
 }
 
 impl BodyState {
@@ -57,6 +80,44 @@ impl BodyState {
     /// Bytes that were passed on so far.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.get()
+    }
+
+    /// An answer has begun: from now on the client may take its time.
+    pub(crate) fn answered(&self) {
+        let mut patience = self.patience.borrow_mut();
+        patience.answered = true;
+        patience.look = None;
+    }
+
+    fn passed(&self, bytes: u64, worker: &Worker) {
+        self.bytes.set(self.bytes.get() + bytes);
+        let mut patience = self.patience.borrow_mut();
+        let now_ms = worker.now_ms.get();
+        patience.pace.passed(bytes, now_ms, &worker.body_pace());
+    }
+
+    /// The client is waited for; whether it is too slow.
+    fn is_too_slow(&self, worker: &Rc<Worker>, cx: &Context<'_>) -> bool {
+        let mut patience = self.patience.borrow_mut();
+        if patience.answered {
+            return false;
+        }
+        patience.pace.waits(worker.now_ms.get());
+        match &patience.look {
+            Some((look_ms, armed)) if worker.clock.monotonic_ms() < *look_ms => {
+                armed.update(cx.waker());
+                return false;
+            }
+            _ => {}
+        }
+        let now_ms = worker.read_clock();
+        let Some(more_ms) = patience.pace.patience_ms(now_ms, &worker.body_pace()) else {
+            return true;
+        };
+        let look_ms = now_ms + more_ms;
+        let armed = worker.timers.arm(look_ms, cx.waker().clone());
+        patience.look = Some((look_ms, armed));
+        false
     }
 }
 
@@ -76,14 +137,19 @@ pub(crate) enum RequestBody {
 
 impl RequestBody {
     /// Wraps what hyper received, with its state where there is a body.
-    pub(crate) fn new(incoming: Incoming, worker: &Rc<Worker>) -> (Self, Option<Rc<BodyState>>) {
+    /// `bytes_max`: how large it may be.
+    pub(crate) fn new(
+        incoming: Incoming,
+        bytes_max: u64,
+        worker: &Rc<Worker>,
+    ) -> (Self, Option<Rc<BodyState>>) {
         if incoming.is_end_stream() {
             return (Self::Empty, None);
         }
         let state = Rc::new(BodyState::default());
         let body = Self::Streaming {
             incoming,
-            left: worker.config.limits.body_bytes_max,
+            left: bytes_max,
             state: Rc::clone(&state),
             worker: Rc::clone(worker),
         };
@@ -108,7 +174,16 @@ impl Body for RequestBody {
         else {
             return Poll::Ready(None);
         };
-        let Some(frame) = ready!(Pin::new(incoming).poll_frame(cx)) else {
+        let polled = match Pin::new(incoming).poll_frame(cx) {
+            Poll::Pending if state.is_too_slow(worker, cx) => {
+                worker.numbers().limit(Limit::BodyTimeout);
+                state.fault.set(Some(BodyFault::TooSlow));
+                return Poll::Ready(Some(Err(BodyError::TooSlow)));
+            }
+            Poll::Pending => return Poll::Pending,
+            Poll::Ready(polled) => polled,
+        };
+        let Some(frame) = polled else {
             return Poll::Ready(None);
         };
         let frame = frame.map_err(|error| {
@@ -118,7 +193,7 @@ impl Body for RequestBody {
         if let Some(data) = frame.data_ref() {
             let length = data.len() as u64;
             worker.numbers().bytes_in.add(length);
-            state.bytes.set(state.bytes.get() + length);
+            state.passed(length, worker);
             match left.checked_sub(length) {
                 Some(rest) => *left = rest,
                 None => {
@@ -127,6 +202,13 @@ impl Body for RequestBody {
                     return Poll::Ready(Some(Err(BodyError::TooLarge)));
                 }
             }
+        }
+        if let Some(trailers) = frame.trailers_ref()
+            && !are_short(trailers, &worker.config.limits)
+        {
+            worker.numbers().limit(Limit::Trailers);
+            state.fault.set(Some(BodyFault::Broken));
+            return Poll::Ready(Some(Err(BodyError::Trailers)));
         }
         Poll::Ready(Some(Ok(frame)))
     }
@@ -146,12 +228,54 @@ impl Body for RequestBody {
     }
 }
 
+/// Whether trailers are within the limits; those of HTTP/1.1 were looked at by the guard.
+fn are_short(trailers: &HeaderMap, limits: &Limits) -> bool {
+    trailers.len() <= limits.trailers_max && list_size(trailers) <= limits.trailer_bytes_max
+}
+
+/// The size of a list of fields as HTTP/2 reckons it (RFC 9113 §6.5.2): names, values and 32 for each field.
+pub(crate) fn list_size(fields: &HeaderMap) -> usize {
+    let sizes = fields
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32);
+    sizes.sum()
+}
+
+/// How the client takes an answer that comes in parts.
+#[derive(Default)]
+pub(crate) struct Outflow(Cell<Pace>);
+
+impl Outflow {
+    /// A part was handed over: the client's connection asks for another when it has gone out.
+    fn handed(&self, now_ms: u64) {
+        let mut pace = self.0.get();
+        pace.waits(now_ms);
+        self.0.set(pace);
+    }
+
+    /// It has asked.
+    fn asked(&self, bytes: u64, worker: &Worker) {
+        let mut pace = self.0.get();
+        pace.passed(bytes, worker.now_ms.get(), &worker.answer_pace());
+        self.0.set(pace);
+    }
+
+    /// Whether the client takes it too slowly.
+    pub(crate) fn is_slow(&self, now_ms: u64, rules: &pace::Rules) -> bool {
+        self.0.get().patience_ms(now_ms, rules).is_none()
+    }
+}
+
 /// The body of an answer, with what is recorded when it ends, in whichever way.
 pub(crate) struct AnswerBody {
     content: Content,
     record: Record,
     /// Of an answer that streams to a known caller.
     live: Option<Place>,
+    /// Of one that the client may keep waiting.
+    outflow: Option<Rc<Outflow>>,
+    /// Bytes that were handed over since it was last asked for more.
+    handed: u64,
 }
 
 enum Content {
@@ -197,11 +321,22 @@ impl AnswerBody {
             content,
             record,
             live: None,
+            outflow: None,
+            handed: 0,
         };
         if body.content.is_end_stream() {
             body.record.complete();
         }
         body
+    }
+
+    /// The next part is asked for when the client has taken this one.
+    fn wait_for_client(&mut self) {
+        let record = &self.record;
+        let outflow = self
+            .outflow
+            .get_or_insert_with(|| record.connection().watch());
+        outflow.handed(record.worker().now_ms.get());
     }
 }
 
@@ -243,13 +378,21 @@ impl Body for AnswerBody {
             this.record.revoked();
             return Poll::Ready(Some(Err(BodyError::Revoked)));
         }
+        if let Some(outflow) = &this.outflow {
+            outflow.asked(std::mem::take(&mut this.handed), this.record.worker());
+        }
         match ready!(this.content.poll_frame(cx)) {
             Some(Ok(frame)) => {
-                if let Some(data) = frame.data_ref() {
-                    this.record.sent(data.len() as u64);
-                }
-                if this.content.is_end_stream() {
+                let length = frame.data_ref().map_or(0, |data| data.len() as u64);
+                this.record.sent(length);
+                let last = this.content.is_end_stream();
+                if last {
                     this.record.complete();
+                }
+                // Over HTTP/2 the last part too waits for a window of the client's, and this body lives until then.
+                if length > 0 && (!last || this.record.connection().is_h2()) {
+                    this.handed = length;
+                    this.wait_for_client();
                 }
                 Poll::Ready(Some(Ok(frame)))
             }

@@ -3,6 +3,7 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
+pub use ipnet::IpNet;
 pub use policies::normalize_path::PathRules;
 
 /// The gateway's configuration. Durations are in milliseconds, sizes in bytes.
@@ -18,6 +19,9 @@ pub struct Config {
     pub secrets_dir: PathBuf,
     /// Threads that serve, each with connections of its own; 0 = one for each core of the machine.
     pub workers: usize,
+    /// Networks whose connections to `http` and `https` begin with a header of the PROXY protocol, and which alone may
+    /// connect then; empty = the protocol is not spoken there.
+    pub proxy_protocol_from: Vec<IpNet>,
     /// What clients may do.
     pub limits: Limits,
     /// How backends are reached.
@@ -67,6 +71,7 @@ impl Default for Config {
             },
             secrets_dir: PathBuf::from("secrets"),
             workers: 0,
+            proxy_protocol_from: Vec::new(),
             limits: Limits::default(),
             upstream: UpstreamConfig::default(),
             series_max: 10_000,
@@ -120,31 +125,50 @@ pub enum TlsFiles {
     },
 }
 
-/// Limits of the client's side.
+/// Limits of the client's side. What hits one is counted under its label in `tollway_gateway_limits_hit`; the table
+/// of all of them is docs/limits.md.
 #[derive(Clone, Debug)]
 pub struct Limits {
     /// Connections held at a time, all listeners together. What comes above is answered 503 and closed.
     pub connections_max: usize,
-    /// Header fields of a request; also of the trailers of its body.
+    /// Of these, connections of one client: one IPv4 address, or one /64 of IPv6. What comes above is answered 429 and
+    /// closed.
+    pub connections_per_client_max: usize,
+    /// Connections that have not got as far as HTTP: in a TLS handshake, or before the end of a header of the PROXY
+    /// protocol. What comes above is closed.
+    pub openings_max: usize,
+    /// Of these, connections of one client.
+    pub openings_per_client_max: usize,
+    /// How long that may take.
+    pub opening_timeout_ms: u64,
+    /// Header fields of a request.
     pub headers_max: usize,
-    /// Size of a request's head; also of the trailers of its body.
+    /// Size of a request's head.
     pub head_bytes_max: usize,
     /// Size of a request's target: path and query.
     pub target_bytes_max: usize,
+    /// Trailer fields behind a request's body.
+    pub trailers_max: usize,
+    /// Size of the trailers of a request.
+    pub trailer_bytes_max: usize,
     /// Size of all chunk extensions of one body (HTTP/1.1).
     pub chunk_extension_bytes_max: usize,
-    /// Size of a request's body.
+    /// Requests that may wait for their answers on one HTTP/1.1 connection.
+    pub pipelined_max: usize,
+    /// Size of a request's body. An API may ask for less.
     pub body_bytes_max: u64,
     /// What a path may be.
     pub path: PathRules,
-    /// From the first byte of a head (or of a TLS handshake) to its end.
+    /// From the first byte of a head to its end.
     pub head_timeout_ms: u64,
+    /// How long a client may send nothing of a body that is waited for, while no answer has begun.
+    pub body_timeout_ms: u64,
+    /// How long a client may take nothing of an answer that is ready for it.
+    pub answer_timeout_ms: u64,
+    /// Bytes a second that a client must send of a body, or take of an answer, while it is waited for; 0 = any.
+    pub rate_min: u64,
     /// How long a connection may be open without a request.
     pub idle_timeout_ms: u64,
-    /// Streams at a time on one HTTP/2 connection.
-    pub h2_streams_max: u32,
-    /// Streams that a client may reset before they are served, on one HTTP/2 connection, before it is closed.
-    pub h2_resets_max: usize,
     /// Tunnels (WebSockets) that are open at a time. What comes above is answered 503.
     pub tunnels_max: usize,
     /// Tunnels of one client's address.
@@ -153,26 +177,81 @@ pub struct Limits {
     pub tunnel_idle_timeout_ms: u64,
     /// How long tunnels may go on while the node drains; at most as long as calls may.
     pub tunnel_drain_ms: u64,
+    /// What clients may send over HTTP/2.
+    pub h2: H2Limits,
+}
+
+/// Limits of one HTTP/2 connection. Frames are counted over the last [`H2Limits::WINDOW_MS`]; useful work, which is
+/// answers and the bytes of bodies, allows for more of them. A connection above one is ended with GOAWAY
+/// `ENHANCE_YOUR_CALM`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct H2Limits {
+    /// Streams at a time. It is announced; a stream above is refused (`REFUSED_STREAM`) and counted, and the connection
+    /// goes on.
+    pub streams_max: u32,
+    /// Streams that are reset, by the client or because of what it sent (CVE-2023-44487, CVE-2025-8671).
+    pub resets_max: u32,
+    /// `PING` frames (CVE-2019-9512).
+    pub pings_max: u32,
+    /// `SETTINGS` frames (CVE-2019-9515).
+    pub settings_max: u32,
+    /// `CONTINUATION` frames of one head (CVE-2024-27316).
+    pub continuations_max: u32,
+    /// `DATA` frames without data that do not end their stream (CVE-2019-9518).
+    pub empty_data_max: u32,
+    /// `WINDOW_UPDATE` frames.
+    pub window_updates_max: u32,
+    /// `PRIORITY` frames and those of unknown types (CVE-2019-9513).
+    pub other_frames_max: u32,
+}
+
+impl H2Limits {
+    /// Over how long frames are counted: the last five to ten seconds.
+    pub const WINDOW_MS: u64 = 10_000;
+}
+
+impl Default for H2Limits {
+    fn default() -> Self {
+        Self {
+            streams_max: 200,
+            resets_max: 100,
+            pings_max: 100,
+            settings_max: 20,
+            continuations_max: 5,
+            empty_data_max: 100,
+            window_updates_max: 1_000,
+            other_frames_max: 500,
+        }
+    }
 }
 
 impl Default for Limits {
     fn default() -> Self {
         Self {
             connections_max: 50_000,
+            connections_per_client_max: 12_500,
+            openings_max: 4_096,
+            openings_per_client_max: 256,
+            opening_timeout_ms: 10_000,
             headers_max: 100,
             head_bytes_max: 32 * 1024,
             target_bytes_max: 8 * 1024,
+            trailers_max: 32,
+            trailer_bytes_max: 8 * 1024,
             chunk_extension_bytes_max: 4 * 1024,
+            pipelined_max: 100,
             body_bytes_max: 1 << 30,
             path: PathRules::default(),
             head_timeout_ms: 10_000,
+            body_timeout_ms: 30_000,
+            answer_timeout_ms: 60_000,
+            rate_min: 100,
             idle_timeout_ms: 75_000,
-            h2_streams_max: 200,
-            h2_resets_max: 50,
             tunnels_max: 10_000,
             tunnels_per_client_max: 1_000,
             tunnel_idle_timeout_ms: 300_000,
             tunnel_drain_ms: 20_000,
+            h2: H2Limits::default(),
         }
     }
 }

@@ -1,39 +1,31 @@
 //! One client's connection, from the first byte to the last.
 
+mod http1;
+mod http2;
+mod opening;
+mod watched;
+
 use std::cell::{Cell, OnceCell, RefCell};
 use std::collections::HashMap;
 use std::io;
-use std::net::SocketAddr;
-use std::pin::Pin;
+use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
-use std::sync::Arc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Waker};
 
-use hyper::server::conn::{http1, http2};
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use policies::identity_headers::Peer;
-use rustls::ServerConfig;
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
-use crate::config::Limits;
-use crate::guard::{self, Guarded, Violation};
-use crate::io::Stream;
+use crate::body::Outflow;
+use crate::guard::{self, Violation};
 use crate::metrics::{Limit, Wire};
+use crate::seats::Seat;
+use crate::timers;
 use crate::tunnel::Tunnel;
-use crate::worker::{Accepted, LocalExecutor, Worker};
-use crate::{answer, request, timers};
+use crate::worker::{Accepted, Worker};
 
-/// How every HTTP/2 connection begins (RFC 9113 §3.4); no HTTP/1 method begins like it.
-const PREFACE_BEGIN: &[u8] = b"PRI ";
-
-/// What is read or written at once, at least.
-const BUFFER_BYTES: usize = 64 * 1024;
-
-/// Header fields that hyper takes without being told a number.
-pub(crate) const HYPER_HEADERS_MAX: usize = 100;
+/// After so long without a request the buffers of an HTTP/1.1 connection are given back.
+const REST_MS: u64 = 1_000;
 
 /// What the sweep has decided about a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -44,16 +36,18 @@ enum Order {
     CloseGracefully,
     /// Close at once; the head did not come in time.
     HeadTimedOut,
-    /// Close at once: the client was told to go and has not gone.
+    /// Give the buffers back until the next request comes; HTTP/1.1 only.
+    Rest,
+    /// Close at once: the client was told to go and has not gone, or does not take its answer.
     Cut,
 }
 
 /// What requests and timeouts need to know of a connection.
 pub(crate) struct Connection {
     id: u64,
-    pub(crate) client: policy::Client,
-    /// What backends are told of the client.
-    pub(crate) peer: Peer,
+    client: Cell<policy::Client>,
+    /// What backends are told of the client; made when it is first asked for.
+    peer: OnceCell<Peer>,
     /// What the guard of an HTTP/1.1 connection has found.
     guard: OnceCell<guard::Handle>,
     wire: Cell<Option<Wire>>,
@@ -61,15 +55,65 @@ pub(crate) struct Connection {
     active: Cell<u32>,
     /// When the latest request ended, or the connection began.
     idle_since_ms: Cell<u64>,
-    /// When the first byte of a head came that is not complete; HTTP/1.1 only.
+    /// When something was begun that the client has to end: a head, or with HTTP/2 any frame but one of a body.
     head_since_ms: Cell<Option<u64>>,
+    /// Answers that wait for the client on the wire; HTTP/2 only.
+    streams: Cell<Streams>,
+    /// Answers that come in parts, with how the client takes them.
+    outflows: RefCell<Vec<Rc<Outflow>>>,
+    /// Something waits for the client to read; HTTP/1.1 only.
+    blocked: Cell<bool>,
+    /// The buffers were given back.
+    resting: Cell<bool>,
     order: Cell<Order>,
     waker: RefCell<Option<Waker>>,
     /// What this HTTP/1.1 connection becomes when the answer under way has gone out.
     tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
+/// Streams of an HTTP/2 connection, as the wire shows them.
+#[derive(Clone, Copy, Default)]
+struct Streams {
+    /// Opened, and the answer has not gone out to its end.
+    open: usize,
+    /// Since when more are open than there are requests under way, and none of them has ended.
+    stuck_since_ms: Option<u64>,
+}
+
 impl Connection {
+    /// Who connected.
+    pub(crate) fn client(&self) -> policy::Client {
+        self.client.get()
+    }
+
+    /// What backends are told of the client.
+    pub(crate) fn peer(&self) -> &Peer {
+        self.peer.get_or_init(|| Peer::new(&self.client.get()))
+    }
+
+    /// A proxy has said who the client is; before the first request.
+    fn is_from(&self, ip: IpAddr) {
+        let ip = ip.to_canonical();
+        let client = self.client.get();
+        self.client.set(policy::Client { ip, ..client });
+    }
+
+    /// Looks after an answer that comes in parts, for as long as the answer holds this.
+    pub(crate) fn watch(&self) -> Rc<Outflow> {
+        let outflow = Rc::new(Outflow::default());
+        let mut outflows = self.outflows.borrow_mut();
+        if outflows.len() == outflows.capacity() {
+            forget_ended(&mut outflows);
+        }
+        outflows.push(Rc::clone(&outflow));
+        outflow
+    }
+
+    /// Whether it speaks HTTP/2.
+    pub(crate) fn is_h2(&self) -> bool {
+        matches!(self.wire.get(), Some(Wire::H2 | Wire::H2c))
+    }
+
     /// A request begins: its head is complete.
     pub(crate) fn request_begins(&self) {
         self.active.set(self.active.get() + 1);
@@ -80,6 +124,9 @@ impl Connection {
     pub(crate) fn request_ended(&self, now_ms: u64) {
         self.active.set(self.active.get() - 1);
         self.idle_since_ms.set(now_ms);
+        if let Some(guard) = self.guard.get() {
+            guard.answered();
+        }
     }
 
     /// What the guard has found wrong with what the client sent.
@@ -102,6 +149,45 @@ impl Connection {
     /// Makes a tunnel of the connection once the answer has gone out.
     pub(crate) fn switch(&self, tunnel: Tunnel) {
         *self.tunnel.borrow_mut() = Some(Box::new(tunnel));
+    }
+
+    /// Whether nothing is under way: no request, no beginning or rest of one, and nothing waits to be written.
+    fn is_quiet(&self) -> bool {
+        self.active.get() == 0
+            && self.head_since_ms.get().is_none()
+            && !self.blocked.get()
+            && self.guard.get().is_some_and(guard::Handle::is_between)
+    }
+
+    /// Whether the client has to end something that it has begun; HTTP/2 only.
+    fn owes(&self, owed: bool, now_ms: u64) {
+        let since_ms = self.head_since_ms.get();
+        self.head_since_ms
+            .set(owed.then(|| since_ms.unwrap_or(now_ms)));
+    }
+
+    /// So many streams wait for the end of their answers, and whether one has just ended; HTTP/2 only.
+    fn has_open(&self, open: usize, ended: bool) {
+        let stuck_since_ms = self.streams.get().stuck_since_ms.filter(|_| !ended);
+        self.streams.set(Streams {
+            open,
+            stuck_since_ms,
+        });
+    }
+
+    /// Since when answers that were handed over have not gone out.
+    fn stuck_since_ms(&self, now_ms: u64) -> Option<u64> {
+        let Streams {
+            open,
+            stuck_since_ms,
+        } = self.streams.get();
+        let stuck = open > self.active.get() as usize;
+        let stuck_since_ms = stuck.then(|| stuck_since_ms.unwrap_or(now_ms));
+        self.streams.set(Streams {
+            open,
+            stuck_since_ms,
+        });
+        stuck_since_ms
     }
 
     fn bytes_came(&self, now_ms: u64) {
@@ -128,31 +214,57 @@ impl Connection {
     }
 
     fn sweep(&self, worker: &Worker) {
-        if self.active.get() > 0 {
-            return;
-        }
         let limits = &worker.config.limits;
         let now_ms = worker.now_ms.get();
         let passed = |since_ms: u64| now_ms.saturating_sub(since_ms);
-        let slow_head = self
-            .head_since_ms
-            .get()
-            .is_some_and(|since_ms| passed(since_ms) > limits.head_timeout_ms);
-        if slow_head {
-            if self.order.get() != Order::HeadTimedOut {
-                worker.numbers().limit(Limit::HeadTimeout);
-                self.give(Order::HeadTimedOut);
-            }
+        let is_over = |since_ms: Option<u64>, ms| since_ms.is_some_and(|since| passed(since) > ms);
+        if is_over(self.head_since_ms.get(), limits.head_timeout_ms) {
+            self.end(worker, Limit::HeadTimeout, Order::HeadTimedOut);
+        } else if is_over(self.stuck_since_ms(now_ms), limits.answer_timeout_ms)
+            || self.has_slow_outflow(worker)
+        {
+            self.end(worker, Limit::AnswerTimeout, Order::Cut);
+        }
+        if self.active.get() > 0 || self.head_since_ms.get().is_some() {
             return;
         }
         let idle_ms = passed(self.idle_since_ms.get());
-        if self.order.get() == Order::Go && idle_ms > limits.idle_timeout_ms {
+        if idle_ms > limits.idle_timeout_ms + limits.head_timeout_ms {
+            self.give(Order::Cut);
+        } else if self.order.get() != Order::Go {
+        } else if idle_ms > limits.idle_timeout_ms {
             worker.numbers().limit(Limit::IdleTimeout);
             self.give(Order::CloseGracefully);
-        } else if idle_ms > limits.idle_timeout_ms + limits.head_timeout_ms {
-            self.give(Order::Cut);
+        } else if idle_ms > REST_MS && !self.resting.get() && !self.is_h2() {
+            self.give(Order::Rest);
         }
     }
+
+    /// Ends the connection because of a limit; counts it once.
+    fn end(&self, worker: &Worker, limit: Limit, order: Order) {
+        if !matches!(self.order.get(), Order::HeadTimedOut | Order::Cut) {
+            worker.numbers().limit(limit);
+            self.give(order);
+        }
+    }
+
+    fn has_slow_outflow(&self, worker: &Worker) -> bool {
+        let mut outflows = self.outflows.borrow_mut();
+        if outflows.is_empty() {
+            return false;
+        }
+        forget_ended(&mut outflows);
+        let rules = worker.answer_pace();
+        let now_ms = worker.now_ms.get();
+        outflows
+            .iter()
+            .any(|outflow| outflow.is_slow(now_ms, &rules))
+    }
+}
+
+/// Answers that are still on their way hold their own share.
+fn forget_ended(outflows: &mut Vec<Rc<Outflow>>) {
+    outflows.retain(|outflow| Rc::strong_count(outflow) > 1);
 }
 
 /// The connections of a worker.
@@ -206,13 +318,17 @@ impl Registry {
         };
         let connection = Rc::new(Connection {
             id,
-            client,
-            peer: Peer::new(&client),
+            client: Cell::new(client),
+            peer: OnceCell::new(),
             guard: OnceCell::new(),
             wire: Cell::new(None),
             active: Cell::new(0),
             idle_since_ms: Cell::new(now_ms),
             head_since_ms: Cell::new(None),
+            streams: Cell::default(),
+            outflows: RefCell::default(),
+            blocked: Cell::new(false),
+            resting: Cell::new(false),
             order: Cell::new(order),
             waker: RefCell::new(None),
             tunnel: RefCell::new(None),
@@ -244,16 +360,16 @@ impl Drop for Enrolled {
 
 /// Serves a connection in a task of its own.
 pub(crate) fn begin(worker: &Rc<Worker>, accepted: Accepted) {
-    let connection =
-        worker
-            .connections
-            .add(accepted.peer, accepted.tls.is_some(), worker.read_clock());
+    let tls = accepted.entrance.tls.is_some();
+    let connection = worker
+        .connections
+        .add(accepted.peer, tls, worker.read_clock());
     let enrolled = Enrolled {
         worker: Rc::clone(worker),
         connection,
     };
     tokio::task::spawn_local(async move {
-        if let Err(error) = serve(&enrolled, accepted.stream, accepted.tls).await {
+        if let Err(error) = serve(&enrolled, accepted).await {
             tracing::debug!(%error, "connection ended");
         }
     });
@@ -263,6 +379,12 @@ pub(crate) fn begin(worker: &Rc<Worker>, accepted: Accepted) {
 enum ServeError {
     #[error("the socket cannot be used: {0}")]
     Socket(io::Error),
+    #[error(transparent)]
+    Proxy(crate::proxy_header::HeaderFault),
+    #[error("connections to this port come from others than its load balancers")]
+    NoProxy,
+    #[error("the client that the proxy named has too many connections")]
+    Full,
     #[error("the TLS handshake failed: {0}")]
     Tls(io::Error),
     #[error("nothing came in time")]
@@ -271,23 +393,11 @@ enum ServeError {
     Http(hyper::Error),
 }
 
-async fn serve(
-    enrolled: &Enrolled,
-    stream: std::net::TcpStream,
-    tls: Option<Arc<ServerConfig>>,
-) -> Result<(), ServeError> {
+/// What is needed once is boxed: the future of a connection lives as long as the connection, idle or not.
+async fn serve(enrolled: &Enrolled, accepted: Accepted) -> Result<(), ServeError> {
     let Enrolled { worker, connection } = enrolled;
-    let tcp = TcpStream::from_std(stream).map_err(ServeError::Socket)?;
-    tcp.set_nodelay(true).map_err(ServeError::Socket)?;
-    let deadline_ms = worker.now_ms.get() + worker.config.limits.head_timeout_ms;
-    let opening = Box::pin(open(worker, tls, tcp));
-    let opened = timers::until(&worker.timers, &*worker.clock, deadline_ms, opening);
-    let Some(opened) = opened.await else {
-        worker.numbers().limit(Limit::HeadTimeout);
-        return Err(ServeError::TimedOut);
-    };
-    let (stream, is_h2) = opened?;
-    let wire = match (is_h2, connection.client.tls) {
+    let (stream, is_h2, _seat) = Box::pin(open(worker, connection, accepted)).await?;
+    let wire = match (is_h2, connection.client().tls) {
         (false, false) => Wire::Http1,
         (true, false) => Wire::H2c,
         (false, true) => Wire::Https1,
@@ -297,220 +407,36 @@ async fn serve(
     worker.numbers().connections[wire as usize].up();
     worker.numbers().connections_total[wire as usize].add(1);
     if is_h2 {
-        serve_h2(worker, connection, stream).await
+        http2::serve(worker, connection, stream).await
     } else {
-        serve_h1(worker, connection, stream).await
+        http1::serve(worker, connection, stream).await
     }
 }
 
-/// The stream that HTTP runs on, and whether that is HTTP/2.
 async fn open(
-    worker: &Worker,
-    tls: Option<Arc<ServerConfig>>,
-    tcp: TcpStream,
-) -> Result<(Stream, bool), ServeError> {
-    match tls {
-        Some(config) => {
-            let acceptor = tokio_rustls::TlsAcceptor::from(config);
-            let tls = acceptor.accept(tcp).await.map_err(|error| {
-                worker.numbers().handshakes_failed.add(1);
-                ServeError::Tls(error)
-            })?;
-            let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
-            Ok((Stream::ServerTls(Box::new(tls)), is_h2))
-        }
-        None => {
-            let is_h2 = begins_with_preface(&tcp)
-                .await
-                .map_err(ServeError::Socket)?;
-            Ok((Stream::Tcp(tcp), is_h2))
-        }
-    }
-}
-
-/// Looks at the first bytes without taking them.
-async fn begins_with_preface(tcp: &TcpStream) -> io::Result<bool> {
-    let mut first = [0; PREFACE_BEGIN.len()];
-    loop {
-        let length = tcp.peek(&mut first).await?;
-        if length == 0 || first[..length] != PREFACE_BEGIN[..length] {
-            return Ok(false);
-        }
-        if length == first.len() {
-            return Ok(true);
-        }
-        // Rare: less than four bytes came. Readiness does not change before they are taken, so look again later.
-        tokio::time::sleep(std::time::Duration::from_millis(timers::TICK_MS)).await;
-    }
-}
-
-async fn serve_h1(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
-    stream: Stream,
-) -> Result<(), ServeError> {
-    let limits = &worker.config.limits;
-    let watched = Watched {
+    accepted: Accepted,
+) -> Result<(crate::io::Stream, bool, Seat), ServeError> {
+    let Accepted {
         stream,
-        connection: Rc::clone(connection),
-        worker: Rc::clone(worker),
-    };
-    let (guarded, handle) = Guarded::new(watched, rules(limits));
-    // Set once: a connection is served once.
-    let _ = connection.guard.set(handle);
-    let io = TokioIo::new(guarded);
-    let service = {
-        let (worker, connection) = (Rc::clone(worker), Rc::clone(connection));
-        service_fn(move |request| {
-            request::handle(Rc::clone(&worker), Rc::clone(&connection), request)
-        })
-    };
-    let mut builder = http1::Builder::new();
-    // The guard's limits come first; hyper's are not below them, so that it is the guard that refuses.
-    builder
-        .max_header_size(limits.head_bytes_max * 2)
-        .max_buf_size(limits.head_bytes_max.max(BUFFER_BYTES) * 2);
-    // With a number of its own hyper takes its table of fields from the heap, for every head.
-    if limits.headers_max > HYPER_HEADERS_MAX {
-        builder.max_headers(limits.headers_max);
-    }
-    let mut http = builder.serve_connection(io, service);
-    let mut closing = false;
-    let ended = std::future::poll_fn(|cx| {
-        connection.remember(cx);
-        match connection.order.get() {
-            Order::Go => {}
-            Order::CloseGracefully if closing => {}
-            Order::CloseGracefully => {
-                closing = true;
-                Pin::new(&mut http).graceful_shutdown();
-            }
-            Order::HeadTimedOut => return Poll::Ready(None),
-            Order::Cut => return Poll::Ready(Some(Ok(()))),
-        }
-        Pin::new(&mut http).poll(cx).map(Some)
-    })
-    .await;
-    let tunnel = connection.tunnel.take();
-    match (ended, tunnel) {
-        (Some(Ok(())), Some(tunnel)) => {
-            let parts = http.into_parts();
-            let (watched, held) = parts.io.into_inner().into_parts();
-            let mut ahead = Vec::from(parts.read_buf);
-            ahead.extend(held);
-            Box::pin(tunnel.run(watched.stream, ahead)).await;
-            Ok(())
-        }
-        (Some(ended), _) => ended.map_err(ServeError::Http),
-        (None, _) => {
-            let mut stream = http.into_parts().io.into_inner().into_inner().stream;
-            let reject = policy::Reject::new(
-                base::code::REQUEST_TIMEOUT,
-                "the head of the request did not come in time",
-            );
-            worker.numbers().reject(&reject.code);
-            let text = answer::raw_problem(&reject);
-            stream.write_all(&text).await.map_err(ServeError::Socket)?;
-            stream.shutdown().await.map_err(ServeError::Socket)
-        }
-    }
-}
-
-fn rules(limits: &Limits) -> guard::Rules {
-    guard::Rules {
-        head_bytes_max: limits.head_bytes_max,
-        headers_max: limits.headers_max,
-        target_bytes_max: limits.target_bytes_max,
-        extension_bytes_max: limits.chunk_extension_bytes_max,
-    }
-}
-
-async fn serve_h2(
-    worker: &Rc<Worker>,
-    connection: &Rc<Connection>,
-    stream: Stream,
-) -> Result<(), ServeError> {
+        entrance,
+        seat,
+        ..
+    } = accepted;
+    let tcp = TcpStream::from_std(stream).map_err(ServeError::Socket)?;
+    tcp.set_nodelay(true).map_err(ServeError::Socket)?;
     let limits = &worker.config.limits;
-    let service = {
-        let (worker, connection) = (Rc::clone(worker), Rc::clone(connection));
-        service_fn(move |request| {
-            request::handle(Rc::clone(&worker), Rc::clone(&connection), request)
-        })
+    let (limit, time_ms) = if entrance.is_plain() {
+        (Limit::HeadTimeout, limits.head_timeout_ms)
+    } else {
+        (Limit::OpeningTimeout, limits.opening_timeout_ms)
     };
-    let mut http = http2::Builder::new(LocalExecutor)
-        .max_concurrent_streams(limits.h2_streams_max)
-        .max_header_list_size(u32::try_from(limits.head_bytes_max).unwrap_or(u32::MAX))
-        .max_pending_accept_reset_streams(limits.h2_resets_max)
-        .max_local_error_reset_streams(limits.h2_resets_max)
-        // WebSockets (RFC 8441).
-        .enable_connect_protocol()
-        .serve_connection(TokioIo::new(stream), service);
-    let mut closing = false;
-    std::future::poll_fn(|cx| {
-        connection.remember(cx);
-        match connection.order.get() {
-            Order::CloseGracefully if !closing => {
-                closing = true;
-                Pin::new(&mut http).graceful_shutdown();
-            }
-            Order::Cut => return Poll::Ready(Ok(())),
-            Order::Go | Order::CloseGracefully | Order::HeadTimedOut => {}
-        }
-        Pin::new(&mut http).poll(cx)
+    let deadline_ms = worker.now_ms.get() + time_ms;
+    let opening = std::pin::pin!(opening::open(worker, connection, &entrance, seat, tcp));
+    let opened = timers::until(&worker.timers, &*worker.clock, deadline_ms, opening);
+    opened.await.unwrap_or_else(|| {
+        worker.numbers().limit(limit);
+        Err(ServeError::TimedOut)
     })
-    .await
-    .map_err(ServeError::Http)
-}
-
-/// A stream that tells when bytes come while no request is in flight: the beginning of a head.
-struct Watched {
-    stream: Stream,
-    connection: Rc<Connection>,
-    worker: Rc<Worker>,
-}
-
-impl AsyncRead for Watched {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &mut ReadBuf<'_>,
-    ) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        let before = buf.filled().len();
-        ready!(Pin::new(&mut this.stream).poll_read(cx, buf))?;
-        if buf.filled().len() > before {
-            this.connection.bytes_came(this.worker.now_ms.get());
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-impl AsyncWrite for Watched {
-    fn poll_write(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buf: &[u8],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, buf)
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
-    }
-
-    fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
-    }
 }

@@ -15,13 +15,14 @@ use crate::listener::{self, Listener};
 use crate::live::{self, Closer};
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
+use crate::seats::Seats;
 use crate::server_tls::{self, CertificateError};
 use crate::tunnel::Tunnels;
 use crate::upstream::names::Names;
 use crate::upstream::state::States;
 use crate::upstream::upkeep;
 use crate::usage::{self, Flushes};
-use crate::worker::{self, Shared, Snapshots, Stage};
+use crate::worker::{self, Entrance, Shared, Snapshots, Stage};
 
 /// How metrics call the certificate of the node's own options.
 const OWN_CERTIFICATE: &str = "own";
@@ -119,7 +120,6 @@ pub fn start(
     let (closer, closings) = live::closer(count);
     let (names, wanted) = Names::new(Arc::clone(&runtime.clock));
     let shared = Arc::new(Shared {
-        config,
         runtime,
         snapshots,
         numbers,
@@ -128,6 +128,8 @@ pub fn start(
         access_log,
         decisions: senders_of_decisions,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
+        seats: Seats::new(&config.limits),
+        config,
         native_roots: OnceLock::new(),
         usage: outlet,
         tunnels: Tunnels::default(),
@@ -151,12 +153,14 @@ pub fn start(
     let addresses = own
         .each_ref()
         .map(|(bound, _)| bound.as_ref().map(|(address, _)| *address));
+    let proxies = &shared.config.proxy_protocol_from;
     let listeners = own
         .into_iter()
         .filter_map(|(bound, tls)| {
+            let proxies = proxies.clone();
             Some(Listener {
                 socket: bound?.1,
-                tls,
+                entrance: Arc::new(Entrance { tls, proxies }),
             })
         })
         .collect();

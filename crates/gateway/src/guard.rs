@@ -19,9 +19,13 @@
 //! What stands behind a head that asks for a WebSocket is another request or the first bytes of a tunnel; only the answer
 //! tells. So it is held unread until the service says which: by [`Handle::resume`], or by [`Guarded::into_parts`].
 //!
-//! Start reading at [`scanner::Scanner`]. Source: RFC 9112.
+//! Start reading at [`scanner::Scanner`]. Source: RFC 9112. HTTP/2 has a guard of its own, [`h2`],
+//! which counts.
 
+pub mod calm;
 pub(crate) mod chunked;
+pub mod frames;
+pub mod h2;
 mod head;
 mod scanner;
 
@@ -50,34 +54,61 @@ const DRAIN_BYTES_MAX: usize = 64 * 1024;
 /// What a message may be. Sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Rules {
-    /// A head: request line and fields; also the trailers of a body.
+    /// A head: request line and fields.
     pub head_bytes_max: usize,
-    /// Fields of a head; also of trailers.
+    /// Fields of a head.
     pub headers_max: usize,
     /// The request target.
     pub target_bytes_max: usize,
+    /// The trailers of a body.
+    pub trailer_bytes_max: usize,
+    /// Fields of the trailers of a body.
+    pub trailers_max: usize,
     /// Chunk extensions of one body.
     pub extension_bytes_max: usize,
+    /// Requests that wait for their answers.
+    pub pipelined_max: usize,
 }
 
+/// The usual limits; as many requests as come may wait.
 impl Default for Rules {
     fn default() -> Self {
         Self {
             head_bytes_max: 32 * 1024,
             headers_max: 100,
             target_bytes_max: 8 * 1024,
+            trailer_bytes_max: 8 * 1024,
+            trailers_max: 32,
             extension_bytes_max: 4 * 1024,
+            pipelined_max: usize::MAX,
         }
     }
+}
+
+/// A limit that a message is beyond.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Exceeded {
+    /// Number or size of the fields.
+    Head,
+    /// Size of the target.
+    Target,
+    /// Number or size of the trailers.
+    Trailers,
+    /// Size of the chunk extensions.
+    ChunkExtensions,
+    /// Requests that wait for their answers.
+    Pipelined,
 }
 
 /// What is wrong with a message.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Violation {
-    /// `BAD_REQUEST_FRAMING` or `HEADER_TOO_LARGE`.
+    /// `BAD_REQUEST_FRAMING`, or that of the limit.
     pub code: Code,
     /// What was found.
     pub detail: Cow<'static, str>,
+    /// The limit, where it is one.
+    pub exceeded: Option<Exceeded>,
 }
 
 impl Violation {
@@ -85,13 +116,20 @@ impl Violation {
         Self {
             code: base::code::BAD_REQUEST_FRAMING,
             detail: detail.into(),
+            exceeded: None,
         }
     }
 
-    fn too_large(detail: impl Into<Cow<'static, str>>) -> Self {
+    fn exceeds(limit: Exceeded, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
-            code: base::code::HEADER_TOO_LARGE,
+            code: match limit {
+                Exceeded::Head | Exceeded::Trailers => base::code::HEADER_TOO_LARGE,
+                Exceeded::Target => base::code::URI_TOO_LONG,
+                Exceeded::ChunkExtensions => base::code::BAD_REQUEST_FRAMING,
+                Exceeded::Pipelined => base::code::PIPELINE_LIMIT,
+            },
             detail: detail.into(),
+            exceeded: Some(limit),
         }
     }
 }
@@ -102,19 +140,24 @@ impl Violation {
 /// The first violation.
 pub fn check_stream(bytes: &[u8]) -> Result<usize, Violation> {
     let mut scanner = Scanner::new(Rules::default());
-    match scanner.advance(bytes).1 {
+    // Nobody waits: all are taken for answered.
+    match scanner.advance(bytes, usize::MAX).1 {
         Some(violation) => Err(violation),
         None => Ok(scanner.messages()),
     }
 }
 
-/// Tells the service of a connection what its guard found.
+/// What the guard of a connection and the service that answers its requests tell each other.
 #[derive(Clone, Debug, Default)]
-pub struct Handle(Rc<Found>);
+pub struct Handle(Rc<Told>);
 
 #[derive(Debug, Default)]
-struct Found {
+struct Told {
     violation: RefCell<Option<Violation>>,
+    /// Requests that were answered to the end, or given up.
+    answered: Cell<usize>,
+    /// Whether something has passed that is not answered, or was begun and has not passed.
+    under_way: Cell<bool>,
     /// The request in flight asks for a WebSocket.
     waits: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -125,6 +168,16 @@ impl Handle {
     #[must_use]
     pub fn violation(&self) -> Option<Violation> {
         self.0.violation.borrow().clone()
+    }
+
+    /// A request was answered to the end, or given up.
+    pub fn answered(&self) {
+        self.0.answered.set(self.0.answered.get() + 1);
+    }
+
+    /// Whether every message that has begun has passed as a whole.
+    pub(crate) fn is_between(&self) -> bool {
+        !self.0.under_way.get()
     }
 
     /// Whether the request in flight asks for a WebSocket: what the client sends behind it is held.
@@ -173,6 +226,11 @@ impl<IO> Guarded<IO> {
         (guarded, handle)
     }
 
+    /// The connection itself.
+    pub(crate) fn get_ref(&self) -> &IO {
+        &self.inner
+    }
+
     /// The connection itself; what is held back is dropped.
     pub fn into_inner(self) -> IO {
         self.inner
@@ -201,7 +259,8 @@ impl<IO> Guarded<IO> {
 
     /// Checks the held bytes that are not clean yet.
     fn check_held(&mut self) {
-        let (clean, violation) = self.scanner.advance(&self.held[self.clean..]);
+        let answered = self.handle.0.answered.get();
+        let (clean, violation) = self.scanner.advance(&self.held[self.clean..], answered);
         self.clean += clean;
         self.handle.0.waits.set(self.scanner.waits());
         if let Some(violation) = violation {
@@ -234,7 +293,7 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
         if read.is_empty() {
             return Poll::Ready(Ok(Progress::Done));
         }
-        let (clean, violation) = self.scanner.advance(read);
+        let (clean, violation) = self.scanner.advance(read, self.handle.0.answered.get());
         self.handle.0.waits.set(self.scanner.waits());
         if violation.is_none() {
             self.held.extend_from_slice(&read[clean..]);
@@ -304,6 +363,20 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
         if buf.remaining() == 0 {
             return Poll::Ready(Ok(()));
         }
+        let polled = this.poll_checked(cx, buf);
+        let under_way = !this.held.is_empty() || !this.scanner.is_between();
+        this.handle.0.under_way.set(under_way);
+        polled
+    }
+}
+
+impl<IO: AsyncRead + Unpin> Guarded<IO> {
+    fn poll_checked(
+        &mut self,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self;
         loop {
             if this.given < this.clean {
                 this.give(buf);

@@ -17,6 +17,17 @@ pub(crate) enum Stream {
     ClientTls(Box<tokio_rustls::client::TlsStream<TcpStream>>),
 }
 
+impl Stream {
+    /// Ready when there is something to read, or the end; reads nothing.
+    pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self {
+            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
+            Self::ServerTls(tls) => tls.get_ref().0.poll_read_ready(cx),
+            Self::ClientTls(tls) => tls.get_ref().0.poll_read_ready(cx),
+        }
+    }
+}
+
 macro_rules! delegate {
     ($self:ident, $inner:ident => $call:expr) => {
         match $self.get_mut() {

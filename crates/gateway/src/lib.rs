@@ -24,9 +24,12 @@ pub mod last_good;
 mod listener;
 pub mod live;
 mod metrics;
+mod pace;
 mod ports;
+mod proxy_header;
 mod record;
 mod request;
+mod seats;
 mod server_tls;
 pub mod spans;
 mod timers;
@@ -37,12 +40,12 @@ pub mod usage;
 mod worker;
 
 pub use config::{
-    AccessLogConfig, Config, Limits, PathRules, Propagation, TlsFiles, TracingConfig,
-    UpstreamConfig, UsageConfig,
+    AccessLogConfig, Config, H2Limits, IpNet, Limits, PathRules, Propagation, TlsFiles,
+    TracingConfig, UpstreamConfig, UsageConfig,
 };
 pub use endpoints::Endpoints;
 pub use gateway::{Drained, Gateway, StartError, start};
 pub use metrics::Metrics;
-pub use ports::Ports;
+pub use ports::{Ports, networks};
 pub use server_tls::CertificateError;
 pub use worker::Snapshots;

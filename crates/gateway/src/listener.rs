@@ -10,14 +10,14 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use policy::Reject;
-use rustls::ServerConfig;
 use socket2::{Domain, Protocol, Socket, Type};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
 use crate::answer;
 use crate::ports::{OpenPorts, Ports};
-use crate::worker::{Accepted, Shared, Stage};
+use crate::seats::Full;
+use crate::worker::{Accepted, Entrance, Shared, Stage};
 
 /// Connections that may wait to be accepted, in the kernel.
 const BACKLOG: i32 = 4096;
@@ -31,8 +31,7 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 /// A bound socket.
 pub(crate) struct Listener {
     pub(crate) socket: TcpListener,
-    /// `None` for clear text.
-    pub(crate) tls: Option<Arc<ServerConfig>>,
+    pub(crate) entrance: Arc<Entrance>,
 }
 
 /// Binds an address.
@@ -61,7 +60,12 @@ pub(crate) fn spawn(
     let (ports, wanted) = mpsc::unbounded_channel();
     let own = listeners
         .iter()
-        .map(|listener| Ok((listener.socket.local_addr()?, listener.tls.is_some())))
+        .map(|listener| {
+            Ok((
+                listener.socket.local_addr()?,
+                Arc::clone(&listener.entrance),
+            ))
+        })
         .collect::<io::Result<_>>()?;
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -109,7 +113,7 @@ impl Acceptor {
         mut stage: watch::Receiver<Stage>,
         mut stopped: oneshot::Receiver<()>,
     ) {
-        let tls = listener.tls;
+        let entrance = listener.entrance;
         let socket = match tokio::net::TcpListener::from_std(listener.socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -124,7 +128,7 @@ impl Acceptor {
                 _ = &mut stopped => break,
             };
             match accepted.and_then(|(stream, peer)| Ok((stream.into_std()?, peer))) {
-                Ok((stream, peer)) => self.hand_over(stream, peer, tls.clone()),
+                Ok((stream, peer)) => self.hand_over(stream, peer, &entrance),
                 // The client has gone again.
                 Err(error) if error.kind() == ErrorKind::ConnectionAborted => {}
                 Err(error) => {
@@ -136,12 +140,12 @@ impl Acceptor {
         // What the kernel has accepted for us would be reset when the socket is closed.
         if let Ok(socket) = socket.into_std() {
             while let Ok((stream, peer)) = socket.accept() {
-                self.hand_over(stream, peer, tls.clone());
+                self.hand_over(stream, peer, &entrance);
             }
         }
     }
 
-    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, tls: Option<Arc<ServerConfig>>) {
+    fn hand_over(&self, stream: TcpStream, peer: SocketAddr, entrance: &Arc<Entrance>) {
         // Accepted at the last moment, it may still be blocking.
         if stream.set_nonblocking(true).is_err() {
             return;
@@ -153,13 +157,34 @@ impl Acceptor {
             all += live;
             fewest = fewest.min((live, index));
         }
+        let numbers = &self.shared.numbers;
         if all >= self.shared.config.limits.connections_max {
-            self.refuse(stream, tls.is_some());
+            numbers.connections_refused.add_shared();
+            self.refuse(stream, entrance, &too_many());
             return;
         }
+        // Load balancers are no clients: whom a connection belongs to is known when they have said it.
+        let client = (!entrance.is_proxied()).then(|| peer.ip());
+        let seat = match self.shared.seats.take(client, !entrance.is_plain()) {
+            Ok(seat) => seat,
+            Err(Full::Client) => {
+                numbers.client_connections_refused.add_shared();
+                self.refuse(stream, entrance, &too_many_of_one());
+                return;
+            }
+            Err(Full::Openings) => {
+                numbers.openings_refused.add_shared();
+                return;
+            }
+        };
         let index = fewest.1;
         self.shared.live[index].fetch_add(1, Ordering::Relaxed);
-        let accepted = Accepted { stream, peer, tls };
+        let accepted = Accepted {
+            stream,
+            peer,
+            entrance: Arc::clone(entrance),
+            seat,
+        };
         if self.workers[index].send(accepted).is_err() {
             // The worker has stopped: the process is ending.
             self.shared.live[index].fetch_sub(1, Ordering::Relaxed);
@@ -167,20 +192,30 @@ impl Acceptor {
     }
 
     /// Says that there is no room, where it can be said without a handshake.
-    fn refuse(&self, stream: TcpStream, tls: bool) {
-        self.shared.numbers.connections_refused.add_shared();
+    fn refuse(&self, stream: TcpStream, entrance: &Entrance, reject: &Reject) {
         let Ok(permit) = Arc::clone(&self.refusals).try_acquire_owned() else {
             return;
         };
-        if tls {
+        if !entrance.is_plain() {
             return;
         }
+        let text = answer::raw_problem(reject);
         tokio::spawn(async move {
             let _permit = permit;
             // Whether the client hears of it is its own affair.
-            let _ = tokio::time::timeout(REFUSAL_TIME, say_full(stream)).await;
+            let _ = tokio::time::timeout(REFUSAL_TIME, say_full(stream, text)).await;
         });
     }
+}
+
+fn too_many() -> Reject {
+    let detail = "the node holds as many connections as it may";
+    Reject::new(base::code::CONNECTION_LIMIT, detail).retry_after(1)
+}
+
+fn too_many_of_one() -> Reject {
+    let detail = "the client holds as many connections as one client may";
+    Reject::new(base::code::CLIENT_CONNECTION_LIMIT, detail).retry_after(1)
 }
 
 /// Returns when no new connections shall be taken.
@@ -189,14 +224,9 @@ pub(crate) async fn end_of_serving(stage: &mut watch::Receiver<Stage>) {
     let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
 }
 
-async fn say_full(stream: TcpStream) -> io::Result<()> {
+async fn say_full(stream: TcpStream, text: Vec<u8>) -> io::Result<()> {
     let mut stream = tokio::net::TcpStream::from_std(stream)?;
-    let reject = Reject::new(
-        base::code::CONNECTION_LIMIT,
-        "the node holds as many connections as it may",
-    )
-    .retry_after(1);
-    stream.write_all(&answer::raw_problem(&reject)).await?;
+    stream.write_all(&text).await?;
     stream.shutdown().await?;
     // Closing with unread bytes would reset the connection and lose the answer.
     let mut sink = [0; 1024];

@@ -34,6 +34,10 @@ pub(crate) struct Numbers {
     pub(crate) series: series::Table,
     /// Connections that were refused because there are too many.
     pub(crate) connections_refused: Count,
+    /// Connections that were refused because their client has too many.
+    pub(crate) client_connections_refused: Count,
+    /// Connections that were closed because too many were being opened.
+    pub(crate) openings_refused: Count,
     /// Access-log lines that were dropped.
     pub(crate) log_lines_dropped: Count,
     /// Checks of endpoints: those that succeeded, those that failed.
@@ -50,6 +54,8 @@ impl Numbers {
                 .collect(),
             series: series::Table::new(series_max),
             connections_refused: Count::default(),
+            client_connections_refused: Count::default(),
+            openings_refused: Count::default(),
             log_lines_dropped: Count::default(),
             health_checks: Default::default(),
             certificates: certificates::Certificates::default(),
@@ -135,10 +141,42 @@ labels! {
     Limit {
         /// Too many or too long header fields.
         Head = "head",
+        /// The request's target is too long.
+        Target = "target",
+        /// Too many or too long trailers.
+        Trailers = "trailers",
+        /// The chunk extensions are too long.
+        ChunkExtensions = "chunk_extensions",
+        /// Too many requests wait for their answers on an HTTP/1.1 connection.
+        Pipelined = "pipelined",
         /// The request's body is too large.
         Body = "body",
+        /// The TLS handshake or the PROXY header took too long.
+        OpeningTimeout = "opening_timeout",
+        /// The header of the PROXY protocol is missing, malformed, or from somebody who may not send one.
+        ProxyHeader = "proxy_header",
         /// The head came too slowly.
         HeadTimeout = "head_timeout",
+        /// The body came too slowly.
+        BodyTimeout = "body_timeout",
+        /// The client did not take its answer.
+        AnswerTimeout = "answer_timeout",
+        /// Too many streams at a time on an HTTP/2 connection.
+        H2Streams = "h2_streams",
+        /// Too many streams were reset on an HTTP/2 connection.
+        H2Resets = "h2_resets",
+        /// Too many `PING` frames.
+        H2Pings = "h2_pings",
+        /// Too many `SETTINGS` frames.
+        H2Settings = "h2_settings",
+        /// Too many `CONTINUATION` frames of one head.
+        H2Continuations = "h2_continuations",
+        /// Too many empty `DATA` frames.
+        H2EmptyData = "h2_empty_data",
+        /// Too many `WINDOW_UPDATE` frames.
+        H2WindowUpdates = "h2_window_updates",
+        /// Too many frames of other types.
+        H2OtherFrames = "h2_other_frames",
         /// The connection was open without a request for too long.
         IdleTimeout = "idle_timeout",
         /// An unused connection to a backend was one too many.
@@ -215,6 +253,8 @@ pub(crate) struct WorkerNumbers {
     pub(crate) upstream: [Count; Upstream::LABELS.len()],
     /// Connections to backends that are open.
     pub(crate) upstream_open: Level,
+    /// Connections of clients whose buffers were given back.
+    pub(crate) resting: Level,
     /// TLS handshakes of clients that failed.
     pub(crate) handshakes_failed: Count,
     /// Calls that usage counts in an overflow row.
@@ -261,6 +301,7 @@ impl WorkerNumbers {
             connections_total: Default::default(),
             upstream: Default::default(),
             upstream_open: Level::default(),
+            resting: Level::default(),
             handshakes_failed: Count::default(),
             usage_overflow: Count::default(),
             bytes_in: Count::default(),

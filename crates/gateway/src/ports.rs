@@ -4,9 +4,10 @@
 //! connections finish: they belong to the workers.
 
 use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use ipnet::IpNet;
 use rustls::ServerConfig;
 use sync::{ListenerFault, ListenerModel};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -15,7 +16,7 @@ use tokio::task::JoinHandle;
 use crate::config::TlsFiles;
 use crate::listener::{self, Acceptor, Listener};
 use crate::server_tls;
-use crate::worker::{Shared, Stage};
+use crate::worker::{Entrance, Shared, Stage};
 
 /// Tells the gateway which ports to hold open beside its own.
 #[derive(Clone)]
@@ -44,8 +45,8 @@ impl Ports {
 pub(crate) struct OpenPorts {
     acceptor: Arc<Acceptor>,
     stage: watch::Receiver<Stage>,
-    /// The addresses that the process's own options name, with whether TLS is spoken there.
-    own: Vec<(SocketAddr, bool)>,
+    /// The addresses that the process's own options name, with what is spoken there.
+    own: Vec<(SocketAddr, Arc<Entrance>)>,
     open: HashMap<u16, Open>,
 }
 
@@ -60,7 +61,7 @@ impl OpenPorts {
     pub(crate) fn new(
         acceptor: Arc<Acceptor>,
         stage: watch::Receiver<Stage>,
-        own: Vec<(SocketAddr, bool)>,
+        own: Vec<(SocketAddr, Arc<Entrance>)>,
     ) -> Self {
         Self {
             acceptor,
@@ -120,18 +121,21 @@ impl OpenPorts {
         }
         let own = self.own.iter().find(|(own, _)| own.port() == model.port);
         match own {
-            Some((_, tls)) if *tls == model.tls && model.secret.is_none() => return Ok(()),
+            Some((_, own)) if is_same(own, model) => return Ok(()),
             Some(_) => {
                 return Err("the node's own options use this port in another way".to_owned());
             }
             None => {}
         }
-        let tls = certificate(&self.acceptor.shared, model)?;
+        let entrance = Arc::new(Entrance {
+            tls: certificate(&self.acceptor.shared, model)?,
+            proxies: networks(&model.proxy_protocol_from)?,
+        });
         let ip = self.own.first().map(|(own, _)| own.ip());
         let ip = ip.ok_or("the node serves no address")?;
         let socket = listener::bind((ip, model.port).into()).map_err(|error| error.to_string())?;
         let (stop, stopped) = oneshot::channel();
-        let listener = Listener { socket, tls };
+        let listener = Listener { socket, entrance };
         let accepting = Arc::clone(&self.acceptor).accept(listener, self.stage.clone(), stopped);
         self.open.insert(
             model.port,
@@ -144,6 +148,31 @@ impl OpenPorts {
         tracing::info!(port = model.port, tls = model.tls, "opened a port");
         Ok(())
     }
+}
+
+/// Whether a port of the node's own does already what the document asks for.
+fn is_same(own: &Entrance, model: &ListenerModel) -> bool {
+    own.tls.is_some() == model.tls
+        && model.secret.is_none()
+        && networks(&model.proxy_protocol_from).is_ok_and(|proxies| proxies == own.proxies)
+}
+
+/// Networks as people write them: `10.0.0.0/8`, or an address alone.
+///
+/// # Errors
+/// A line that names the one that is none.
+pub fn networks(texts: &[impl AsRef<str>]) -> Result<Vec<IpNet>, String> {
+    let network = |text: &str| {
+        let address = |_| text.parse::<IpAddr>().map(IpNet::from);
+        text.parse::<IpNet>().or_else(address)
+    };
+    texts
+        .iter()
+        .map(|text| {
+            let text = text.as_ref();
+            network(text).map_err(|_| format!("`{text}` is no network such as 10.0.0.0/8"))
+        })
+        .collect()
 }
 
 /// The certificate of a listener; `None` for clear text.

@@ -63,6 +63,14 @@ impl Record {
         }
     }
 
+    pub(crate) fn worker(&self) -> &Worker {
+        &self.worker
+    }
+
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
     pub(crate) fn begun(&self) -> Instant {
         self.begun
     }

@@ -265,7 +265,9 @@ async fn ask<'s>(
     incoming: Incoming,
 ) -> Answer {
     let worker = scene.worker;
-    if incoming.size_hint().lower() > worker.config.limits.body_bytes_max {
+    let all_max = worker.config.limits.body_bytes_max;
+    let bytes_max = cx.body_bytes_max.map_or(all_max, |max| max.min(all_max));
+    if incoming.size_hint().lower() > bytes_max {
         worker.numbers().limit(Limit::Body);
         return Answer::refuse(worker, cx, Failure::BodyTooLarge.reject());
     }
@@ -286,7 +288,7 @@ async fn ask<'s>(
         Some(Ok(slot)) => Some(Box::new(slot)),
         None => None,
     };
-    let (body, body_state) = RequestBody::new(incoming, worker);
+    let (body, body_state) = RequestBody::new(incoming, bytes_max, worker);
     let counted = body_state.clone();
     let ask = Ask {
         method: cx.method.clone(),
@@ -311,6 +313,9 @@ async fn ask<'s>(
     let waiting = Waiting::new(worker, subject, counted.clone());
     let answered = upstream::call(worker, permit, to, ask, &mut tries).await;
     waiting.answered();
+    if let Some(body) = &counted {
+        body.answered();
+    }
     let backend_us = micros(begun.elapsed());
     let mut answer = heard(scene, cx, answered, slot);
     answer.backend_us = Some(backend_us);
@@ -353,6 +358,7 @@ fn heard(
             let mut reject = failure.reject();
             if let (Failure::BodyBroken, Some(violation)) = (failure, scene.connection.violation())
             {
+                reject.code = violation.code;
                 reject.detail = violation.detail;
             }
             Answer::refuse(worker, cx, reject)

@@ -181,6 +181,8 @@ pub(crate) enum Failure {
     TimedOut,
     /// The client's body is larger than allowed.
     BodyTooLarge,
+    /// The client's body comes too slowly.
+    BodyTooSlow,
     /// The client's body broke off.
     BodyBroken,
 }
@@ -210,6 +212,9 @@ impl Failure {
                 "the request's body is larger than this gateway takes",
             )
             .close(),
+            Self::BodyTooSlow => {
+                Reject::new(code::REQUEST_TIMEOUT, "the request's body came too slowly").close()
+            }
             Self::BodyBroken => Reject::new(
                 code::BAD_REQUEST_FRAMING,
                 "the request's body broke off or is malformed",
@@ -281,6 +286,7 @@ pub(crate) async fn call(
     });
     let sent = sent.map_err(|failure| match body_state.and_then(|state| state.fault()) {
         Some(BodyFault::TooLarge) => Failure::BodyTooLarge,
+        Some(BodyFault::TooSlow) => Failure::BodyTooSlow,
         Some(BodyFault::Broken) => Failure::BodyBroken,
         None => failure,
     });
@@ -299,7 +305,7 @@ fn did(sent: &Result<Answered, Failure>) -> Did {
         Err(Failure::Unreachable | Failure::Untrusted) => Did::ConnectFailed,
         Err(Failure::Failed) => Did::Broke,
         Err(Failure::TimedOut) => Did::TimedOut,
-        Err(Failure::BodyTooLarge | Failure::BodyBroken) => Did::GaveUp,
+        Err(Failure::BodyTooLarge | Failure::BodyTooSlow | Failure::BodyBroken) => Did::GaveUp,
     }
 }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use base::Clock;
+use ipnet::IpNet;
 use rustls::RootCertStore;
 use rustls::crypto::CryptoProvider;
 use snapshot::Snapshot;
@@ -21,6 +22,8 @@ use crate::connection::{self, Registry};
 use crate::decisions;
 use crate::live::{self, Live};
 use crate::metrics::{Numbers, WorkerNumbers};
+use crate::pace;
+use crate::seats::{Seat, Seats};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
 use crate::tunnel::Tunnels;
@@ -47,6 +50,8 @@ pub(crate) struct Shared {
     pub(crate) decisions: Vec<decisions::Sender>,
     /// Connections that each worker holds.
     pub(crate) live: Vec<AtomicUsize>,
+    /// Connections that each client holds.
+    pub(crate) seats: Arc<Seats>,
     pub(crate) native_roots: OnceLock<Arc<RootCertStore>>,
     /// Where usage goes.
     pub(crate) usage: Outlet,
@@ -75,8 +80,28 @@ impl Shared {
 pub(crate) struct Accepted {
     pub(crate) stream: std::net::TcpStream,
     pub(crate) peer: SocketAddr,
+    pub(crate) entrance: Arc<Entrance>,
+    pub(crate) seat: Seat,
+}
+
+/// What comes before HTTP on the connections of a port.
+pub(crate) struct Entrance {
     /// `None` for clear text.
     pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    /// Who has to say whose connection it is, and alone may connect; empty = clients connect themselves.
+    pub(crate) proxies: Vec<IpNet>,
+}
+
+impl Entrance {
+    /// Whether connections begin with a header of the PROXY protocol.
+    pub(crate) fn is_proxied(&self) -> bool {
+        !self.proxies.is_empty()
+    }
+
+    /// Whether HTTP begins with the first byte.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.tls.is_none() && !self.is_proxied()
+    }
 }
 
 /// What the workers are to do.
@@ -254,6 +279,22 @@ impl Worker {
                 _ = stage.changed() => {}
                 () = self.connections.emptied(), if now == Stage::Draining => {}
             }
+        }
+    }
+
+    /// How fast a body has to come.
+    pub(crate) fn body_pace(&self) -> pace::Rules {
+        pace::Rules {
+            silence_ms: self.config.limits.body_timeout_ms,
+            rate_min: self.config.limits.rate_min,
+        }
+    }
+
+    /// How fast an answer has to be taken.
+    pub(crate) fn answer_pace(&self) -> pace::Rules {
+        pace::Rules {
+            silence_ms: self.config.limits.answer_timeout_ms,
+            rate_min: self.config.limits.rate_min,
         }
     }
 

@@ -94,6 +94,7 @@ fn request(core: &Rc<Core>, now: (u64, u64)) -> RequestCx {
         unix_ms: now.0,
         monotonic_ms: now.1,
         timeout_ms: None,
+        body_bytes_max: None,
         principal: None,
         subscription: None,
         slots: Slots::default(),

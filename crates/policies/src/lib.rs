@@ -22,6 +22,7 @@ pub mod hop_by_hop;
 pub mod identity_headers;
 pub mod jwt;
 pub mod normalize_path;
+pub mod payload_limits;
 pub mod plan_quota;
 pub mod scopes;
 pub mod subscription;
@@ -45,6 +46,7 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &headers::RemoveHeaders,
     &headers::RenameHeaders,
     &timeout::Timeout,
+    &payload_limits::PayloadLimits,
     &transports::Transports,
 ];
 

@@ -259,6 +259,7 @@ impl Bench {
             unix_ms: self.clock.unix_ms(),
             monotonic_ms: self.clock.monotonic_ms(),
             timeout_ms: None,
+            body_bytes_max: None,
             principal: None,
             subscription: None,
             slots: Slots::default(),

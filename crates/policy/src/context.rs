@@ -35,6 +35,8 @@ pub struct RequestCx {
     pub monotonic_ms: u64,
     /// Until the head of the backend's answer must be there; `None` = the backend's own timeout.
     pub timeout_ms: Option<u64>,
+    /// Bytes that the request's body may have; `None` = what the gateway takes at all, which bounds it in any case.
+    pub body_bytes_max: Option<u64>,
     /// Who calls; set by the phase `authenticate`.
     pub principal: Option<Principal>,
     /// Under which subscription; set by the subscription check.

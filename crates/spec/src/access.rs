@@ -195,6 +195,10 @@ pub struct Listener {
     /// The certificate; absent = that of the node. With HTTPS only.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub tls: Option<ListenerTls>,
+    /// Every connection begins with a header of the PROXY protocol (version 1 or 2), which says who the client is;
+    /// one without it is closed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub proxy_protocol: Option<ProxyProtocol>,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -219,6 +223,19 @@ pub struct ListenerTls {
     /// secret of type `kubernetes.io/tls`.
     #[schemars(extend("format" = "tollway-name"))]
     pub secret_ref: String,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// From whom a header of the PROXY protocol is taken.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProxyProtocol {
+    /// Networks of the load balancers, such as `10.0.0.0/8`, or single addresses. Others cannot connect to the port.
+    #[schemars(length(min = 1, max = 100), extend("items" = {"type": "string", "format": "tollway-network"}))]
+    pub from: Vec<String>,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]

@@ -35,7 +35,7 @@ pub type Extensions = serde_json::Map<String, serde_json::Value>;
 
 pub use access::{
     ApiReference, ApplicationSpec, GatewaySpec, Listener, ListenerProtocol, ListenerTls, Pattern,
-    PlanSpec, Quota, SubscriptionSpec, TokenFormat, Tokens,
+    PlanSpec, ProxyProtocol, Quota, SubscriptionSpec, TokenFormat, Tokens,
 };
 pub use api::{
     ApiKeySecurity, ApiSpec, ApiTokens, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry,

@@ -3,6 +3,7 @@
 
 mod upstream;
 
+use std::net::IpAddr;
 use std::str::FromStr;
 
 pub use upstream::status_range;
@@ -34,6 +35,7 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-duration", |text| unit(text.parse::<Duration>())),
     ("tollway-duration-positive", positive),
     ("tollway-size", |text| unit(text.parse::<Size>())),
+    ("tollway-network", network),
     ("tollway-name", name),
     ("tollway-plan-name", plan_name),
     ("tollway-version", version),
@@ -238,6 +240,28 @@ fn host(text: &str) -> Result<(), Fault> {
 }
 
 /// RFC 9110 §5.6.2: token.
+/// An address, or a network as `address/length` (RFC 4632, RFC 4291 §2.3).
+fn network(text: &str) -> Result<(), Fault> {
+    let (address, length) = text.split_once('/').unwrap_or((text, "0"));
+    let most = match address.parse::<IpAddr>() {
+        Ok(IpAddr::V4(_)) => 32,
+        Ok(IpAddr::V6(_)) => 128,
+        Err(_) => {
+            return wrong(
+                format!("`{text}` is no network"),
+                "write for example 10.0.0.0/8",
+            );
+        }
+    };
+    match length.parse::<u8>() {
+        Ok(length) if length <= most => Ok(()),
+        _ => wrong(
+            format!("`{text}` has no length of 0 to {most} behind the slash"),
+            "write for example 10.0.0.0/8",
+        ),
+    }
+}
+
 fn is_token(text: &str) -> bool {
     let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte);
     !text.is_empty() && text.bytes().all(token)
@@ -496,6 +520,23 @@ mod tests {
             &["", "/a", "../a", "a/../b", "a//b", "a\\b", "c:a", "a\0"],
         );
         accepts("tollway-duration-positive", &["1ms"], &["0s", "1"]);
+    }
+
+    #[test]
+    fn networks() {
+        accepts(
+            "tollway-network",
+            &["10.0.0.0/8", "192.0.2.1", "::/0", "2001:db8::/32", "::1"],
+            &[
+                "10.0.0.0/33",
+                "10.0.0/8",
+                "::/129",
+                "x/8",
+                "10.0.0.0/",
+                "10.0.0.0/-1",
+                "",
+            ],
+        );
     }
 
     #[test]

@@ -166,4 +166,8 @@ pub struct ListenerModel {
     /// The certificate's folder under the node's folder of secrets; `None` = the node's own certificate.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub secret: Option<String>,
+    /// Networks whose connections begin with a header of the PROXY protocol, and which alone may connect; empty = the
+    /// protocol is not spoken there.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub proxy_protocol_from: Vec<String>,
 }

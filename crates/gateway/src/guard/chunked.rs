@@ -1,6 +1,6 @@
 //! The chunked coding (RFC 9112 §7.1), strictly: hexadecimal size of at most 16 digits, CRLF everywhere.
 
-use super::Violation;
+use super::{Exceeded, Violation};
 
 /// Where in a chunked body the next byte stands. The last chunk's line end belongs to the coding, what follows to the
 /// trailers.
@@ -79,7 +79,8 @@ impl Chunked {
             (At::Extension, b'\t' | b' '..=b'~') => {
                 self.extension_bytes += 1;
                 if self.extension_bytes > extension_bytes_max {
-                    return Err(Violation::framing("the chunk extensions are too long"));
+                    let detail = "the chunk extensions are too long";
+                    return Err(Violation::exceeds(Exceeded::ChunkExtensions, detail));
                 }
                 At::Extension
             }

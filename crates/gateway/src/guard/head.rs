@@ -5,7 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 use policies::hop_by_hop;
 
-use super::{REFUSED, Rules, Violation};
+use super::{Exceeded, REFUSED, Rules, Violation};
 
 /// How long the body of a message is.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,8 +84,8 @@ impl Head {
                 return self.incomplete(bytes, rules).map(|()| None);
             };
             let end = start + length;
-            if end >= rules.head_bytes_max {
-                return Err(too_long(rules));
+            if end >= self.bounds(rules).0 {
+                return Err(self.too_long(rules));
             }
             let line = bytes[start..end]
                 .strip_suffix(b"\r")
@@ -99,10 +99,39 @@ impl Head {
 
     /// What can be said of a line that has not ended.
     fn incomplete(&self, bytes: &[u8], rules: &Rules) -> Result<(), Violation> {
-        if bytes.len() > rules.head_bytes_max {
-            return Err(too_long(rules));
+        if bytes.len() > self.bounds(rules).0 {
+            return Err(self.too_long(rules));
         }
         Ok(())
+    }
+
+    /// Whether nothing of it was looked at.
+    pub(super) fn is_new(&self) -> bool {
+        self.checked == 0
+    }
+
+    /// How many bytes and fields it may have, and what that limit is.
+    fn bounds(&self, rules: &Rules) -> (usize, usize, Exceeded) {
+        match self.section {
+            Section::Trailers => (
+                rules.trailer_bytes_max,
+                rules.trailers_max,
+                Exceeded::Trailers,
+            ),
+            Section::Begin | Section::RequestLine | Section::Fields => {
+                (rules.head_bytes_max, rules.headers_max, Exceeded::Head)
+            }
+        }
+    }
+
+    fn too_long(&self, rules: &Rules) -> Violation {
+        let (max, _, limit) = self.bounds(rules);
+        let what = if limit == Exceeded::Trailers {
+            "the trailers have"
+        } else {
+            "the head has"
+        };
+        Violation::exceeds(limit, format!("{what} more than {max} bytes"))
     }
 
     /// One line without its CRLF; true for the empty line at the end.
@@ -116,9 +145,9 @@ impl Head {
             Section::Fields | Section::Trailers if line.is_empty() => return Ok(true),
             Section::Fields | Section::Trailers => {
                 self.fields += 1;
-                if self.fields > rules.headers_max {
-                    let detail = format!("more than {} fields", rules.headers_max);
-                    return Err(Violation::too_large(detail));
+                let (_, max, limit) = self.bounds(rules);
+                if self.fields > max {
+                    return Err(Violation::exceeds(limit, format!("more than {max} fields")));
                 }
                 self.field(line, start)?;
             }
@@ -160,7 +189,7 @@ impl Head {
                 target.len(),
                 rules.target_bytes_max
             );
-            return Err(Violation::too_large(detail));
+            return Err(Violation::exceeds(Exceeded::Target, detail));
         }
         self.target(method, target, start + method_end + 1)
     }
@@ -344,13 +373,6 @@ impl Head {
             (false, Some(length)) => Body::Length(length),
         })
     }
-}
-
-fn too_long(rules: &Rules) -> Violation {
-    Violation::too_large(format!(
-        "the head has more than {} bytes",
-        rules.head_bytes_max
-    ))
 }
 
 /// A trailer may not frame, route or authenticate a message whose body has been read already (RFC 9110 §6.5.1).

@@ -2,7 +2,7 @@
 
 use super::chunked::{Chunked, Piece};
 use super::head::{Body, Head};
-use super::{Rules, Violation};
+use super::{Exceeded, Rules, Violation};
 
 /// Where in the stream the next byte stands.
 enum State {
@@ -29,6 +29,8 @@ pub(super) enum Place {
 pub(super) struct Scanner {
     rules: Rules,
     state: State,
+    /// Heads that were found clean.
+    begun: usize,
     messages: usize,
 }
 
@@ -37,6 +39,7 @@ impl Scanner {
         Self {
             rules,
             state: State::Head(Head::request()),
+            begun: 0,
             messages: 0,
         }
     }
@@ -44,6 +47,11 @@ impl Scanner {
     /// How many messages have ended.
     pub(super) fn messages(&self) -> usize {
         self.messages
+    }
+
+    /// Whether the next byte is the first of a message.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(&self.state, State::Head(head) if head.is_new())
     }
 
     pub(super) fn place(&self) -> Place {
@@ -65,12 +73,13 @@ impl Scanner {
 
     /// Reads on. `bytes` begins with the first byte that was not found clean by the last call. Says how many bytes
     /// from there are clean now (a head or trailers only as a whole), and what is wrong with the byte behind them.
+    /// `answered`: how many messages need not wait any more.
     ///
     /// After a violation it must not be called again.
-    pub(super) fn advance(&mut self, bytes: &[u8]) -> (usize, Option<Violation>) {
+    pub(super) fn advance(&mut self, bytes: &[u8], answered: usize) -> (usize, Option<Violation>) {
         let mut clean = 0;
         while clean < bytes.len() {
-            match self.step(&bytes[clean..]) {
+            match self.step(&bytes[clean..], answered) {
                 Ok(0) => break,
                 Ok(passed) => clean += passed,
                 Err((passed, violation)) => return (clean + passed, Some(violation)),
@@ -80,7 +89,7 @@ impl Scanner {
     }
 
     /// One part of a message. `Ok(0)`: more bytes are needed.
-    fn step(&mut self, bytes: &[u8]) -> Result<usize, (usize, Violation)> {
+    fn step(&mut self, bytes: &[u8], answered: usize) -> Result<usize, (usize, Violation)> {
         match &mut self.state {
             State::Waits => Ok(0),
             State::Head(head) => {
@@ -88,6 +97,12 @@ impl Scanner {
                     return Ok(0);
                 };
                 let body = head.finish(bytes).map_err(whole)?;
+                self.begun += 1;
+                let max = self.rules.pipelined_max.max(1);
+                if self.begun.saturating_sub(answered) > max {
+                    let detail = format!("more than {max} requests wait for their answers");
+                    return Err(whole(Violation::exceeds(Exceeded::Pipelined, detail)));
+                }
                 self.begin(body);
                 Ok(length)
             }

@@ -502,41 +502,60 @@ fn limits_hold_and_can_be_set() {
         head_bytes_max: 200,
         headers_max: 3,
         target_bytes_max: 20,
+        trailer_bytes_max: 50,
+        trailers_max: 2,
         extension_bytes_max: 10,
+        pipelined_max: 3,
     };
     let found = |raw: String| {
         let (_, _, violation) = read(Wire::of([raw.as_bytes()]), rules, 1 << 20);
-        violation.map(|violation| violation.code.status)
+        violation.map(|violation| {
+            let exceeded = violation.exceeded.expect("they are limits");
+            (violation.code.status, exceeded)
+        })
     };
     let fields = |count: usize| {
         let fields: String = (1..count).map(|n| format!("X{n}: 1\r\n")).collect();
         format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n")
     };
     assert_eq!(found(fields(3)), None);
-    assert_eq!(found(fields(4)), Some(431));
+    assert_eq!(found(fields(4)), Some((431, Exceeded::Head)));
     let head = |length: usize| {
         let begin = "GET / HTTP/1.1\r\nHost: a\r\nX: ";
         format!("{begin}{}\r\n\r\n", "x".repeat(length - begin.len() - 4))
     };
     assert_eq!(found(head(200)), None);
-    assert_eq!(found(head(201)), Some(431));
-    assert_eq!(found("x".repeat(201)), Some(431), "a line without end");
+    assert_eq!(found(head(201)), Some((431, Exceeded::Head)));
+    assert_eq!(
+        found("x".repeat(201)),
+        Some((431, Exceeded::Head)),
+        "a line without end"
+    );
     let target = |length: usize| format!("GET {:x<length$} HTTP/1.1\r\nHost: a\r\n\r\n", "/");
     assert_eq!(found(target(20)), None);
-    assert_eq!(found(target(21)), Some(431));
+    assert_eq!(found(target(21)), Some((414, Exceeded::Target)));
     let chunks = |extension: &str| {
         format!(
             "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1;{extension}\r\na\r\n1;{extension}\r\na\r\n0\r\n\r\n"
         )
     };
     assert_eq!(found(chunks("12345")), None);
-    assert_eq!(found(chunks("123456")), Some(400));
-    let trailers = |count: usize| {
-        let fields: String = (0..count).map(|n| format!("X{n}: 1\r\n")).collect();
+    assert_eq!(
+        found(chunks("123456")),
+        Some((400, Exceeded::ChunkExtensions))
+    );
+    let trailers = |count: usize, size: usize| {
+        let value = "1".repeat(size);
+        let fields: String = (0..count).map(|n| format!("X{n}: {value}\r\n")).collect();
         format!("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n{fields}\r\n")
     };
-    assert_eq!(found(trailers(3)), None);
-    assert_eq!(found(trailers(4)), Some(431));
+    assert_eq!(found(trailers(2, 1)), None);
+    assert_eq!(found(trailers(3, 1)), Some((431, Exceeded::Trailers)));
+    assert_eq!(found(trailers(2, 18)), None);
+    assert_eq!(found(trailers(2, 19)), Some((431, Exceeded::Trailers)));
+    let pipelined = |count: usize| "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(count);
+    assert_eq!(found(pipelined(3)), None);
+    assert_eq!(found(pipelined(4)), Some((429, Exceeded::Pipelined)));
 }
 
 #[test]

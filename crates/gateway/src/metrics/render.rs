@@ -146,10 +146,14 @@ impl Numbers {
             &mut labelled(Limit::LABELS, |index| {
                 self.sum(|worker| &worker.limits[index])
             })
-            .chain(std::iter::once((
-                "connections",
-                self.connections_refused.get(),
-            ))),
+            .chain([
+                ("connections", self.connections_refused.get()),
+                (
+                    "connections_per_client",
+                    self.client_connections_refused.get(),
+                ),
+                ("openings", self.openings_refused.get()),
+            ]),
         )?;
         counters(
             "tollway_gateway_health_checks",
@@ -283,6 +287,11 @@ impl Numbers {
                 "tollway_gateway_tunnels_open",
                 "Tunnels that are open",
                 self.sum(|worker| &worker.tunnels_open.0),
+            ),
+            (
+                "tollway_gateway_connections_resting",
+                "Idle connections of clients whose buffers were given back",
+                self.sum(|worker| &worker.resting.0),
             ),
             (
                 "tollway_gateway_snapshot_revision",

@@ -6,11 +6,12 @@ use std::rc::Rc;
 use base::code;
 use http::header::{HOST, HeaderValue, TRAILER};
 use http::request::Parts;
-use http::{HeaderMap, Method};
+use http::{HeaderMap, Method, Uri, Version};
 use policies::{hop_by_hop, normalize_path};
 use policy::{Reject, RequestCx, Slots, Waits};
 
 use super::websocket::{self, Handshake};
+use crate::body::list_size;
 use crate::connection::Connection;
 use crate::guard;
 use crate::metrics::Limit;
@@ -49,7 +50,11 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     .unwrap_or_else(|| HeaderValue::from_static(""));
     let (trace, arrival) = trace::begin(&headers, &worker.tracing, &worker.ids);
     let opening = Opening::of(&arrival, &headers, version, &host);
-    let mut refused = refused_by_guard(worker, connection, &method, &headers);
+    let mut refused = if version == Version::HTTP_2 {
+        beyond_limits(worker, &uri, &headers)
+    } else {
+        refused_by_guard(connection, &method)
+    };
     let handshake = match websocket::asked(connection, &mut method, &mut headers, &mut extensions) {
         None if method == Method::CONNECT => {
             let detail = "no tunnels but WebSockets are served";
@@ -76,7 +81,7 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     {
         refused = refused.or(Some(reject));
     }
-    connection.peer.replace(&mut headers, Some(&host));
+    connection.peer().replace(&mut headers, Some(&host));
     arrival.stamp(&mut headers, &trace);
     let mut slots = Slots::default();
     if arrival.recorded {
@@ -89,11 +94,12 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
         rest_at: 0,
         query: uri.query().map(str::to_owned),
         headers,
-        client: connection.client,
+        client: connection.client(),
         trace,
         unix_ms: worker.unix_ms(monotonic_ms),
         monotonic_ms,
         timeout_ms: None,
+        body_bytes_max: None,
         principal: None,
         subscription: None,
         slots,
@@ -132,28 +138,35 @@ pub(super) fn keeping_trailer<T>(
 }
 
 /// What is wrong with the head itself. Over HTTP/1.1 the guard has found it and put a request of its own in place of
-/// the client's.
-fn refused_by_guard(
-    worker: &Worker,
-    connection: &Connection,
-    method: &Method,
-    headers: &HeaderMap,
-) -> Option<Reject> {
-    let reject = if method.as_str() == guard::REFUSED {
-        let violation = connection.violation()?;
-        Reject::new(violation.code, violation.detail)
-    } else if headers.len() > worker.config.limits.headers_max {
-        Reject::new(
-            code::HEADER_TOO_LARGE,
-            "the request has too many header fields",
-        )
+/// the client's, and its limits are counted when the connection ends.
+fn refused_by_guard(connection: &Connection, method: &Method) -> Option<Reject> {
+    if method.as_str() != guard::REFUSED {
+        return None;
+    }
+    let violation = connection.violation()?;
+    Some(Reject::new(violation.code, violation.detail).close())
+}
+
+/// What is more than the limits allow; the guard has looked at heads of HTTP/1.1.
+fn beyond_limits(worker: &Worker, uri: &Uri, headers: &HeaderMap) -> Option<Reject> {
+    let limits = &worker.config.limits;
+    let target = uri
+        .path_and_query()
+        .map_or(0, |target| target.as_str().len());
+    let (limit, code, detail) = if target > limits.target_bytes_max {
+        let detail = "the request target is too long";
+        (Limit::Target, code::URI_TOO_LONG, detail)
+    } else if headers.len() > limits.headers_max {
+        let detail = "the request has too many header fields";
+        (Limit::Head, code::HEADER_TOO_LARGE, detail)
+    } else if list_size(headers) + target > limits.head_bytes_max {
+        let detail = "the head of the request is too large";
+        (Limit::Head, code::HEADER_TOO_LARGE, detail)
     } else {
         return None;
     };
-    if reject.code == code::HEADER_TOO_LARGE {
-        worker.numbers().limit(Limit::Head);
-    }
-    Some(reject.close())
+    worker.numbers().limit(limit);
+    Some(Reject::new(code, detail).close())
 }
 
 /// The host alone, in lower case: what APIs are looked up under.

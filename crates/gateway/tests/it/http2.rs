@@ -220,7 +220,7 @@ async fn a_client_that_does_not_go_when_it_is_told_is_cut() {
 async fn streams_at_a_time_are_limited() {
     let peer = Peer::bind().await;
     let mut setup = Setup::new(vec![peer.endpoint()]);
-    setup.config.limits.h2_streams_max = 1;
+    setup.config.limits.h2.streams_max = 1;
     let sandbox = setup.start();
     let mut sender = h2_client(sandbox.connect_stream().await).await;
     // One answered call first, so that the client has read the announcement.

@@ -46,6 +46,32 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.stream.flush().await.unwrap();
     }
 
+    /// Sends, where anybody takes it.
+    pub(crate) async fn try_send(&mut self, bytes: &[u8]) -> bool {
+        soon("send", self.stream.write_all(bytes)).await.is_ok()
+    }
+
+    /// Sends, however long that takes; false where nobody takes it.
+    pub(crate) async fn send_all(&mut self, bytes: &[u8]) -> bool {
+        self.stream.write_all(bytes).await.is_ok()
+    }
+
+    /// The next head in lower case, whenever it comes, with what came behind it dropped; `None` at the end.
+    pub(crate) async fn head_or_end(&mut self) -> Option<String> {
+        let mut bytes = [0; 16 * 1024];
+        loop {
+            let text = String::from_utf8_lossy(&self.read).to_ascii_lowercase();
+            if text.contains("\r\n\r\n") {
+                self.read.clear();
+                return Some(text);
+            }
+            match self.stream.read(&mut bytes).await {
+                Ok(0) | Err(_) => return None,
+                Ok(length) => self.read.extend_from_slice(&bytes[..length]),
+            }
+        }
+    }
+
     async fn more(&mut self) -> usize {
         let mut bytes = [0; 64 * 1024];
         let length = soon("read", self.stream.read(&mut bytes))
@@ -133,6 +159,11 @@ impl Peer {
 
     pub(crate) async fn accept(&self) -> Wire {
         Wire::new(self.accept_stream().await)
+    }
+
+    /// The next connection, whenever it comes.
+    pub(crate) async fn accept_when_it_comes(&self) -> Wire {
+        Wire::new(self.listener.accept().await.unwrap().0)
     }
 
     pub(crate) async fn accept_stream(&self) -> TcpStream {

@@ -33,6 +33,7 @@ fn request() -> RequestCx {
         unix_ms: 0,
         monotonic_ms: 0,
         timeout_ms: None,
+        body_bytes_max: None,
         principal: None,
         subscription: None,
         slots: Slots::default(),

@@ -97,18 +97,56 @@ options! {
     gateway_workers: usize = "N";
     /// Connections that the gateway holds at once [default: 50000]
     gateway_connections_max: usize = "N";
-    /// Bytes of a request's head at the gateway [default: 65536]
+    /// Connections of one client that the gateway holds at once: of an IPv4 address or a /64 of IPv6 [default: a quarter of all]
+    gateway_connections_per_client_max: usize = "N";
+    /// Connections in a TLS handshake or before the end of their PROXY header [default: 4096]
+    gateway_openings_max: usize = "N";
+    /// Those of one client [default: 256]
+    gateway_openings_per_client_max: usize = "N";
+    /// Time for a TLS handshake, with the PROXY header where there is one [default: 10s]
+    gateway_opening_timeout: Span = "DURATION";
+    /// Network of load balancers whose connections begin with a PROXY header; nobody else can connect to the gateway's addresses then; may be given several times
+    gateway_proxy_protocol_from: Vec<String> = "NETWORK";
+    /// Bytes of a request's head at the gateway [default: 32768]
     gateway_head_bytes_max: usize = "N";
     /// Headers of a request at the gateway [default: 100]
     gateway_headers_max: usize = "N";
+    /// Bytes of a request's path and query [default: 8192]
+    gateway_target_bytes_max: usize = "N";
+    /// Trailers of a request [default: 32]
+    gateway_trailers_max: usize = "N";
+    /// Bytes of a request's trailers [default: 8192]
+    gateway_trailer_bytes_max: usize = "N";
+    /// Bytes of the chunk extensions of one body [default: 4096]
+    gateway_chunk_extension_bytes_max: usize = "N";
+    /// Requests that may wait for their answers on one HTTP/1.1 connection [default: 100]
+    gateway_pipelined_max: usize = "N";
     /// Bytes of a request's body at the gateway [default: 1073741824]
     gateway_body_bytes_max: u64 = "N";
     /// Streams at a time on one HTTP/2 connection to the gateway [default: 200]
     gateway_h2_streams_max: u32 = "N";
-    /// Streams that a client may reset unserved before its HTTP/2 connection is closed [default: 50]
-    gateway_h2_resets_max: usize = "N";
+    /// Streams that a client may have reset in ten seconds, besides one for each answer [default: 100]
+    gateway_h2_resets_max: u32 = "N";
+    /// PING frames on one HTTP/2 connection in ten seconds, besides those that work allows for [default: 100]
+    gateway_h2_pings_max: u32 = "N";
+    /// SETTINGS frames on one HTTP/2 connection in ten seconds [default: 20]
+    gateway_h2_settings_max: u32 = "N";
+    /// CONTINUATION frames of one head over HTTP/2 [default: 5]
+    gateway_h2_continuations_max: u32 = "N";
+    /// Empty DATA frames on one HTTP/2 connection in ten seconds [default: 100]
+    gateway_h2_empty_data_max: u32 = "N";
+    /// WINDOW_UPDATE frames on one HTTP/2 connection in ten seconds, besides those that work allows for [default: 1000]
+    gateway_h2_window_updates_max: u32 = "N";
+    /// PRIORITY and unknown frames on one HTTP/2 connection in ten seconds, besides two for each answer [default: 500]
+    gateway_h2_other_frames_max: u32 = "N";
     /// Time for a request's head to arrive [default: 10s]
     gateway_head_timeout: Span = "DURATION";
+    /// Time that a client may send nothing of a body that is waited for [default: 30s]
+    gateway_body_timeout: Span = "DURATION";
+    /// Time that a client may take nothing of an answer that is ready for it [default: 60s]
+    gateway_answer_timeout: Span = "DURATION";
+    /// Bytes a second that a client must send of a body or take of an answer; 0 is any [default: 100]
+    gateway_rate_min: u64 = "N";
     /// Time that a client's connection may be idle [default: 75s]
     gateway_idle_timeout: Span = "DURATION";
     /// WebSockets that are open at once [default: 10000]
@@ -331,34 +369,13 @@ impl Options {
         set(&mut config.decisions_max, self.gateway_decisions_max);
         set(&mut config.workers, self.gateway_workers);
         set(&mut config.series_max, self.gateway_metric_series_max);
-        let limits = &mut config.limits;
-        set(&mut limits.connections_max, self.gateway_connections_max);
-        set(&mut limits.headers_max, self.gateway_headers_max);
-        set(&mut limits.head_bytes_max, self.gateway_head_bytes_max);
-        set(&mut limits.body_bytes_max, self.gateway_body_bytes_max);
-        set(
-            &mut limits.head_timeout_ms,
-            self.gateway_head_timeout.map(Span::as_ms),
-        );
-        set(
-            &mut limits.idle_timeout_ms,
-            self.gateway_idle_timeout.map(Span::as_ms),
-        );
-        set(&mut limits.h2_streams_max, self.gateway_h2_streams_max);
-        set(&mut limits.h2_resets_max, self.gateway_h2_resets_max);
-        set(&mut limits.tunnels_max, self.gateway_tunnels_max);
-        set(
-            &mut limits.tunnels_per_client_max,
-            self.gateway_tunnels_per_client_max,
-        );
-        set(
-            &mut limits.tunnel_idle_timeout_ms,
-            self.gateway_tunnel_idle_timeout.map(Span::as_ms),
-        );
-        set(
-            &mut limits.tunnel_drain_ms,
-            self.gateway_tunnel_drain.map(Span::as_ms),
-        );
+        self.limits(&mut config);
+        if let Some(networks) = &self.gateway_proxy_protocol_from {
+            let read = gateway::networks(networks);
+            config.proxy_protocol_from = read.map_err(|fault| {
+                UpError::Options(format!("--gateway-proxy-protocol-from: {fault}"))
+            })?;
+        }
         let upstream = &mut config.upstream;
         set(
             &mut upstream.connect_timeout_ms,
@@ -388,6 +405,51 @@ impl Options {
         set(&mut upstream.headers_max, self.upstream_headers_max);
         set(&mut upstream.head_bytes_max, self.upstream_head_bytes_max);
         Ok(config)
+    }
+
+    /// The limits of the client's side.
+    fn limits(&self, config: &mut gateway::Config) {
+        let limits = &mut config.limits;
+        if let Some(all) = self.gateway_connections_max {
+            limits.connections_max = all;
+            limits.connections_per_client_max = (all / 4).max(1);
+        }
+        macro_rules! take {
+            ($($to:expr => $($from:ident)+;)+) => { $(set(&mut $to, take!(@ $($from)+));)+ };
+            (@ $option:ident) => { self.$option };
+            (@ ms $option:ident) => { self.$option.map(Span::as_ms) };
+        }
+        take! {
+            limits.connections_per_client_max => gateway_connections_per_client_max;
+            limits.openings_max => gateway_openings_max;
+            limits.openings_per_client_max => gateway_openings_per_client_max;
+            limits.opening_timeout_ms => ms gateway_opening_timeout;
+            limits.headers_max => gateway_headers_max;
+            limits.head_bytes_max => gateway_head_bytes_max;
+            limits.target_bytes_max => gateway_target_bytes_max;
+            limits.trailers_max => gateway_trailers_max;
+            limits.trailer_bytes_max => gateway_trailer_bytes_max;
+            limits.chunk_extension_bytes_max => gateway_chunk_extension_bytes_max;
+            limits.pipelined_max => gateway_pipelined_max;
+            limits.body_bytes_max => gateway_body_bytes_max;
+            limits.head_timeout_ms => ms gateway_head_timeout;
+            limits.body_timeout_ms => ms gateway_body_timeout;
+            limits.answer_timeout_ms => ms gateway_answer_timeout;
+            limits.rate_min => gateway_rate_min;
+            limits.idle_timeout_ms => ms gateway_idle_timeout;
+            limits.tunnels_max => gateway_tunnels_max;
+            limits.tunnels_per_client_max => gateway_tunnels_per_client_max;
+            limits.tunnel_idle_timeout_ms => ms gateway_tunnel_idle_timeout;
+            limits.tunnel_drain_ms => ms gateway_tunnel_drain;
+            limits.h2.streams_max => gateway_h2_streams_max;
+            limits.h2.resets_max => gateway_h2_resets_max;
+            limits.h2.pings_max => gateway_h2_pings_max;
+            limits.h2.settings_max => gateway_h2_settings_max;
+            limits.h2.continuations_max => gateway_h2_continuations_max;
+            limits.h2.empty_data_max => gateway_h2_empty_data_max;
+            limits.h2.window_updates_max => gateway_h2_window_updates_max;
+            limits.h2.other_frames_max => gateway_h2_other_frames_max;
+        }
     }
 
     fn access_log(&self) -> Result<Option<gateway::AccessLogConfig>, UpError> {

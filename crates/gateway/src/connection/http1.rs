@@ -1,0 +1,228 @@
+//! HTTP/1.1: served by the library behind the guard, and put to rest while nothing comes.
+//!
+//! The library holds two buffers and room for a request as long as it serves a connection, some 25 KiB. So a connection
+//! without a request gives all of that back after a second, and only its guard and its socket stay; the next byte begins
+//! anew.
+
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::Poll;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncWriteExt;
+
+use super::watched::Watched;
+use super::{Connection, Order, ServeError};
+use crate::config::Limits;
+use crate::guard::{self, Exceeded, Guarded};
+use crate::io::Stream;
+use crate::metrics::Limit;
+use crate::tunnel::Tunnel;
+use crate::worker::Worker;
+use crate::{answer, request};
+
+/// What is read or written at once, at least.
+const BUFFER_BYTES: usize = 64 * 1024;
+
+/// Header fields that hyper takes without being told a number.
+const HYPER_HEADERS_MAX: usize = 100;
+
+/// How serving ended.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "it is taken apart where it is returned to"
+)]
+enum End {
+    /// The connection is done with.
+    Done(Result<(), hyper::Error>),
+    /// The head did not come in time.
+    HeadTimedOut(Stream),
+    /// The connection is a tunnel now; with what the client has sent already.
+    Switched(Box<Tunnel>, Stream, Vec<u8>),
+    /// Nothing is under way.
+    Rest(Guarded<Watched>),
+}
+
+pub(super) async fn serve(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    stream: Stream,
+) -> Result<(), ServeError> {
+    let watched = Watched::new(stream, connection, worker);
+    let (mut guarded, handle) = Guarded::new(watched, rules(&worker.config.limits));
+    // Set once: a connection is served once.
+    let _ = connection.guard.set(handle.clone());
+    let ended = loop {
+        match Box::pin(serve_awake(worker, connection, guarded)).await {
+            End::Done(ended) => break ended.map_err(ServeError::Http),
+            End::HeadTimedOut(stream) => break Box::pin(say_timed_out(worker, stream)).await,
+            End::Switched(tunnel, stream, ahead) => {
+                Box::pin(tunnel.run(stream, ahead)).await;
+                break Ok(());
+            }
+            End::Rest(rested) => {
+                guarded = rested;
+                if !rest(worker, connection, &guarded).await {
+                    let closed = guarded.into_inner().stream.shutdown().await;
+                    break closed.map_err(ServeError::Socket);
+                }
+            }
+        }
+    };
+    if let Some(exceeded) = handle.violation().and_then(|violation| violation.exceeded) {
+        worker.numbers().limit(match exceeded {
+            Exceeded::Head => Limit::Head,
+            Exceeded::Target => Limit::Target,
+            Exceeded::Trailers => Limit::Trailers,
+            Exceeded::ChunkExtensions => Limit::ChunkExtensions,
+            Exceeded::Pipelined => Limit::Pipelined,
+        });
+    }
+    ended
+}
+
+/// Serves until the connection ends, or nothing is under way any more.
+async fn serve_awake(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    guarded: Guarded<Watched>,
+) -> End {
+    let service = {
+        let (worker, connection) = (Rc::clone(worker), Rc::clone(connection));
+        service_fn(move |request| {
+            request::handle(Rc::clone(&worker), Rc::clone(&connection), request)
+        })
+    };
+    let mut http = builder(&worker.config.limits).serve_connection(TokioIo::new(guarded), service);
+    let mut closing = false;
+    let left = std::future::poll_fn(|cx| {
+        connection.remember(cx);
+        match connection.order.get() {
+            Order::CloseGracefully if !closing => {
+                closing = true;
+                Pin::new(&mut http).graceful_shutdown();
+            }
+            Order::HeadTimedOut => return Poll::Ready(Left::HeadTimedOut),
+            Order::Cut => return Poll::Ready(Left::Done(Ok(()))),
+            Order::Go | Order::CloseGracefully | Order::Rest => {}
+        }
+        if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
+            return Poll::Ready(Left::Done(ended));
+        }
+        // Asked again behind the poll: something may have come.
+        if connection.order.get() == Order::Rest {
+            connection.order.set(Order::Go);
+            if connection.is_quiet() {
+                return Poll::Ready(Left::Quiet);
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    let tunnel = connection.tunnel.take();
+    let parts = http.into_parts();
+    match (left, tunnel) {
+        (Left::Done(Ok(())), Some(tunnel)) => {
+            let (watched, held) = parts.io.into_inner().into_parts();
+            let mut ahead = Vec::from(parts.read_buf);
+            ahead.extend(held);
+            End::Switched(tunnel, watched.stream, ahead)
+        }
+        (Left::Done(ended), _) => End::Done(ended),
+        (Left::HeadTimedOut, _) => End::HeadTimedOut(parts.io.into_inner().into_inner().stream),
+        (Left::Quiet, _) if parts.read_buf.is_empty() => End::Rest(parts.io.into_inner()),
+        // Nothing waits for an answer, so this would be the rest of a body that nobody wanted: never a request.
+        (Left::Quiet, _) => End::Done(Ok(())),
+    }
+}
+
+/// Why the library was left.
+enum Left {
+    /// It has ended, or is to.
+    Done(Result<(), hyper::Error>),
+    /// The head did not come in time.
+    HeadTimedOut,
+    /// Nothing is under way.
+    Quiet,
+}
+
+fn builder(limits: &Limits) -> http1::Builder {
+    let mut builder = http1::Builder::new();
+    // The guard's limits come first; hyper's are not below them, so that it is the guard that refuses.
+    builder
+        .max_header_size(limits.head_bytes_max * 2)
+        .max_buf_size(limits.head_bytes_max.max(BUFFER_BYTES) * 2);
+    // With a number of its own hyper takes its table of fields from the heap, for every head.
+    if limits.headers_max > HYPER_HEADERS_MAX {
+        builder.max_headers(limits.headers_max);
+    }
+    builder
+}
+
+/// Waits until something comes; false where the connection is to end instead.
+async fn rest(worker: &Worker, connection: &Connection, guarded: &Guarded<Watched>) -> bool {
+    let _resting = Resting::begin(worker, connection);
+    std::future::poll_fn(|cx| {
+        connection.remember(cx);
+        match connection.order.get() {
+            Order::Go | Order::Rest => {}
+            Order::CloseGracefully | Order::HeadTimedOut | Order::Cut => {
+                return Poll::Ready(false);
+            }
+        }
+        // What is wrong with the socket shows when it is read.
+        guarded.get_ref().stream.poll_readable(cx).map(|_| true)
+    })
+    .await
+}
+
+/// Notes that a connection rests, for as long as this is held.
+struct Resting<'c> {
+    worker: &'c Worker,
+    connection: &'c Connection,
+}
+
+impl<'c> Resting<'c> {
+    fn begin(worker: &'c Worker, connection: &'c Connection) -> Self {
+        connection.resting.set(true);
+        worker.numbers().resting.up();
+        Self { worker, connection }
+    }
+}
+
+impl Drop for Resting<'_> {
+    fn drop(&mut self) {
+        self.worker.numbers().resting.down();
+        self.connection.resting.set(false);
+    }
+}
+
+async fn say_timed_out(worker: &Worker, mut stream: Stream) -> Result<(), ServeError> {
+    let reject = policy::Reject::new(
+        base::code::REQUEST_TIMEOUT,
+        "the head of the request did not come in time",
+    );
+    worker.numbers().reject(&reject.code);
+    let said = async {
+        stream.write_all(&answer::raw_problem(&reject)).await?;
+        stream.shutdown().await
+    };
+    let time = std::time::Duration::from_secs(1);
+    // A client that does not read does not hear of it.
+    let said = tokio::time::timeout(time, said).await;
+    said.unwrap_or(Ok(())).map_err(ServeError::Socket)
+}
+
+fn rules(limits: &Limits) -> guard::Rules {
+    guard::Rules {
+        head_bytes_max: limits.head_bytes_max,
+        headers_max: limits.headers_max,
+        target_bytes_max: limits.target_bytes_max,
+        trailers_max: limits.trailers_max,
+        trailer_bytes_max: limits.trailer_bytes_max,
+        extension_bytes_max: limits.chunk_extension_bytes_max,
+        pipelined_max: limits.pipelined_max,
+    }
+}
