@@ -9,6 +9,7 @@ use clap::Parser;
 use tollway::cli::args::{Cli, Command};
 
 fn main() -> ExitCode {
+    memory::small_pages();
     let cli = Cli::parse();
     // The one provider of cryptography; reqwest asks for the process's default.
     if rustls::crypto::aws_lc_rs::default_provider()
