@@ -25,7 +25,7 @@ pub use hashes::{NewApiKey, NewClient, RotateError, SecretHashes, Wish, equal};
 pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
 pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, check_strength};
-pub use random::NoRandomness;
+pub use random::{NoRandomness, random_text};
 pub use scopes::{ScopeError, grant};
 pub use terms::{ApiTerms, TermsSource, TokenTerms, UnknownResource};
 pub use tokens::{

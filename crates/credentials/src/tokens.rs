@@ -6,6 +6,7 @@
 mod access;
 mod keys;
 mod rotation;
+mod statements;
 
 use std::fmt;
 use std::sync::Arc;

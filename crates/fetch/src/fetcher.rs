@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, LOCATION};
+use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, StatusCode};
+use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::CertificateDer;
 use url::{Host, Origin, Url};
@@ -140,6 +140,31 @@ impl Fetcher {
         self.counted(url, Some(origin), bytes_max).await
     }
 
+    /// POSTs a form (`application/x-www-form-urlencoded`) and looks at nothing but whether it was taken: 200 or 204. No
+    /// redirect is followed.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub async fn post_form(&self, url: &Url, form: String) -> Result<(), FetchError> {
+        let limit = Duration::from_millis(self.config.timeout_ms);
+        let posting = async {
+            self.check(url, None)?;
+            let request = self.client.post(url.clone()).body(form);
+            let request = request.header(CONTENT_TYPE, "application/x-www-form-urlencoded");
+            let response = self.send(url, request).await?;
+            match response.status() {
+                StatusCode::OK | StatusCode::NO_CONTENT => Ok(()),
+                other => Err(FetchError::Status(other.as_u16())),
+            }
+        };
+        let result = match tokio::time::timeout(limit, posting).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::Timeout(self.config.timeout_ms)),
+        };
+        self.counts.count(&result);
+        result
+    }
+
     async fn counted(
         &self,
         url: &Url,
@@ -164,7 +189,9 @@ impl Fetcher {
     ) -> Result<Fetched, FetchError> {
         for _ in 0..=self.config.redirects_max {
             self.check(&url, origin)?;
-            let response = self.send(&url).await?;
+            let request = self.client.get(url.clone());
+            let request = request.header(ACCEPT, "application/yaml, application/json, */*;q=0.5");
+            let response = self.send(&url, request).await?;
             let status = response.status();
             if status.is_redirection()
                 && let Some(next) = location(&url, &response)
@@ -208,9 +235,7 @@ impl Fetcher {
         }
     }
 
-    async fn send(&self, url: &Url) -> Result<Response, FetchError> {
-        let request = self.client.get(url.clone());
-        let request = request.header(ACCEPT, "application/yaml, application/json, */*;q=0.5");
+    async fn send(&self, url: &Url, request: RequestBuilder) -> Result<Response, FetchError> {
         let response = request.send().await.map_err(|error| cause(&error))?;
         // The connector got checked addresses only; should it ever go elsewhere, nothing of the answer is used.
         let name = url.host_str().unwrap_or_default();

@@ -8,7 +8,10 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use crate::{IdentityState, introspect, login, metadata, revoke, token};
+use crate::{
+    IdentityState, authorize, device, end_session, introspect, login, metadata, revoke, sign_in,
+    token, userinfo,
+};
 
 /// Routes that still lack their state.
 type Routes = OpenApiRouter<Arc<IdentityState>>;
@@ -26,6 +29,26 @@ pub(crate) fn oauth() -> Routes {
         .routes(routes!(token::token))
         .routes(routes!(introspect::introspect))
         .routes(routes!(revoke::revoke))
+        .routes(routes!(authorize::pushed_authorization_request))
+        .routes(routes!(device::device_authorization))
+        .routes(routes!(
+            userinfo::userinfo,
+            userinfo::userinfo_post,
+            userinfo::userinfo_options
+        ))
+}
+
+/// What people see. Never with CORS: scripts of other origins have no business here.
+pub(crate) fn pages() -> Routes {
+    Routes::new()
+        .routes(routes!(authorize::authorize, authorize::authorize_form))
+        .routes(routes!(sign_in::log_in))
+        .routes(routes!(sign_in::choose_account))
+        .routes(routes!(sign_in::consent))
+        .routes(routes!(device::device_page, device::device_code))
+        .routes(routes!(device::device_decide))
+        .routes(routes!(end_session::logout, end_session::logout_form))
+        .routes(routes!(end_session::logout_confirm))
 }
 
 /// What anybody may read.
@@ -39,7 +62,8 @@ pub(crate) fn public() -> Routes {
 /// The OpenAPI description of all endpoints, by their full paths.
 #[must_use]
 pub fn openapi() -> OpenApi {
-    let mut document = login().merge(oauth()).merge(public()).into_openapi();
+    let all = login().merge(oauth()).merge(pages()).merge(public());
+    let mut document = all.into_openapi();
     let components = document.components.get_or_insert_default();
     let basic = SecurityScheme::Http(Http::new(HttpAuthScheme::Basic));
     components.add_security_scheme("client", basic);
@@ -50,8 +74,18 @@ pub fn openapi() -> OpenApi {
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "a description")]
 pub(crate) struct TokenForm {
-    /// `client_credentials`
+    /// `authorization_code`, `refresh_token`, `client_credentials`, `urn:ietf:params:oauth:grant-type:device_code`
     grant_type: String,
+    /// With `authorization_code`: the code (RFC 6749 §4.1.3).
+    code: Option<String>,
+    /// With `authorization_code`: as in the authorization request, if it was there.
+    redirect_uri: Option<String>,
+    /// With `authorization_code`: what the challenge was made of (RFC 7636 §4.5).
+    code_verifier: Option<String>,
+    /// With `refresh_token` (RFC 6749 §6).
+    refresh_token: Option<String>,
+    /// With `device_code` (RFC 8628 §3.4).
+    device_code: Option<String>,
     /// Scopes, separated by spaces; absent = all that the application's subscriptions grant.
     scope: Option<String>,
     /// Where the client does not authenticate by HTTP Basic (RFC 6749 §2.3.1).

@@ -69,24 +69,37 @@ impl<S: Send + Sync> FromRequest<S> for OAuthRequest {
             ));
         }
         let headers = request.headers().clone();
-        let media_type = headers
-            .get(CONTENT_TYPE)
-            .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.split(';').next())
-            .map(str::trim);
-        if !media_type
-            .is_some_and(|found| found.eq_ignore_ascii_case("application/x-www-form-urlencoded"))
-        {
+        let body = Bytes::from_request(request, state)
+            .await
+            .map_err(|rejection| OAuthError::too_large(rejection.status()))?;
+        Self::of_body(headers, &body)
+    }
+}
+
+impl OAuthRequest {
+    /// A request with this body.
+    pub(crate) fn of_body(headers: HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
+        if !is_form(&headers) {
             return Err(OAuthError::invalid_request(
                 "the content type has to be application/x-www-form-urlencoded",
             ));
         }
-        let body = Bytes::from_request(request, state)
-            .await
-            .map_err(|rejection| OAuthError::too_large(rejection.status()))?;
-        let form = Form::parse(&body)?;
+        let form = Form::parse(body)?;
         Ok(Self { headers, form })
     }
+}
+
+/// Whether a body says that it is a form.
+pub(crate) fn is_form(headers: &HeaderMap) -> bool {
+    headers
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.split(';').next())
+        .is_some_and(|found| {
+            found
+                .trim()
+                .eq_ignore_ascii_case("application/x-www-form-urlencoded")
+        })
 }
 
 /// Decodes `application/x-www-form-urlencoded` text; `None` when an escape is malformed or the result is not UTF-8.

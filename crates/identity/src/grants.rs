@@ -1,7 +1,11 @@
 //! The ways to tokens, one file each. A grant decides whom the tokens are about and what they may be;
 //! [`IdentityState::issue`](crate::IdentityState) makes them.
 
+pub(crate) mod authorization_code;
 pub(crate) mod client_credentials;
+pub(crate) mod device_code;
+pub(crate) mod refresh_token;
+mod user;
 
 use crate::IdentityState;
 use crate::mint::TokenAnswer;
@@ -11,17 +15,28 @@ use crate::token::Asked;
 /// The grants that exist. A new one is a variant here, a name, and a file.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum GrantType {
+    AuthorizationCode,
     ClientCredentials,
+    DeviceCode,
+    RefreshToken,
 }
 
 impl GrantType {
     /// All of them.
-    pub(crate) const ALL: [Self; 1] = [Self::ClientCredentials];
+    pub(crate) const ALL: [Self; 4] = [
+        Self::AuthorizationCode,
+        Self::ClientCredentials,
+        Self::DeviceCode,
+        Self::RefreshToken,
+    ];
 
     /// The value of `grant_type`.
     pub(crate) fn name(self) -> &'static str {
         match self {
+            Self::AuthorizationCode => "authorization_code",
             Self::ClientCredentials => "client_credentials",
+            Self::DeviceCode => "urn:ietf:params:oauth:grant-type:device_code",
+            Self::RefreshToken => "refresh_token",
         }
     }
 
@@ -38,7 +53,10 @@ impl GrantType {
         asked: &Asked,
     ) -> Result<TokenAnswer, OAuthError> {
         match self {
+            Self::AuthorizationCode => authorization_code::answer(state, asked).await,
             Self::ClientCredentials => client_credentials::answer(state, asked).await,
+            Self::DeviceCode => device_code::answer(state, asked).await,
+            Self::RefreshToken => refresh_token::answer(state, asked).await,
         }
     }
 }

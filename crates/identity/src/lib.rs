@@ -4,6 +4,11 @@
 //! |---|---|
 //! | `POST /api/v1/login`, `POST /api/v1/logout` | users of the control API |
 //! | `POST /oauth2/token` (client_credentials) | RFC 6749 §4.4, tokens as in RFC 9068 |
+//! | … by authorization_code, refresh_token, device_code | RFC 6749 §4.1 and §6, RFC 7636, RFC 8628 |
+//! | `GET /oauth2/authorize`, `POST /oauth2/par` | RFC 6749 §4.1.1, RFC 9126, RFC 9207, OpenID Connect Core §3.1.2 |
+//! | `POST /oauth2/device_authorization`, `GET /oauth2/device` | RFC 8628 §3.1, §3.3 |
+//! | `GET /oauth2/userinfo` | OpenID Connect Core §5.3 |
+//! | `GET /oauth2/logout` | OpenID Connect RP-Initiated Logout, Back-Channel Logout |
 //! | `POST /oauth2/introspect` | RFC 7662 |
 //! | `POST /oauth2/revoke` | RFC 7009 |
 //! | `GET /oauth2/jwks` | RFC 7517 §5 |
@@ -15,19 +20,35 @@
 //!
 //! Start reading at [`router`].
 
+mod authorize;
+mod backchannel;
+mod browser;
 mod client;
+mod cookies;
 mod described;
+mod device;
+mod end_session;
+mod endings;
+mod flow;
 mod form;
 mod grants;
+mod guesses;
+mod id_token;
 mod introspect;
 mod login;
 mod metadata;
 mod metrics;
 mod mint;
 mod oauth;
+mod page_form;
+mod pages;
+mod people;
 mod problem;
 mod revoke;
+mod scopes;
+mod sign_in;
 mod token;
+mod userinfo;
 
 pub mod housekeeping;
 
@@ -44,8 +65,10 @@ use http::header::{CACHE_CONTROL, PRAGMA};
 use store::Store;
 
 pub use described::openapi;
+pub use guesses::GuessLimits;
 pub use housekeeping::housekeeping;
 pub use metrics::{Counter, IdentityMetrics};
+pub use people::{People, PeopleConfig};
 
 /// What the role works with.
 pub struct IdentityState {
@@ -65,6 +88,8 @@ pub struct IdentityState {
     pub acknowledged: Arc<dyn Acknowledged>,
     /// Limits.
     pub config: IdentityConfig,
+    /// What people pass through.
+    pub people: People,
     /// Counters; keep a clone to read them.
     pub metrics: Arc<IdentityMetrics>,
 }
@@ -104,7 +129,15 @@ pub fn oauth_router(state: Arc<IdentityState>) -> Router {
         .0
         .method_not_allowed_fallback(problem::method_not_allowed)
         .with_state(Arc::clone(&state));
-    secret(described::oauth().split_for_parts().0, state).merge(public)
+    let pages = described::pages()
+        .split_for_parts()
+        .0
+        .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
+        .with_state(Arc::clone(&state));
+    secret(described::oauth().split_for_parts().0, state)
+        .merge(public)
+        .merge(pages)
 }
 
 /// What all routes share that read or answer secrets: small bodies, and nothing is stored on the way.

@@ -6,10 +6,13 @@ use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
-use serde_json::json;
+use serde_json::{Value, json};
+use store::SigningAlgorithm;
 
 use crate::IdentityState;
+use crate::browser::ACR;
 use crate::grants::GrantType;
+use crate::scopes::OIDC;
 
 /// Verifiers may keep these answers so long; a removed key is gone everywhere after it (req: T1).
 const CACHE: &str = "public, max-age=300";
@@ -41,21 +44,59 @@ pub(crate) async fn openid_configuration(
 
 /// What this server can do, and nothing that it cannot.
 ///
-/// `response_types_supported` is required by RFC 8414 §2 and empty, since there is no authorization endpoint.
+/// Source: RFC 8414 §2; OpenID Connect Discovery §3; RFC 9126 §5, RFC 9207 §3, RFC 8628 §4, RP-Initiated Logout §2.1,
+/// Back-Channel Logout §2.1.
 fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
     let issuer = state.tokens.issuer();
     let methods = ["client_secret_basic", "client_secret_post"];
-    let document = json!({
+    let mut document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
         "jwks_uri": format!("{issuer}/oauth2/jwks"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
-        "response_types_supported": [],
         "grant_types_supported": GrantType::ALL.map(GrantType::name),
         "token_endpoint_auth_methods_supported": methods,
         "introspection_endpoint_auth_methods_supported": methods,
         "revocation_endpoint_auth_methods_supported": methods,
     });
+    for_people(issuer, &mut document);
     ([(CACHE_CONTROL, CACHE)], Json(document))
+}
+
+/// What has to do with users.
+fn for_people(issuer: &str, document: &mut Value) {
+    let more = json!({
+        "authorization_endpoint": format!("{issuer}/oauth2/authorize"),
+        "pushed_authorization_request_endpoint": format!("{issuer}/oauth2/par"),
+        "device_authorization_endpoint": format!("{issuer}/oauth2/device_authorization"),
+        "userinfo_endpoint": format!("{issuer}/oauth2/userinfo"),
+        "end_session_endpoint": format!("{issuer}/oauth2/logout"),
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "form_post"],
+        "code_challenge_methods_supported": ["S256"],
+        "authorization_response_iss_parameter_supported": true,
+        "request_parameter_supported": false,
+        "request_uri_parameter_supported": false,
+        "require_request_uri_registration": false,
+        "claims_parameter_supported": true,
+        "prompt_values_supported": ["none", "login", "consent", "select_account"],
+        "ui_locales_supported": ["en", "de", "zh"],
+        "scopes_supported": OIDC,
+        "subject_types_supported": ["public"],
+        "acr_values_supported": [ACR],
+        "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
+        "claim_types_supported": ["normal"],
+        "claims_supported": [
+            "sub", "iss", "aud", "exp", "iat", "auth_time", "nonce", "acr", "amr", "azp", "sid", "at_hash",
+            "name", "preferred_username",
+        ],
+        "backchannel_logout_supported": true,
+        "backchannel_logout_session_supported": true,
+        "frontchannel_logout_supported": false,
+    });
+    let (Value::Object(document), Value::Object(more)) = (document, more) else {
+        return;
+    };
+    document.extend(more);
 }

@@ -11,6 +11,40 @@ pub struct IdentityMetrics {
     pub logins_failed: Counter,
     /// Logins refused because too many were being checked.
     pub logins_busy: Counter,
+    /// Logins and user codes refused because too many before were wrong.
+    pub logins_delayed: Counter,
+    /// Sessions that somebody ended.
+    pub logouts: Counter,
+    /// Logout tokens that clients took.
+    pub logouts_told: Counter,
+    /// Logout tokens that no attempt brought to their client.
+    pub logouts_failed: Counter,
+    /// Logout tokens dropped because too many waited.
+    pub logouts_dropped: Counter,
+    /// Authorization requests refused, by a page or by an answer to the client.
+    pub authorizations_refused: Counter,
+    /// Authorization requests that were pushed.
+    pub requests_pushed: Counter,
+    /// Forms refused: over, of another browser, or another site's.
+    pub forms_refused: Counter,
+    /// Times that somebody allowed a client something.
+    pub consents: Counter,
+    /// Times that somebody did not.
+    pub consents_denied: Counter,
+    /// Authorization codes issued.
+    pub codes_issued: Counter,
+    /// Authorization codes that came a second time: their grants were revoked.
+    pub codes_replayed: Counter,
+    /// Refresh tokens taken.
+    pub refreshes: Counter,
+    /// Refresh tokens that came too late or too often: their grants were revoked.
+    pub refreshes_replayed: Counter,
+    /// Devices that began to wait.
+    pub devices_begun: Counter,
+    /// Questions of devices that came too early.
+    pub devices_slowed: Counter,
+    /// User codes typed that no device showed.
+    pub user_codes_wrong: Counter,
     /// Access tokens issued to clients.
     pub tokens_issued: Counter,
     /// Clients refused for a wrong id or secret.

@@ -16,6 +16,11 @@ pub(crate) struct OAuthError {
 }
 
 impl OAuthError {
+    /// What is wrong, for people.
+    pub(crate) fn description(&self) -> &str {
+        &self.description
+    }
+
     pub(crate) fn invalid_request(description: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_request", description)
     }
@@ -41,6 +46,16 @@ impl OAuthError {
 
     pub(crate) fn invalid_scope(description: &str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_scope", description)
+    }
+
+    /// Any error of a grant (RFC 6749 §5.2 and those that extend it).
+    pub(crate) fn of(error: &'static str, description: &str) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, error, description)
+    }
+
+    /// A code or refresh token that gives nothing: one text for every reason that is not the client's own fault.
+    pub(crate) fn invalid_grant(description: &str) -> Self {
+        Self::of("invalid_grant", description)
     }
 
     pub(crate) fn too_large(status: StatusCode) -> Self {

@@ -165,6 +165,8 @@ pub struct RefreshRule {
     pub now_unix_ms: u64,
     /// The token that takes its place; `None` = it stays.
     pub next: Option<RefreshToken>,
+    /// When one that stays ends unless it is used again, in seconds since 1970.
+    pub stays_until_unix_s: u64,
     /// How long after its rotation a token may come once more, in milliseconds.
     pub grace_ms: u64,
     /// How many tokens can come of one.

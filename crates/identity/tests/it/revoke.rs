@@ -1,5 +1,6 @@
 use std::sync::atomic::Ordering;
 use std::time::Duration;
+use store::CredentialStore as _;
 
 use credentials::REVOCATION_MARGIN_S;
 use identity::housekeeping::{forget_expired, housekeeping};
@@ -134,13 +135,18 @@ async fn expired_revocations_disappear_by_themselves() {
     world
         .clock
         .advance_ms((3600 + REVOCATION_MARGIN_S - 1) * 1000);
-    forget_expired(world.store.as_ref(), world.clock.as_ref())
-        .await
-        .unwrap();
+    forget_expired(
+        world.store.as_ref(),
+        world.grants.as_ref(),
+        world.clock.as_ref(),
+    )
+    .await
+    .unwrap();
     assert_eq!(revocations(&world).await, 1);
     world.clock.advance_ms(2_000);
     let turns = housekeeping(
         world.store.as_ref(),
+        world.grants.as_ref(),
         world.clock.as_ref(),
         Duration::from_secs(60),
     );

@@ -201,8 +201,6 @@ async fn other_grants_do_not_exist() {
     for grant in [
         "password&username=admin&password=x",
         "implicit",
-        "authorization_code",
-        "refresh_token",
         "Client_Credentials",
     ] {
         let answer = world

@@ -17,20 +17,24 @@ use credentials::{
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use identity::{IdentityConfig, IdentityMetrics, IdentityState, router};
+use identity::{IdentityConfig, IdentityMetrics, IdentityState, People, PeopleConfig, router};
 use serde_json::{Value, json};
 use store::record::Links;
-use store::{Batch, ClientMetadata, Credential, Expect, RecordKind, Store, Write};
+use store::{Batch, ClientMetadata, Credential, Expect, GrantStore, RecordKind, Store, Write};
 use store_sql::{OpenOptions, SqlStore};
 use tower::ServiceExt as _;
 
 pub(crate) const ISSUER: &str = "https://id.example.com";
 pub(crate) const PASSWORD: &str = "kT4%xs9q-long";
+/// The resource of the API that applications with scopes are subscribed to.
+pub(crate) const PETS: &str = "https://pets.example";
 pub(crate) const START_S: u64 = 1_700_000_000;
 
 pub(crate) struct World {
     pub(crate) folder: tempfile::TempDir,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) grants: Arc<dyn GrantStore>,
+    pub(crate) secrets: SecretHashes,
     pub(crate) clock: Arc<ManualClock>,
     pub(crate) tokens: Tokens,
     pub(crate) passwords: Passwords,
@@ -47,8 +51,10 @@ pub(crate) struct World {
 /// What applications are granted, as the control role would compute it.
 #[derive(Default)]
 pub(crate) struct Scopes {
-    granted: Mutex<BTreeMap<ApplicationId, BTreeSet<String>>>,
+    pub(crate) granted: Mutex<BTreeMap<ApplicationId, BTreeSet<String>>>,
     pub(crate) lifetime_s: Mutex<Option<u64>>,
+    /// Scopes that users have only with one of these roles.
+    pub(crate) roles: Mutex<BTreeMap<String, BTreeSet<String>>>,
     pub(crate) failing: AtomicBool,
 }
 
@@ -60,8 +66,21 @@ impl TermsSource for Scopes {
             return Err(store::StoreError::Database(cause.into()));
         }
         let granted = self.granted.lock().unwrap();
+        let scopes = granted.get(&application).cloned().unwrap_or_default();
+        let pets = credentials::ApiTerms {
+            name: "pets".to_owned(),
+            audiences: vec![PETS.to_owned()],
+            scopes: scopes.clone(),
+            roles: self.roles.lock().unwrap().clone(),
+            lifetime_s_max: None,
+        };
         Ok(TokenTerms {
-            scopes: granted.get(&application).cloned().unwrap_or_default(),
+            apis: if scopes.is_empty() {
+                Vec::new()
+            } else {
+                vec![pets]
+            },
+            scopes,
             lifetime_s: *self.lifetime_s.lock().unwrap(),
             ..TokenTerms::default()
         })
@@ -96,7 +115,7 @@ impl Acknowledged for Nodes {
     }
 }
 
-pub(crate) async fn open_store(folder: &Path) -> Arc<dyn Store> {
+pub(crate) async fn open_store(folder: &Path) -> Arc<SqlStore> {
     let options = OpenOptions::at(folder.join("tollway.db"));
     Arc::new(SqlStore::open(&options).await.unwrap())
 }
@@ -105,7 +124,16 @@ pub(crate) async fn world() -> World {
     world_with(IdentityConfig::default(), PasswordLimits::default()).await
 }
 
+/// A world in which logins and the like are limited in another way.
+pub(crate) async fn world_of(config: PeopleConfig) -> World {
+    make(IdentityConfig::default(), PasswordLimits::default(), config).await
+}
+
 pub(crate) async fn world_with(config: IdentityConfig, limits: PasswordLimits) -> World {
+    make(config, limits, PeopleConfig::default()).await
+}
+
+async fn make(config: IdentityConfig, limits: PasswordLimits, people: PeopleConfig) -> World {
     let folder = tempfile::tempdir().unwrap();
     let store = open_store(folder.path()).await;
     let clock = Arc::new(ManualClock::at(START_S * 1000));
@@ -117,6 +145,7 @@ pub(crate) async fn world_with(config: IdentityConfig, limits: PasswordLimits) -
         .await
         .unwrap();
     let tokens_config = TokensConfig::new(ISSUER);
+    let people_keys = key_file.clone();
     let tokens = Tokens::open(store.clone(), key_file, clock.clone(), tokens_config)
         .await
         .unwrap();
@@ -141,14 +170,17 @@ pub(crate) async fn world_with(config: IdentityConfig, limits: PasswordLimits) -
         clock: clock.clone(),
         tokens: tokens.clone(),
         passwords: passwords.clone(),
-        secrets,
+        secrets: secrets.clone(),
         terms: scopes.clone(),
         acknowledged: nodes.clone(),
         config,
+        people: People::new(store.clone(), people_keys, ISSUER, Some(fetcher()), people),
         metrics: metrics.clone(),
     }));
     World {
         folder,
+        secrets,
+        grants: store.clone(),
         store,
         clock,
         tokens,
@@ -162,12 +194,40 @@ pub(crate) async fn world_with(config: IdentityConfig, limits: PasswordLimits) -
     }
 }
 
+/// The guarded client, allowed to reach this machine.
+fn fetcher() -> fetch::Fetcher {
+    let allow = fetch::Allow::parse(["127.0.0.1"]).unwrap();
+    let config = fetch::FetchConfig {
+        allow,
+        ..fetch::FetchConfig::default()
+    };
+    fetch::Fetcher::new(config, fetch::SystemResolver).unwrap()
+}
+
 /// A new application with a client.
 pub(crate) async fn client(
     store: &dyn Store,
     secrets: &SecretHashes,
     name: &str,
     expires_unix_s: Option<u64>,
+) -> TestClient {
+    client_with(
+        store,
+        secrets,
+        name,
+        expires_unix_s,
+        ClientMetadata::default(),
+    )
+    .await
+}
+
+/// A new application with a client of this registration.
+pub(crate) async fn client_with(
+    store: &dyn Store,
+    secrets: &SecretHashes,
+    name: &str,
+    expires_unix_s: Option<u64>,
+    metadata: ClientMetadata,
 ) -> TestClient {
     let org = Org::default_org();
     let application = ApplicationId::generate();
@@ -178,7 +238,7 @@ pub(crate) async fn client(
                 expires_unix_s,
                 ..Wish::new(&org, application)
             },
-            ClientMetadata::default(),
+            metadata,
             START_S * 1000,
         )
         .unwrap();
@@ -207,7 +267,9 @@ pub(crate) async fn client(
     store.commit(batch).await.unwrap();
     TestClient {
         client_id: new.client_id,
-        client_secret: new.client_secret.unwrap(),
+        client_secret: new
+            .client_secret
+            .unwrap_or_else(|| Secret::new(String::new())),
         credential: new.credential,
     }
 }

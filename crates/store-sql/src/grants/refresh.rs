@@ -81,6 +81,8 @@ pub(super) async fn take(
             rotate(db, &token, rule).await?;
         }
         put(db, next, Some(&token.hash)).await?;
+    } else {
+        keep(db, &token, rule.stays_until_unix_s).await?;
     }
     Ok(RefreshUse::Granted)
 }
@@ -119,6 +121,24 @@ async fn within_grace(
         .map_err(database)?;
     let unused = children.iter().all(|child| child.state == LIVE);
     Ok(unused && (children.len() as u64) < rule.siblings_max)
+}
+
+/// A token that stays lasts on.
+async fn keep(
+    db: &DatabaseTransaction,
+    token: &refresh_token::Model,
+    until_unix_s: u64,
+) -> Result<()> {
+    refresh_token::Entity::update_many()
+        .col_expr(
+            refresh_token::Column::ExpiresUnixS,
+            Expr::value(signed(until_unix_s)),
+        )
+        .filter(refresh_token::Column::Hash.eq(token.hash.clone()))
+        .exec(db)
+        .await
+        .map(|_| ())
+        .map_err(database)
 }
 
 /// The token is used: it gives others from now on, and its siblings are over.

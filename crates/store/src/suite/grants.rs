@@ -88,6 +88,7 @@ fn rotation(next: &str, grant: &Grant, now_unix_ms: u64) -> RefreshRule {
     RefreshRule {
         now_unix_ms,
         next: Some(refresh(next, grant)),
+        stays_until_unix_s: NOW + 700,
         grace_ms: 10_000,
         siblings_max: 3,
     }
@@ -308,7 +309,7 @@ pub async fn refresh_tokens_end_their_family(store: &dyn GrantStore) {
         );
     }
     let over = RefreshRule {
-        now_unix_ms: (NOW + 500) * 1000,
+        now_unix_ms: (NOW + 700) * 1000,
         ..rule
     };
     assert_eq!(

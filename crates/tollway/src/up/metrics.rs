@@ -1,6 +1,7 @@
 //! Metrics that belong to no single role's own collector: the node's tables and feed, identity's counters, the control
 //! plane's nodes, the database's connections, the exporter of traces, and the process itself.
 
+mod people;
 mod process;
 mod store;
 
@@ -40,6 +41,7 @@ pub(crate) fn register(
     registry.register_collector(Box::new(Nodes(control.clone())));
     registry.register_collector(Box::new(store::Connections(store)));
     registry.register_collector(Box::new(Identity(Arc::clone(identity))));
+    registry.register_collector(Box::new(people::People(Arc::clone(identity))));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }

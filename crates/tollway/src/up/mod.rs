@@ -15,6 +15,7 @@ mod node;
 mod options;
 mod otlp;
 mod outbound;
+mod people;
 mod signals;
 mod usage;
 
@@ -30,10 +31,10 @@ use credentials::{PasswordLimits, Passwords, RotationConfig, SecretHashes, Token
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::{Gateway, Snapshots};
-use identity::{IdentityConfig, IdentityMetrics, IdentityState};
+use identity::{IdentityConfig, IdentityMetrics, IdentityState, People};
 use limits::Quotas;
 use prometheus_client::registry::Registry;
-use store::{Retention, Store, UsageStore};
+use store::{GrantStore, Retention, Store, UsageStore};
 use store_sql::SqlStore;
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -305,11 +306,10 @@ async fn wait_until_ready(feed: &FeedState) {
 struct ControlSide {
     control: Control,
     store: Arc<dyn Store>,
+    grants: Arc<dyn GrantStore>,
     usage: Arc<dyn UsageStore>,
-    clock: Arc<dyn Clock>,
     tokens: Tokens,
-    passwords: Passwords,
-    secrets: SecretHashes,
+    identity: Arc<IdentityState>,
     identity_metrics: Arc<IdentityMetrics>,
     fetches: Arc<fetch::Counts>,
     admin_password: Option<Secret<String>>,
@@ -323,6 +323,7 @@ impl ControlSide {
         issuer: String,
     ) -> Result<Self, UpError> {
         let usage: Arc<dyn UsageStore> = store.clone();
+        let grants: Arc<dyn GrantStore> = store.clone();
         let store: Arc<dyn Store> = store;
         // Of several processes that start on one database the first makes what there is one of.
         let turn = store.turn().await.map_err(part("store"))?;
@@ -331,7 +332,7 @@ impl ControlSide {
         let secrets = SecretHashes::new(&key_file);
         let tokens = Tokens::open(
             Arc::clone(&store),
-            key_file,
+            key_file.clone(),
             Arc::clone(&clock),
             keys::tokens_config(options, issuer),
         )
@@ -372,48 +373,52 @@ impl ControlSide {
             hashes: secrets.clone(),
             passwords: passwords.clone(),
             clock: Arc::clone(&clock),
-            fetcher,
+            fetcher: fetcher.clone(),
         };
         let control = Control::new(parts, config);
         let identity_metrics = Arc::default();
+        let people = People::new(
+            Arc::clone(&grants),
+            key_file,
+            tokens.issuer(),
+            Some(fetcher),
+            people::config(options)?,
+        );
+        let identity = Arc::new(IdentityState {
+            store: Arc::clone(&store),
+            clock,
+            tokens: tokens.clone(),
+            passwords,
+            secrets,
+            terms: Arc::new(control.clone()),
+            acknowledged: Arc::new(control.clone()),
+            config: IdentityConfig::default(),
+            people,
+            metrics: Arc::clone(&identity_metrics),
+        });
         let admin_password = first.admin_password;
         Ok(Self {
             control,
             store,
+            grants,
             usage,
-            clock,
             tokens,
-            passwords,
-            secrets,
+            identity,
             identity_metrics,
             fetches,
             admin_password,
         })
     }
 
-    fn identity_state(&self) -> Arc<IdentityState> {
-        Arc::new(IdentityState {
-            store: Arc::clone(&self.store),
-            clock: Arc::clone(&self.clock),
-            tokens: self.tokens.clone(),
-            passwords: self.passwords.clone(),
-            secrets: self.secrets.clone(),
-            terms: Arc::new(self.control.clone()),
-            acknowledged: Arc::new(self.control.clone()),
-            config: IdentityConfig::default(),
-            metrics: Arc::clone(&self.identity_metrics),
-        })
-    }
-
     /// The authorization server alone.
     fn identity_router(&self) -> Router {
-        identity::oauth_router(self.identity_state())
+        identity::oauth_router(Arc::clone(&self.identity))
     }
 
     /// Control API and authorization server on one listener.
     fn router(&self) -> Router {
         control::router(self.control.clone(), identity::openapi())
-            .merge(identity::router(self.identity_state()))
+            .merge(identity::router(Arc::clone(&self.identity)))
     }
 }
 
@@ -534,6 +539,7 @@ fn housekeeping(
 ) -> JoinHandle<()> {
     let (tokens, control) = (plane.tokens.clone(), plane.control.clone());
     let usage = Arc::clone(&plane.usage);
+    let grants = Arc::clone(&plane.grants);
     let (store, quotas, clock) = (
         Arc::clone(&plane.store),
         Arc::clone(quotas),
@@ -547,10 +553,15 @@ fn housekeeping(
                 quotas.sweep(clock.monotonic_ms());
             }
         };
-        let revocations = identity::housekeeping(store.as_ref(), clock.as_ref(), HOUSEKEEPING);
+        let expired = identity::housekeeping(
+            store.as_ref(),
+            grants.as_ref(),
+            clock.as_ref(),
+            HOUSEKEEPING,
+        );
         let usage = control::housekeeping(usage.as_ref(), clock.as_ref(), &keep, HOUSEKEEPING);
         let keys = keys::keep_rotating(&tokens, &control, rotation);
-        tokio::join!(counters, revocations, usage, keys);
+        tokio::join!(counters, expired, usage, keys);
     })
 }
 
@@ -564,7 +575,9 @@ fn serve(
             // An error means that the sender is gone: then there is nothing to wait for either.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        if let Err(error) = axum::serve(listener, router)
+        // Who guesses passwords is slowed down by address.
+        let service = router.into_make_service_with_connect_info::<SocketAddr>();
+        if let Err(error) = axum::serve(listener, service)
             .with_graceful_shutdown(stop)
             .await
         {

@@ -81,6 +81,34 @@ options! {
     signing_key_ahead: Span = "DURATION";
     /// The longest lifetime of any token; a signing key stays published for so long after the next one took over [default: 7d]
     token_lifetime_max: Span = "DURATION";
+    /// Addresses of proxies before the authorization server whose X-Forwarded-For is believed, with commas between them [default: none]
+    identity_proxies: String = "ADDR,…";
+    /// Time that a browser stays logged in [default: 12h]
+    identity_session_lifetime: Span = "DURATION";
+    /// Time that a browser stays logged in unused [default: 2h]
+    identity_session_idle: Span = "DURATION";
+    /// Time that a page of the authorization server waits for its form [default: 15m]
+    identity_page_lifetime: Span = "DURATION";
+    /// Time that an authorization code lasts, at most 60s [default: 30s]
+    identity_code_lifetime: Span = "DURATION";
+    /// Time that a device waits for somebody to decide [default: 10m]
+    identity_device_lifetime: Span = "DURATION";
+    /// Time after its rotation in which a refresh token may come once more [default: 10s]
+    identity_refresh_grace: Span = "DURATION";
+    /// Time that an unused refresh token lasts, where the client does not say [default: 14d]
+    identity_refresh_lifetime: Span = "DURATION";
+    /// Time that all refresh tokens of what a user allowed last together [default: 90d]
+    identity_grant_lifetime: Span = "DURATION";
+    /// Wrong passwords for one account before further attempts are delayed [default: 5]
+    identity_account_failures: u32 = "N";
+    /// Longest delay of an account [default: 5m]
+    identity_account_delay_max: Span = "DURATION";
+    /// Wrong passwords and codes from one address before further attempts are delayed [default: 30]
+    identity_address_failures: u32 = "N";
+    /// Longest delay of an address [default: 15m]
+    identity_address_delay_max: Span = "DURATION";
+    /// Accounts and addresses with failures that are remembered [default: 20000]
+    identity_failures_max: usize = "N";
     /// Address of the gateway, clear text [default: 0.0.0.0:8280]
     gateway_http_listen: SocketAddr = "ADDR";
     /// Address of the gateway, TLS [default: 0.0.0.0:8243]

@@ -1,0 +1,103 @@
+//! What people passed through: logins, consents, codes, refresh tokens, devices, logouts.
+
+use std::fmt;
+use std::sync::Arc;
+
+use identity::{Counter, IdentityMetrics};
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+
+use super::Plain;
+
+/// What people passed through.
+#[derive(Debug)]
+pub(super) struct People(pub(super) Arc<IdentityMetrics>);
+
+impl Collector for People {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut plain = Plain(encoder);
+        let identity = &self.0;
+        let counts: [(&str, &str, &Counter); 17] = [
+            (
+                "logins_delayed",
+                "Logins and user codes refused because too many before were wrong",
+                &identity.logins_delayed,
+            ),
+            ("logouts", "Sessions that somebody ended", &identity.logouts),
+            (
+                "logouts_told",
+                "Logout tokens that clients took",
+                &identity.logouts_told,
+            ),
+            (
+                "logouts_failed",
+                "Logout tokens that no attempt brought to their client",
+                &identity.logouts_failed,
+            ),
+            (
+                "logouts_dropped",
+                "Logout tokens dropped because too many waited",
+                &identity.logouts_dropped,
+            ),
+            (
+                "authorizations_refused",
+                "Authorization requests refused",
+                &identity.authorizations_refused,
+            ),
+            (
+                "requests_pushed",
+                "Authorization requests that were pushed",
+                &identity.requests_pushed,
+            ),
+            (
+                "forms_refused",
+                "Forms refused: over, of another browser, or of another site",
+                &identity.forms_refused,
+            ),
+            (
+                "consents",
+                "Times that somebody allowed a client something",
+                &identity.consents,
+            ),
+            (
+                "consents_denied",
+                "Times that somebody did not",
+                &identity.consents_denied,
+            ),
+            (
+                "codes_issued",
+                "Authorization codes issued",
+                &identity.codes_issued,
+            ),
+            (
+                "codes_replayed",
+                "Authorization codes that came a second time",
+                &identity.codes_replayed,
+            ),
+            ("refreshes", "Refresh tokens taken", &identity.refreshes),
+            (
+                "refreshes_replayed",
+                "Refresh tokens that came too late or too often",
+                &identity.refreshes_replayed,
+            ),
+            (
+                "devices_begun",
+                "Devices that began to wait",
+                &identity.devices_begun,
+            ),
+            (
+                "devices_slowed",
+                "Questions of devices that came too early",
+                &identity.devices_slowed,
+            ),
+            (
+                "user_codes_wrong",
+                "User codes typed that no device showed",
+                &identity.user_codes_wrong,
+            ),
+        ];
+        counts.iter().try_for_each(|(name, help, count)| {
+            plain.counter(&format!("tollway_identity_{name}"), help, count.get())
+        })
+    }
+}
