@@ -17,7 +17,7 @@ use crate::metrics::Limit;
 use crate::pace::{self, Pace};
 use crate::record::Record;
 use crate::timers::Armed;
-use crate::upstream::{BackendBodyFault, Source, Streaming};
+use crate::upstream::{BackendBodyFault, Replay, Source, Streaming};
 use crate::worker::Worker;
 
 /// A body broke off. hyper closes the connection, or resets the stream, so that nobody takes it for complete.
@@ -133,6 +133,8 @@ pub(crate) enum RequestBody {
         state: Rc<BodyState>,
         worker: Rc<Worker>,
     },
+    /// Is kept while it passes, and may pass again.
+    Kept(Box<Replay>),
 }
 
 impl RequestBody {
@@ -165,14 +167,15 @@ impl Body for RequestBody {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BodyError>>> {
-        let Self::Streaming {
-            incoming,
-            left,
-            state,
-            worker,
-        } = self.get_mut()
-        else {
-            return Poll::Ready(None);
+        let (incoming, left, state, worker) = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
+            Self::Streaming {
+                incoming,
+                left,
+                state,
+                worker,
+            } => (incoming, left, state, worker),
+            Self::Kept(replay) => return replay.poll_frame(cx),
         };
         let polled = match Pin::new(incoming).poll_frame(cx) {
             Poll::Pending if state.is_too_slow(worker, cx) => {
@@ -217,6 +220,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => true,
             Self::Streaming { incoming, .. } => incoming.is_end_stream(),
+            Self::Kept(replay) => replay.is_end_stream(),
         }
     }
 
@@ -224,6 +228,7 @@ impl Body for RequestBody {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Streaming { incoming, .. } => incoming.size_hint(),
+            Self::Kept(replay) => replay.size_hint(),
         }
     }
 }
@@ -340,6 +345,19 @@ impl AnswerBody {
     }
 }
 
+impl AnswerBody {
+    /// The backend's body broke off.
+    fn broke(&mut self, fault: &BackendBodyFault) {
+        self.record.broken();
+        if let Content::Upstream(body) = &mut self.content
+            && let Some(about) = body.company().about.take()
+            && fault.is_of_backend()
+        {
+            about.broke(self.record.worker(), fault);
+        }
+    }
+}
+
 impl Content {
     fn poll_frame(
         &mut self,
@@ -397,7 +415,7 @@ impl Body for AnswerBody {
                 Poll::Ready(Some(Ok(frame)))
             }
             Some(Err(error)) => {
-                this.record.broken();
+                this.broke(&error);
                 Poll::Ready(Some(Err(BodyError::Backend(error))))
             }
             None => {

@@ -278,6 +278,16 @@ pub struct UpstreamConfig {
     pub dns_stale_ms_max: u64,
     /// How long one address of a host may be silent before the next one is tried beside it (RFC 8305).
     pub next_address_ms: u64,
+    /// HTTP/2 connections to an endpoint, for each worker; what is beyond waits for a stream.
+    pub h2_connections_max: usize,
+    /// How often an HTTP/2 connection is tried with a PING; 0 = never.
+    pub h2_ping_every_ms: u64,
+    /// Until the answer to a PING must be there.
+    pub h2_ping_timeout_ms: u64,
+    /// How long a connection takes new calls; 0 = as long as it stands.
+    pub age_max_ms: u64,
+    /// How many calls a connection takes; 0 = any number.
+    pub requests_max: u32,
     /// Header fields of an answer.
     pub headers_max: usize,
     /// Size of an answer's head.
@@ -296,6 +306,11 @@ impl Default for UpstreamConfig {
             dns_ttl_ms_max: 300_000,
             dns_stale_ms_max: 300_000,
             next_address_ms: 250,
+            h2_connections_max: 64,
+            h2_ping_every_ms: 30_000,
+            h2_ping_timeout_ms: 10_000,
+            age_max_ms: 0,
+            requests_max: 0,
             headers_max: 100,
             head_bytes_max: 64 * 1024,
         }

@@ -146,6 +146,11 @@ impl<'s> Matched<'s> {
         });
     }
 
+    /// How far the policies came.
+    pub(crate) fn passed(&self) -> Option<Passed> {
+        self.chain.map(|ran| ran.passed)
+    }
+
     /// How the API is called in metrics and logs.
     pub(crate) fn api_label(&self) -> &'s str {
         self.api.map_or("", |api| &api.name)

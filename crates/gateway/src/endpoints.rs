@@ -11,9 +11,10 @@ use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use sync::endpoints::{BackendReport, EndpointHealth, EndpointReport};
+use sync::endpoints::{BackendReport, CircuitReport, EndpointHealth, EndpointReport};
 use sync::{ControlPlane, Node, ResourceKey};
 
+use crate::upstream::Circuit;
 use crate::upstream::members::{Group, Member};
 use crate::upstream::state::{BackendState, Checked, States};
 
@@ -104,6 +105,17 @@ fn bound(reports: &mut Vec<BackendReport>) {
     });
 }
 
+fn circuit(group: &Group, now_ms: u64, unix_ms: u64) -> Option<CircuitReport> {
+    group.backend.calls.breaker.as_ref()?;
+    Some(match group.circuit(now_ms) {
+        Circuit::Closed => CircuitReport::Closed,
+        Circuit::HalfOpen => CircuitReport::HalfOpen,
+        Circuit::Open(left_ms) => CircuitReport::Open {
+            until_unix_ms: (unix_ms + left_ms).next_multiple_of(1_000),
+        },
+    })
+}
+
 fn report(group: &Group, now_ms: u64, unix_ms: u64) -> BackendReport {
     let key = &group.backend.key;
     let members = group.members.load();
@@ -117,6 +129,7 @@ fn report(group: &Group, now_ms: u64, unix_ms: u64) -> BackendReport {
             .map(|member| endpoint(group, member, now_ms, unix_ms))
             .collect(),
         fault: group.fault().map(|fault| fault.to_string()),
+        circuit: circuit(group, now_ms, unix_ms),
     }
 }
 

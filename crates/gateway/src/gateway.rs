@@ -13,6 +13,7 @@ use crate::decisions::{self, Decisions};
 use crate::endpoints::Endpoints;
 use crate::listener::{self, Listener};
 use crate::live::{self, Closer};
+use crate::metrics::circuits::Circuits;
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::seats::Seats;
@@ -119,6 +120,13 @@ pub fn start(
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let (closer, closings) = live::closer(count);
     let (names, wanted) = Names::new(Arc::clone(&runtime.clock));
+    let states = Arc::new(States::new(count, names));
+    let circuits = Circuits {
+        states: Arc::clone(&states),
+        clock: Arc::clone(&runtime.clock),
+    };
+    // Nobody has set it before: the numbers are new.
+    let _ = numbers.circuits.set(circuits);
     let shared = Arc::new(Shared {
         runtime,
         snapshots,
@@ -133,7 +141,7 @@ pub fn start(
         native_roots: OnceLock::new(),
         usage: outlet,
         tunnels: Tunnels::default(),
-        endpoints: Arc::new(States::new(count, names)),
+        endpoints: states,
     });
     let clock = Arc::clone(&shared.runtime.clock);
     let endpoints = Endpoints::new(Arc::clone(&shared.endpoints), clock);

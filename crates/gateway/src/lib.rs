@@ -11,6 +11,7 @@ mod access_log;
 mod answer;
 pub mod asking;
 mod body;
+mod broken;
 mod config;
 mod connection;
 pub mod decisions;

@@ -4,13 +4,14 @@
 //! counter would need.
 
 pub(crate) mod certificates;
+pub(crate) mod circuits;
 mod render;
 mod series;
 #[cfg(test)]
 mod tests;
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use base::Code;
 
@@ -44,6 +45,8 @@ pub(crate) struct Numbers {
     pub(crate) health_checks: [Count; 2],
     /// Certificates that the node shows.
     pub(crate) certificates: certificates::Certificates,
+    /// Set when the gateway starts.
+    pub(crate) circuits: OnceLock<circuits::Circuits>,
 }
 
 impl Numbers {
@@ -59,6 +62,7 @@ impl Numbers {
             log_lines_dropped: Count::default(),
             health_checks: Default::default(),
             certificates: certificates::Certificates::default(),
+            circuits: OnceLock::new(),
         })
     }
 }
@@ -183,6 +187,20 @@ labels! {
         UpstreamIdle = "upstream_idle",
         /// All streams of the HTTP/2 connections to a backend are in use.
         UpstreamStreams = "upstream_streams",
+        /// A backend has as many calls as its circuit breaker allows.
+        BackendRequests = "backend_requests",
+        /// As many calls wait for a connection to a backend as its circuit breaker allows.
+        BackendPending = "backend_pending",
+        /// A backend has as many connections as its circuit breaker allows: a call waits.
+        BackendConnections = "backend_connections",
+        /// A backend's circuit is open.
+        Circuit = "circuit",
+        /// A call was not sent again: the budget is used up.
+        RetryBudget = "retry_budget",
+        /// A call was not sent again: its body was too large to be kept.
+        RetryBody = "retry_body",
+        /// An answer's body paused for too long.
+        BackendBodyIdle = "backend_body_idle",
         /// As many tunnels are open as may be.
         Tunnels = "tunnels",
         /// As many tunnels of one client's address are open as may be.
@@ -231,6 +249,16 @@ labels! {
         Reused = "reused",
         /// A used one had been closed meanwhile; the request went out on another one.
         Replaced = "replaced",
+        /// A call was sent again.
+        Retried = "retried",
+        /// One was old or had served enough.
+        Worn = "worn",
+        /// HTTP/2: the backend told one to go.
+        GoAway = "goaway",
+        /// HTTP/2: the backend did not look at a stream.
+        Refused = "stream_refused",
+        /// HTTP/2: the backend did not answer a PING in time.
+        PingTimeout = "ping_timeout",
     }
 }
 

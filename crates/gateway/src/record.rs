@@ -63,7 +63,7 @@ impl Record {
         }
     }
 
-    pub(crate) fn worker(&self) -> &Worker {
+    pub(crate) fn worker(&self) -> &Rc<Worker> {
         &self.worker
     }
 

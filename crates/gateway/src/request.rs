@@ -32,7 +32,8 @@ use crate::upstream::{self, Answered, Ask, Destination, Failure, Source, Target}
 use crate::usage::table::{Row, Subject, Waiting};
 use crate::worker::Worker;
 use answered::{Answer, Switched, counted, finish};
-use opened::{context, has_hop_by_hop, host_key, keeping_trailer};
+pub(crate) use opened::host_key;
+use opened::{context, has_hop_by_hop, keeping_trailer};
 use websocket::Handshake;
 
 /// How long a client should wait for a node that is starting, in seconds.
@@ -111,7 +112,7 @@ pub(crate) async fn handle(
         connection.stays();
     }
     record.counts(counted);
-    Ok(finish(&worker, opened, &matched, answer, record))
+    Ok(finish(&worker, opened, &snapshot, &matched, answer, record))
 }
 
 /// Makes a tunnel of the client's connection, or of its stream: it begins when the answer has gone out.

@@ -1,52 +1,117 @@
 //! The way to the backends: pools of connections, one set for each worker.
 //!
-//! Start at [`call`]: it demands a [`Permit`], so no request reaches a backend without its policies having run.
+//! Start at [`call`]: it demands a [`Permit`], so no request reaches a backend without its policies having run. What
+//! happens seldom, further tries and circuit breakers, is in `again.rs`.
 
+mod again;
+mod answer;
 mod attributes;
 pub(crate) mod balance;
+mod breaker;
 pub(crate) mod connect;
 pub(crate) mod dns;
 mod eyeballs;
+mod failure;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod health;
+mod load;
 pub(crate) mod members;
 pub(crate) mod names;
 pub(crate) mod pool;
+mod stall;
 pub(crate) mod state;
+mod tape;
 pub(crate) mod tls;
 pub(crate) mod tries;
 pub(crate) mod upkeep;
 
 use std::borrow::Cow;
-use std::pin::Pin;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
-use bytes::{Bytes, BytesMut};
-use http::response::Parts;
+use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
-use policy::{Permit, Reject, RequestCx};
+use policy::{Permit, RequestCx};
 use snapshot::{Backend, Endpoint, Snapshot};
 
 use crate::body::{BodyFault, BodyState, RequestBody};
 use crate::metrics::Upstream;
 use crate::timers;
 use crate::worker::Worker;
-use balance::{InFlight, PickInput, Tried};
-use connect::Dialled;
+pub(crate) use answer::{Answered, BackendBodyFault, Source, Streaming};
+use balance::{PickInput, Picked, Tried};
+pub(crate) use breaker::Circuit;
+use connect::{DialError, Dialled};
+pub(crate) use failure::Failure;
+use failure::Limited;
 use members::Did;
 use pool::{BackendPool, EndpointPool};
+pub(crate) use tape::Replay;
 use tries::{Tries, Via};
+
+/// How far a request came that got no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Reach {
+    /// The backend has seen nothing of it, and all of it is still there: it was a connection that had gone.
+    Unsent,
+    /// There is no connection.
+    Nothing,
+    /// HTTP/2: the backend says that it has not looked at it.
+    Refused,
+    /// It was sent, at least a part of it, and the connection broke before the head of an answer.
+    Broke,
+    /// It was sent, and there was no head of an answer in time.
+    Late,
+    /// What came was no answer, or what was to be sent is no request.
+    Garbled,
+}
 
 /// A connection brought no answer.
 pub(crate) struct Unanswered {
-    /// The backend has seen nothing of the request, and all of it is still there.
-    unsent: bool,
+    reach: Reach,
     /// Why, for the operator.
     cause: Cow<'static, str>,
+    /// It is TLS that failed, behind the handshake.
+    tls: bool,
+}
+
+/// A try brought no answer.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Lost {
+    failure: Failure,
+    reach: Reach,
+    /// The connection had served others before.
+    reused: bool,
+}
+
+impl Lost {
+    fn before(failure: Failure) -> Self {
+        Self {
+            failure,
+            reach: Reach::Nothing,
+            reused: false,
+        }
+    }
+
+    fn late() -> Self {
+        Self {
+            failure: Failure::TimedOut,
+            reach: Reach::Late,
+            reused: false,
+        }
+    }
+
+    fn of(unanswered: &Unanswered, reused: bool) -> Self {
+        Self {
+            failure: match unanswered.tls {
+                true => Failure::Untrusted,
+                false => Failure::Failed,
+            },
+            reach: unanswered.reach,
+            reused,
+        }
+    }
 }
 
 /// What a backend is asked.
@@ -85,142 +150,24 @@ impl Target<'_> {
     }
 }
 
-/// A request on its way to one endpoint.
+/// A request on its way to one endpoint. What is sent again has the same headers: they stay here.
 pub(crate) struct Outgoing<'a> {
-    endpoint: &'a EndpointPool,
+    endpoint: Rc<EndpointPool>,
     method: &'a Method,
     target: Target<'a>,
     headers: HeaderMap,
     body: RequestBody,
+    /// How the body fares, where there is one.
+    body_state: Option<Rc<BodyState>>,
+    /// The body was taken, at least a part of it.
+    taken: bool,
     switches: bool,
 }
 
-/// Where an answer's body comes from.
-pub(crate) enum Source {
-    /// All of it is here already.
-    Complete(Bytes),
-    /// It comes as it is asked for.
-    Streaming(Streaming),
-    /// There is none: the connection has changed its protocol, as was asked.
-    Switched(Box<h1::Connection>),
-}
-
-/// An answer's body that is still on its way.
-pub(crate) enum Streaming {
-    /// On an HTTP/1.1 connection that this body drives.
-    H1(Box<h1::Driven>),
-    /// On a stream of a shared HTTP/2 connection.
-    H2 {
-        body: Incoming,
-        /// Its place on the connection, free when the body is dropped.
-        _slot: h2::StreamSlot,
-        /// The call counts until its answer has ended.
-        in_flight: Option<InFlight>,
-    },
-}
-
-/// What broke an answer's body.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum BackendBodyFault {
-    #[error(transparent)]
-    H1(h1::BodyFault),
-    #[error(transparent)]
-    H2(hyper::Error),
-}
-
-/// The head of an answer, and where its body comes from.
-pub(crate) type Answered = (Parts, Source);
-
-impl Streaming {
-    /// The call counts as in flight until this has ended.
-    fn hold(&mut self, call: InFlight) {
-        match self {
-            Self::H1(driven) => driven.in_flight = Some(call),
-            Self::H2 { in_flight, .. } => *in_flight = Some(call),
-        }
-    }
-
-    /// The next part of the body.
-    pub(crate) fn poll_frame(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BackendBodyFault>>> {
-        match self {
-            Self::H1(driven) => driven.poll_frame(cx).map_err(BackendBodyFault::H1),
-            Self::H2 { body, .. } => Pin::new(body).poll_frame(cx).map_err(BackendBodyFault::H2),
-        }
-    }
-
-    /// Whether nothing more will come.
-    pub(crate) fn is_end_stream(&self) -> bool {
-        match self {
-            Self::H1(driven) => driven.is_end_stream(),
-            Self::H2 { body, .. } => body.is_end_stream(),
-        }
-    }
-
-    /// How long the rest is, where that is known.
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::H1(driven) => driven.size_hint(),
-            Self::H2 { body, .. } => body.size_hint(),
-        }
-    }
-}
-
-/// Why there is no answer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No connection could be made.
-    Unreachable,
-    /// The two ends of TLS do not trust each other.
-    Untrusted,
-    /// The connection broke, or what came was not HTTP.
-    Failed,
-    /// No answer in time.
-    TimedOut,
-    /// The client's body is larger than allowed.
-    BodyTooLarge,
-    /// The client's body comes too slowly.
-    BodyTooSlow,
-    /// The client's body broke off.
-    BodyBroken,
-}
-
-impl Failure {
-    /// What the client is told.
-    pub(crate) fn reject(self) -> Reject {
-        use base::code;
-        match self {
-            Self::Unreachable => Reject::new(
-                code::BACKEND_UNREACHABLE,
-                "no connection to the backend could be made",
-            ),
-            Self::Untrusted => Reject::new(
-                code::BACKEND_TLS_FAILED,
-                "the backend and the gateway do not trust each other",
-            ),
-            Self::Failed => Reject::new(
-                code::BACKEND_FAILED,
-                "the connection to the backend broke before its answer was there",
-            ),
-            Self::TimedOut => {
-                Reject::new(code::BACKEND_TIMEOUT, "the backend did not answer in time")
-            }
-            Self::BodyTooLarge => Reject::new(
-                code::BODY_TOO_LARGE,
-                "the request's body is larger than this gateway takes",
-            )
-            .close(),
-            Self::BodyTooSlow => {
-                Reject::new(code::REQUEST_TIMEOUT, "the request's body came too slowly").close()
-            }
-            Self::BodyBroken => Reject::new(
-                code::BAD_REQUEST_FRAMING,
-                "the request's body broke off or is malformed",
-            )
-            .close(),
-        }
+impl Outgoing<'_> {
+    /// What went wrong with the client's body.
+    fn body_fault(&self) -> Option<BodyFault> {
+        self.body_state.as_ref()?.fault()
     }
 }
 
@@ -231,6 +178,21 @@ pub(crate) struct Destination<'a> {
     pub(crate) backend: &'a Arc<Backend>,
     pub(crate) cx: &'a RequestCx,
     pub(crate) target: Target<'a>,
+}
+
+impl Destination<'_> {
+    fn pick_input<'a>(&'a self, headers: &'a HeaderMap) -> PickInput<'a> {
+        PickInput {
+            snapshot: self.snapshot,
+            cx: self.cx,
+            headers,
+        }
+    }
+
+    /// Chooses an endpoint.
+    fn pick(&self, worker: &Rc<Worker>, headers: &HeaderMap, tried: &Tried) -> Option<Picked> {
+        balance::pick(worker, self.backend, &self.pick_input(headers), tried)
+    }
 }
 
 /// Asks a backend; returns when the head of its answer is there.
@@ -252,60 +214,105 @@ pub(crate) async fn call(
         switches,
         deadline_ms,
     } = ask;
-    let input = PickInput {
-        snapshot: to.snapshot,
-        cx: to.cx,
-        headers: &headers,
-    };
     let tried = Tried::default();
-    let picked = match balance::pick(worker, to.backend, &input, &tried) {
+    let picked = match to.pick(worker, &headers, &tried) {
         Some(picked) => picked,
         None => {
             // Its names are not looked up yet, or lead nowhere.
+            let input = to.pick_input(&headers);
             let found = Box::pin(balance::pick_found(worker, to.backend, &input, &tried));
             let found = timers::until(&worker.timers, &*worker.clock, deadline_ms, found).await;
             found.flatten().ok_or(Failure::Unreachable)?
         }
     };
-    let endpoint = &picked.endpoint;
-    let outgoing = Outgoing {
-        endpoint,
+    let mut outgoing = Outgoing {
+        endpoint: Rc::clone(&picked.endpoint),
         method: &method,
         target: to.target,
         headers,
         body,
+        body_state,
+        taken: false,
         switches,
     };
-    let sent = {
-        let sending = std::pin::pin!(send(worker, &picked.pool, endpoint, outgoing, tries));
-        timers::until(&worker.timers, &*worker.clock, deadline_ms, sending).await
+    let calls = &to.backend.calls;
+    let answered = if calls.retry.is_some() || calls.breaker.is_some() {
+        let guarded = again::guarded(worker, to, picked, &mut outgoing, deadline_ms, tries);
+        Box::pin(guarded).await
+    } else {
+        let sent = attempt(worker, &picked, &mut outgoing, deadline_ms, false, tries).await;
+        match sent {
+            Ok(answered) => Ok(held(answered, picked, None)),
+            Err(lost) if again::is_worth_another(&picked, &outgoing, lost) => {
+                let another = again::another(worker, to, picked, &mut outgoing, deadline_ms, tries);
+                Box::pin(another).await
+            }
+            Err(lost) => Err(lost.failure),
+        }
     };
-    let sent = sent.unwrap_or_else(|| {
-        tries.failed(&endpoint.address, "no answer in time");
-        Err(Failure::TimedOut)
-    });
-    let sent = sent.map_err(|failure| match body_state.and_then(|state| state.fault()) {
+    let (parts, mut source) = answered.map_err(|failure| match outgoing.body_fault() {
         Some(BodyFault::TooLarge) => Failure::BodyTooLarge,
         Some(BodyFault::TooSlow) => Failure::BodyTooSlow,
         Some(BodyFault::Broken) => Failure::BodyBroken,
         None => failure,
-    });
-    picked.in_flight.done(worker, did(&sent));
-    let (parts, mut source) = sent?;
-    if let Source::Streaming(body) = &mut source {
-        body.hold(picked.in_flight);
+    })?;
+    if let (Source::Streaming(body), Some(idle_ms)) = (&mut source, calls.body_idle_ms) {
+        body.limit_pauses(worker, idle_ms);
     }
     Ok((parts, source))
 }
 
+/// The call counts until its answer has ended.
+fn held(answered: Answered, picked: Picked, counted: Option<load::Counted>) -> Answered {
+    let (parts, mut source) = answered;
+    if let Source::Streaming(body) = &mut source {
+        let company = body.company();
+        company.in_flight = Some(picked.in_flight);
+        company.counted = counted;
+    }
+    (parts, source)
+}
+
+/// One try at one endpoint. A `fresh` one goes over a connection that is made for it.
+async fn attempt(
+    worker: &Rc<Worker>,
+    picked: &Picked,
+    outgoing: &mut Outgoing<'_>,
+    deadline_ms: u64,
+    fresh: bool,
+    tries: &mut Tries,
+) -> Result<Answered, Lost> {
+    let sent = {
+        let sending = std::pin::pin!(send(worker, &picked.pool, outgoing, fresh, tries));
+        timers::until(&worker.timers, &*worker.clock, deadline_ms, sending).await
+    };
+    let sent = sent.unwrap_or_else(|| {
+        tries.failed(&picked.endpoint.address, "no answer in time");
+        Err(Lost::late())
+    });
+    let did = match &sent {
+        // The client's fault, not the endpoint's.
+        Err(_) if outgoing.body_fault().is_some() => Did::GaveUp,
+        sent => did(sent),
+    };
+    picked.in_flight.done(worker, did);
+    sent
+}
+
 /// What the endpoint did, by what came of the try.
-fn did(sent: &Result<Answered, Failure>) -> Did {
+fn did(sent: &Result<Answered, Lost>) -> Did {
     match sent {
         Ok((parts, _)) => Did::Answered(parts.status.as_u16()),
-        Err(Failure::Unreachable | Failure::Untrusted) => Did::ConnectFailed,
-        Err(Failure::Failed) => Did::Broke,
-        Err(Failure::TimedOut) => Did::TimedOut,
-        Err(Failure::BodyTooLarge | Failure::BodyTooSlow | Failure::BodyBroken) => Did::GaveUp,
+        Err(lost) => match lost.failure {
+            Failure::Unreachable | Failure::Untrusted => Did::ConnectFailed,
+            Failure::Failed => Did::Broke,
+            Failure::TimedOut => Did::TimedOut,
+            Failure::BodyTooLarge
+            | Failure::BodyTooSlow
+            | Failure::BodyBroken
+            | Failure::Overloaded(_)
+            | Failure::CircuitOpen(_) => Did::GaveUp,
+        },
     }
 }
 
@@ -314,32 +321,33 @@ fn did(sent: &Result<Answered, Failure>) -> Did {
 async fn send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    endpoint: &Rc<EndpointPool>,
-    mut outgoing: Outgoing<'_>,
+    outgoing: &mut Outgoing<'_>,
+    fresh: bool,
     tries: &mut Tries,
-) -> Result<Answered, Failure> {
+) -> Result<Answered, Lost> {
     loop {
-        let sent = if outgoing.switches {
-            return Box::pin(dial_and_send(worker, pool, endpoint, outgoing, tries)).await;
-        } else if let Some(connection) = endpoint.take_idle() {
+        let sent = if outgoing.switches || fresh {
+            return Box::pin(dial_and_send(worker, pool, outgoing, fresh, tries)).await;
+        } else if let Some(connection) = outgoing.endpoint.take_idle() {
             tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
-            h1::send(worker, endpoint, connection, &mut outgoing).await
-        } else if let Some(slot) = endpoint.take_stream(worker) {
+            h1::send(worker, connection, outgoing).await
+        } else if let Some(slot) = outgoing.endpoint.take_stream(worker, pool) {
             tries.begin(Via::Reused, &worker.ids, &mut outgoing.headers);
-            Box::pin(h2::send(slot, &mut outgoing)).await
+            Box::pin(h2::send(worker, slot, outgoing)).await
         } else {
-            return Box::pin(dial_and_send(worker, pool, endpoint, outgoing, tries)).await;
+            return Box::pin(dial_and_send(worker, pool, outgoing, fresh, tries)).await;
         };
         match sent {
             Ok(answered) => {
-                tries.answered(&endpoint.address, answered.0.status);
+                tries.answered(&outgoing.endpoint.address, answered.0.status);
                 worker.numbers().upstream(Upstream::Reused);
                 return Ok(answered);
             }
-            Err(Unanswered { unsent, cause }) => {
-                tries.failed(&endpoint.address, cause);
-                if !unsent {
-                    return Err(Failure::Failed);
+            Err(unanswered) => {
+                let lost = Lost::of(&unanswered, true);
+                tries.failed(&outgoing.endpoint.address, unanswered.cause);
+                if lost.reach != Reach::Unsent {
+                    return Err(lost);
                 }
                 worker.numbers().upstream(Upstream::Replaced);
             }
@@ -350,24 +358,30 @@ async fn send(
 async fn dial_and_send(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    endpoint: &Rc<EndpointPool>,
-    mut outgoing: Outgoing<'_>,
+    outgoing: &mut Outgoing<'_>,
+    fresh: bool,
     tries: &mut Tries,
-) -> Result<Answered, Failure> {
+) -> Result<Answered, Lost> {
+    let endpoint = Rc::clone(&outgoing.endpoint);
     let address = &endpoint.address;
     tries.begin(Via::Connecting, &worker.ids, &mut outgoing.headers);
-    let dialled = connect::dial(worker, pool, endpoint, outgoing.switches).await;
+    let wish = connect::Wish {
+        switches: outgoing.switches,
+        fresh,
+    };
+    let dialled = connect::dial(worker, pool, &endpoint, wish).await;
     let dialled = dialled.map_err(|error| {
         tries.failed(address, tries::causes(&error));
-        match error.is_tls() {
-            true => Failure::Untrusted,
-            false => Failure::Unreachable,
-        }
+        Lost::before(match error {
+            DialError::Pending(max) => Failure::Overloaded(Limited::Pending(max)),
+            error if error.is_tls() => Failure::Untrusted,
+            _ => Failure::Unreachable,
+        })
     })?;
     tries.connected(Via::New);
     let sent = match dialled {
-        Dialled::H1(connection) => h1::send(worker, endpoint, connection, &mut outgoing).await,
-        Dialled::H2(slot) => h2::send(slot, &mut outgoing).await,
+        Dialled::H1(connection) => h1::send(worker, connection, outgoing).await,
+        Dialled::H2(slot) => h2::send(worker, slot, outgoing).await,
     };
     match sent {
         Ok(answered) => {
@@ -375,8 +389,9 @@ async fn dial_and_send(
             Ok(answered)
         }
         Err(unanswered) => {
+            let lost = Lost::of(&unanswered, false);
             tries.failed(address, unanswered.cause);
-            Err(Failure::Failed)
+            Err(lost)
         }
     }
 }

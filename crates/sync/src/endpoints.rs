@@ -15,6 +15,24 @@ pub struct BackendReport {
     /// Why a name of the backend could not be looked up.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<String>,
+    /// How its circuit is; none where it has no circuit breaker.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circuit: Option<CircuitReport>,
+}
+
+/// A circuit breaker as one node sees it.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum CircuitReport {
+    /// Calls pass.
+    Closed,
+    /// A few calls pass, to see how they fare.
+    HalfOpen,
+    /// No call passes until then, in milliseconds since 1970, as exact as a second.
+    Open {
+        /// Until when.
+        until_unix_ms: u64,
+    },
 }
 
 /// An endpoint as one node sees it.

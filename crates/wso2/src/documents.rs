@@ -149,7 +149,12 @@ impl Writer<'_> {
         }
         let mut backend = BackendSpec::at(String::new());
         backend.endpoints = urls.map(EndpointSpec::at).collect();
-        backend.timeout = Duration::from_ms(list.timeout_ms.unwrap_or(TIMEOUT_MS));
+        let calls = &list.calls;
+        backend.timeout = Duration::from_ms(calls.timeout_ms.unwrap_or(TIMEOUT_MS));
+        backend.retry = calls.retry.clone().map(Box::new);
+        backend.circuit_breaker = calls.breaker.clone().map(Box::new);
+        backend.keep_alive = calls.keep_alive.clone().map(Box::new);
+        backend.http2 = calls.http2.clone().map(Box::new);
         if self.extensions.http2_backend {
             backend.protocol = Protocol::Http2;
         }

@@ -1,5 +1,6 @@
 //! What the keys of a definition say.
 
+use spec::{CircuitBreaker, Http2, KeepAlive, Retry};
 use std::sync::Arc;
 
 use openapi::Method;
@@ -85,8 +86,23 @@ pub struct EndpointList {
     pub urls: Vec<String>,
     /// What several URLs mean.
     pub kind: EndpointType,
-    /// `advanceEndpointConfig.timeoutInMillis`, in milliseconds.
+    /// `advanceEndpointConfig`
+    pub calls: Calls,
+}
+
+/// `advanceEndpointConfig`: how a backend is called, in the words of documents.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Calls {
+    /// `timeoutInMillis`, in milliseconds.
     pub timeout_ms: Option<u64>,
+    /// `retryConfig`
+    pub retry: Option<Retry>,
+    /// `circuitBreaker`, `circuitBreakers`, `poolConfig.maxActiveConnections`
+    pub breaker: Option<CircuitBreaker>,
+    /// `poolConfig.maxIdleConnections`
+    pub keep_alive: Option<KeepAlive>,
+    /// `poolConfig.maxActiveStreamsPerConnection`
+    pub http2: Option<Http2>,
 }
 
 /// `type` of an endpoint list.

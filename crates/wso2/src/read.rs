@@ -1,6 +1,7 @@
 //! Reads the keys out of a definition's tree.
 
 mod api;
+mod calls;
 mod endpoints;
 mod reader;
 mod walk;

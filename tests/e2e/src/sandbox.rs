@@ -166,6 +166,12 @@ impl Sandbox {
         format!("http://{}", self.running.gateway_http())
     }
 
+    /// Where the gateway serves HTTPS.
+    #[must_use]
+    pub fn gateway_https(&self) -> std::net::SocketAddr {
+        self.running.gateway_https()
+    }
+
     /// The value of a metric without labels, as a whole number.
     ///
     /// # Panics

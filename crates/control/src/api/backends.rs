@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use spec::Kind;
 use store::Role;
 use sync::ResourceKey;
-use sync::endpoints::EndpointReport;
+use sync::endpoints::{CircuitReport, EndpointReport};
 use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
@@ -36,7 +36,7 @@ pub struct NodeEndpoints {
     pub node: String,
     /// The gateway whose APIs it serves.
     pub gateway: String,
-    /// Whether the node watches the backend: it has a choice of endpoints, or checks them. One that is not watched is
+    /// Whether the node watches the backend: it has a choice of endpoints, checks, or a circuit breaker. One that is not watched is
     /// called, however it fares.
     pub watched: bool,
     /// Its endpoints; those that are called first stand first.
@@ -44,6 +44,12 @@ pub struct NodeEndpoints {
     /// Why a name of the backend could not be looked up.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub fault: Option<String>,
+    /// `closed` (calls pass), `half-open` (a few pass), `open` (none passes); none without a circuit breaker.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circuit: Option<String>,
+    /// Until when the circuit is open, in milliseconds since 1970.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub circuit_open_until_unix_ms: Option<u64>,
 }
 
 /// An endpoint as one node sees it.
@@ -103,14 +109,23 @@ async fn backend_status(
     let told = control.hub().endpoints_of(&key).await?;
     let nodes = told.into_iter().map(|(node, gateway, report)| {
         let watched = report.is_some();
+        let circuit = report.as_ref().and_then(|report| report.circuit);
         let (endpoints, fault) =
             report.map_or_else(Default::default, |report| (report.endpoints, report.fault));
+        let (circuit, open_until) = match circuit {
+            None => (None, None),
+            Some(CircuitReport::Closed) => (Some("closed"), None),
+            Some(CircuitReport::HalfOpen) => (Some("half-open"), None),
+            Some(CircuitReport::Open { until_unix_ms }) => (Some("open"), Some(until_unix_ms)),
+        };
         NodeEndpoints {
             node: node.0,
             gateway,
             watched,
             endpoints: endpoints.into_iter().map(Into::into).collect(),
             fault,
+            circuit: circuit.map(str::to_owned),
+            circuit_open_until_unix_ms: open_until,
         }
     });
     Ok(Json(BackendStatus {

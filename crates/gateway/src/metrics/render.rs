@@ -20,7 +20,9 @@ impl Collector for Numbers {
         self.encode_durations(&mut encoder)?;
         self.encode_labelled(&mut encoder)?;
         self.encode_plain(&mut encoder)?;
-        self.certificates.encode(&mut encoder)
+        self.certificates.encode(&mut encoder)?;
+        let circuits = self.circuits.get();
+        circuits.map_or(Ok(()), |circuits| circuits.encode(&mut encoder))
     }
 }
 

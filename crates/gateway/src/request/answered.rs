@@ -12,6 +12,7 @@ use super::opened::{Opened, host_key};
 use crate::access_log::{self, Line};
 use crate::answer;
 use crate::body::{AnswerBody, BodyState};
+use crate::broken::About;
 use crate::decisions::{self, Matched, Refused};
 use crate::metrics::{Series, method_label};
 use crate::record::{Counted, Record, micros};
@@ -20,7 +21,7 @@ use crate::trace;
 use crate::tunnel::Slot;
 use crate::upstream::{Source, h1};
 use crate::usage::table::Subject;
-use crate::worker::Worker;
+use crate::worker::{Current, Worker};
 
 /// An answer before it is handed to the client's connection.
 pub(super) struct Answer {
@@ -130,7 +131,8 @@ pub(super) fn counted(
 /// Counts, logs, and ties the record to the body's end.
 pub(super) fn finish(
     worker: &Rc<Worker>,
-    opened: Opened,
+    mut opened: Opened,
+    snapshot: &Rc<Current>,
     matched: &Matched<'_>,
     mut answer: Answer,
     mut record: Record,
@@ -165,7 +167,8 @@ pub(super) fn finish(
     record.answered(&series, line);
     let is_head = cx.method == Method::HEAD;
     let caller = streams(&answer).then(|| cx.principal.clone()).flatten();
-    observe(worker, opened, matched, &mut answer, &mut record);
+    observe(worker, &mut opened, matched, &mut answer, &mut record);
+    about(worker, opened, snapshot, matched, &mut answer, &record);
     match answer.content {
         Content::Upstream(source) => Response::from_parts(
             answer.head,
@@ -186,16 +189,42 @@ fn streams(answer: &Answer) -> bool {
     matches!(&answer.content, Content::Upstream(Source::Streaming(_)))
 }
 
+/// Keeps what is told if the backend breaks off an answer that is on its way.
+fn about(
+    worker: &Worker,
+    opened: Opened,
+    snapshot: &Rc<Current>,
+    matched: &Matched<'_>,
+    answer: &mut Answer,
+    record: &Record,
+) {
+    let Content::Upstream(Source::Streaming(body)) = &mut answer.content else {
+        return;
+    };
+    if worker.shared.decisions[worker.index].is_none() {
+        return;
+    }
+    body.company().about = Some(Box::new(About {
+        cx: opened.cx,
+        host: opened.host,
+        snapshot: Rc::downgrade(snapshot),
+        passed: matched.passed(),
+        begun: record.begun(),
+        status: answer.head.status.as_u16(),
+        tries: std::mem::take(&mut answer.tries),
+    }));
+}
+
 /// Notes why a call was refused, and what is recorded of a traced one.
 fn observe(
     worker: &Worker,
-    opened: Opened,
+    opened: &mut Opened,
     matched: &Matched<'_>,
     answer: &mut Answer,
     record: &mut Record,
 ) {
     let Opened {
-        mut cx,
+        cx,
         host,
         arrival,
         opening,
@@ -204,8 +233,8 @@ fn observe(
     let status = answer.head.status.as_u16();
     if let Some(reject) = &answer.refused {
         let refused = Refused {
-            cx: &cx,
-            host: &host,
+            cx,
+            host,
             begun: record.begun(),
             matched: *matched,
             reject,
@@ -214,9 +243,9 @@ fn observe(
         };
         decisions::note(worker, &refused);
     }
-    if let Some(opening) = opening {
+    if let Some(opening) = opening.take() {
         let tries = std::mem::take(&mut answer.tries);
-        let mut call = opening.call(&mut cx, &arrival, record.begun(), matched, tries);
+        let mut call = opening.call(cx, arrival, record.begun(), matched, tries);
         call.status = status;
         call.code = answer.code();
         record.trace(call);

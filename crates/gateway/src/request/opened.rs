@@ -170,7 +170,7 @@ fn beyond_limits(worker: &Worker, uri: &Uri, headers: &HeaderMap) -> Option<Reje
 }
 
 /// The host alone, in lower case: what APIs are looked up under.
-pub(super) fn host_key(host: &HeaderValue) -> Cow<'_, str> {
+pub(crate) fn host_key(host: &HeaderValue) -> Cow<'_, str> {
     let text = host.to_str().unwrap_or_default();
     let end = match text.strip_prefix('[') {
         Some(rest) => rest.find(']').map_or(text.len(), |index| index + 2),

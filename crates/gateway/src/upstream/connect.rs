@@ -5,8 +5,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use snapshot::{Protocol, Scheme};
+use sync::calls::BreakerRules;
 use tokio::net::TcpStream;
 
+use super::load::Counted;
 use super::members::NoAddress;
 use super::pool::{BackendPool, EndpointPool, OpenCount};
 use super::{eyeballs, h1, h2, tls};
@@ -26,6 +28,15 @@ pub(crate) enum Dialled {
     H2(h2::StreamSlot),
 }
 
+/// What a connection is to be.
+#[derive(Clone, Copy)]
+pub(crate) struct Wish {
+    /// It becomes a tunnel: it is HTTP/1.1.
+    pub(crate) switches: bool,
+    /// It is made, even if there is one that could be shared.
+    pub(crate) fresh: bool,
+}
+
 /// Why there is no connection.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum DialError {
@@ -41,7 +52,9 @@ pub(crate) enum DialError {
     #[error("the TLS handshake failed: {0}")]
     Tls(std::io::Error),
     #[error("the HTTP handshake failed: {0}")]
-    Http(hyper::Error),
+    Http(::h2::Error),
+    #[error("{0} calls wait for a connection already")]
+    Pending(u32),
     #[error("no connection in time")]
     TimedOut,
     #[error("the backend speaks HTTP/2 alone, and a WebSocket needs HTTP/1.1")]
@@ -56,9 +69,12 @@ pub(crate) enum DialError {
 pub(crate) async fn dial(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
-    endpoint: &EndpointPool,
-    switches: bool,
+    endpoint: &Rc<EndpointPool>,
+    wish: Wish,
 ) -> Result<Dialled, DialError> {
+    let Wish { switches, fresh } = wish;
+    let rules = pool.backend.calls.breaker.as_deref();
+    let _pending = rules.map(|rules| pend(worker, pool, rules)).transpose()?;
     let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
         (Protocol::Http2, _) if switches => return Err(DialError::NoSwitch),
         _ if switches => true,
@@ -70,20 +86,138 @@ pub(crate) async fn dial(
         None
     } else {
         let turn = endpoint.dialling.lock().await;
-        if let Some(slot) = endpoint.take_stream(worker) {
+        if let Some(slot) = stream(worker, pool, endpoint, fresh).await {
             return Ok(Dialled::H2(slot));
-        }
-        if endpoint.is_shared() {
-            worker.numbers().limit(Limit::UpstreamStreams);
         }
         Some(turn)
     };
+    let place = match rules {
+        Some(rules) if rules.connections_max.is_some() => {
+            match place(worker, pool, endpoint, wish, rules).await {
+                Ok(place) => Some(place),
+                Err(dialled) => return Ok(dialled),
+            }
+        }
+        _ => None,
+    };
+    let dialled = connect_in_time(worker, pool, endpoint, switches, place).await;
+    dialled.inspect_err(|error| failed(worker, endpoint, error))
+}
+
+async fn connect_in_time(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    endpoint: &EndpointPool,
+    switches: bool,
+    place: Option<Counted>,
+) -> Result<Dialled, DialError> {
     let deadline_ms = worker.clock.monotonic_ms() + worker.config.upstream.connect_timeout_ms;
-    let connecting = std::pin::pin!(connect(worker, pool, endpoint, switches));
+    let connecting = std::pin::pin!(connect(worker, pool, endpoint, switches, place));
     let connected = timers::until(&worker.timers, &*worker.clock, deadline_ms, connecting).await;
-    connected
-        .unwrap_or(Err(DialError::TimedOut))
-        .inspect_err(|error| failed(worker, endpoint, error))
+    connected.unwrap_or(Err(DialError::TimedOut))
+}
+
+/// A place among the calls that wait for a connection.
+fn pend(worker: &Worker, pool: &BackendPool, rules: &BreakerRules) -> Result<Counted, DialError> {
+    pool.load().pend(rules).ok_or_else(|| {
+        worker.numbers().limit(Limit::BackendPending);
+        DialError::Pending(rules.pending_max.unwrap_or(0))
+    })
+}
+
+/// A stream of a connection that stands, where there may not be another connection: until there is one. `None`: a
+/// connection is to be made.
+async fn stream(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    endpoint: &Rc<EndpointPool>,
+    fresh: bool,
+) -> Option<h2::StreamSlot> {
+    let mut full = false;
+    loop {
+        if !fresh && let Some(slot) = endpoint.take_stream(worker, pool) {
+            return Some(slot);
+        }
+        let count = endpoint.shared_count();
+        if count > 0 && !full && !fresh {
+            worker.numbers().limit(Limit::UpstreamStreams);
+            full = true;
+        }
+        if fresh || count < pool.keeping.connections_max {
+            return None;
+        }
+        endpoint.freed.notified().await;
+    }
+}
+
+/// A place among the connections that the backend may have, or one of them that has become free.
+async fn place(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    endpoint: &Rc<EndpointPool>,
+    wish: Wish,
+    rules: &BreakerRules,
+) -> Result<Counted, Dialled> {
+    let mut full = false;
+    loop {
+        if let Some(place) = pool.load().connect(rules) {
+            return Ok(place);
+        }
+        if !wish.switches {
+            if let Some(connection) = endpoint.take_idle() {
+                return Err(Dialled::H1(connection));
+            }
+            if let Some(slot) = endpoint.take_stream(worker, pool) {
+                return Err(Dialled::H2(slot));
+            }
+        }
+        if !full {
+            worker.numbers().limit(Limit::BackendConnections);
+            full = true;
+        }
+        let _waiting = Waiting::new(endpoint);
+        tokio::select! {
+            () = endpoint.freed.notified() => {}
+            () = pool.load().freed() => {}
+        }
+    }
+}
+
+/// One call of this core waits for a connection of an endpoint.
+struct Waiting<'a>(&'a EndpointPool);
+
+impl<'a> Waiting<'a> {
+    fn new(endpoint: &'a EndpointPool) -> Self {
+        endpoint.waiting.set(endpoint.waiting.get() + 1);
+        Self(endpoint)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.set(self.0.waiting.get() - 1);
+    }
+}
+
+/// Makes an HTTP/2 connection before it is needed; nobody waits for it, and a failure shows when it is.
+pub(super) fn open_ahead(worker: &Rc<Worker>, pool: &Rc<BackendPool>, endpoint: &Rc<EndpointPool>) {
+    let (worker, pool, endpoint) = (Rc::clone(worker), Rc::clone(pool), Rc::clone(endpoint));
+    tokio::task::spawn_local(async move {
+        let turn = endpoint.dialling.lock().await;
+        let place = match pool.backend.calls.breaker.as_deref() {
+            Some(rules) if rules.connections_max.is_some() => {
+                let place = pool.load().connect(rules);
+                place.map(Some).ok_or(())
+            }
+            _ => Ok(None),
+        };
+        if let Ok(place) = place {
+            // Dropped at once, it leaves its stream's place free.
+            let _ = connect_in_time(&worker, &pool, &endpoint, false, place).await;
+        }
+        drop(turn);
+        endpoint.ahead.set(false);
+    });
 }
 
 impl DialError {
@@ -112,6 +246,7 @@ async fn connect(
     pool: &Rc<BackendPool>,
     endpoint: &EndpointPool,
     switches: bool,
+    place: Option<Counted>,
 ) -> Result<Dialled, DialError> {
     let (tcp, version) = connect_tcp(worker, endpoint).await?;
     let (stream, alpn_h2) = match endpoint.address.scheme {
@@ -139,17 +274,17 @@ async fn connect(
     if !switches {
         endpoint.speaks_h1.set(!h2);
     }
-    let open = OpenCount::new(worker);
+    let open = OpenCount::new(worker, place);
+    let keeping = &pool.keeping;
     if h2 {
-        let connection = h2::Connection::handshake(stream, worker, open)
-            .await
-            .map_err(DialError::Http)?;
+        let connection =
+            h2::Connection::handshake(stream, worker, keeping, &endpoint.freed, open).await;
+        let connection = connection.map_err(http_error)?;
         let slot = connection.slot(worker.now_ms.get());
         endpoint.share(connection);
         Ok(Dialled::H2(slot))
     } else {
-        let limits = &worker.config.upstream;
-        let mut connection = h1::Connection::new(stream, limits, open);
+        let mut connection = h1::Connection::new(stream, worker, keeping, open);
         connection.address_version = version;
         Ok(Dialled::H1(connection))
     }
@@ -166,4 +301,10 @@ async fn connect_tcp(
     let delay = Duration::from_millis(worker.config.upstream.next_address_ms);
     let connected = eyeballs::connect(&addresses, delay).await;
     Ok((connected.map_err(DialError::Connect)?, version))
+}
+
+/// Behind the handshake TLS may still fail: the backend did not like our certificate.
+fn http_error(error: ::h2::Error) -> DialError {
+    let trust = error.get_io().and_then(tls::cause);
+    trust.map_or(DialError::Http(error), DialError::Untrusted)
 }

@@ -17,15 +17,14 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, Version};
+use http::{HeaderMap, Method, StatusCode, Version};
 use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncReadExt;
 
-use super::balance::InFlight;
-use super::pool::{EndpointPool, OpenCount};
+use super::answer::{Answered, Company, Source, Streaming};
+use super::pool::{EndpointPool, Keeping, OpenCount};
 use super::tries::causes;
-use super::{Answered, Outgoing, Source, Streaming, Unanswered};
-use crate::config::UpstreamConfig;
+use super::{Outgoing, Reach, Unanswered, tls};
 use crate::io::Stream;
 use crate::worker::Worker;
 use decoder::{DecodeFault, Decoder};
@@ -37,6 +36,8 @@ const HEAD_READ_BYTES: usize = 8 * 1024;
 const BODY_READ_BYTES: usize = 64 * 1024;
 /// Answers before the final one (100, 103) that are passed over.
 const INTERIM_MAX: usize = 16;
+/// A connection is given up so long before the backend does.
+const KEPT_MARGIN_MS: u64 = 1_000;
 
 /// A connection that is idle, or used by one request.
 pub(crate) struct Connection {
@@ -47,11 +48,16 @@ pub(crate) struct Connection {
     out: BytesMut,
     head_bytes_max: usize,
     headers_max: usize,
+    keeping: Rc<Keeping>,
+    born_ms: u64,
+    served: u32,
+    /// How long the backend keeps it, as far as its answers have said.
+    kept_ms: Option<u64>,
     /// When it was last given back.
     pub(crate) idle_since_ms: u64,
     /// Which addresses its endpoint had when it was made.
     pub(super) address_version: u64,
-    _open: OpenCount,
+    open: OpenCount,
 }
 
 /// What broke an exchange.
@@ -65,6 +71,28 @@ enum Fault {
     Read(#[source] io::Error),
     #[error("the backend closed the connection before its answer")]
     Closed,
+}
+
+impl Fault {
+    fn unanswered(&self, has_body: bool) -> Unanswered {
+        let reach = match self {
+            Self::Upload(UploadFault::Nothing(_)) if !has_body => Reach::Unsent,
+            Self::Upload(UploadFault::Nothing(_) | UploadFault::Part(_))
+            | Self::Read(_)
+            | Self::Closed => Reach::Broke,
+            Self::Upload(UploadFault::Body) | Self::Head(_) => Reach::Garbled,
+        };
+        let trust = match self {
+            Self::Upload(UploadFault::Nothing(error) | UploadFault::Part(error))
+            | Self::Read(error) => tls::cause(error),
+            _ => None,
+        };
+        Unanswered {
+            reach,
+            tls: trust.is_some(),
+            cause: trust.unwrap_or_else(|| causes(self)).into(),
+        }
+    }
 }
 
 /// An answer's body that does not arrive whole.
@@ -82,16 +110,26 @@ pub(crate) enum BodyFault {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: Stream, limits: &UpstreamConfig, open: OpenCount) -> Box<Self> {
+    pub(super) fn new(
+        stream: Stream,
+        worker: &Worker,
+        keeping: &Rc<Keeping>,
+        open: OpenCount,
+    ) -> Box<Self> {
+        let limits = &worker.config.upstream;
         Box::new(Self {
             stream,
+            keeping: Rc::clone(keeping),
+            born_ms: worker.now_ms.get(),
+            served: 0,
+            kept_ms: None,
             read: BytesMut::new(),
             out: BytesMut::new(),
             head_bytes_max: limits.head_bytes_max,
             headers_max: limits.headers_max,
             idle_since_ms: 0,
             address_version: 0,
-            _open: open,
+            open,
         })
     }
 
@@ -100,6 +138,35 @@ impl Connection {
     pub(crate) fn is_dead(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.has_unread() || self.poll_read(HEAD_READ_BYTES, &mut cx).is_ready()
+    }
+
+    /// Whether it is old or has served enough.
+    pub(super) fn is_worn(&self, now_ms: u64) -> bool {
+        self.keeping.is_worn(self.born_ms, self.served, now_ms)
+    }
+
+    /// Whether it was unused for so long that the backend may close it.
+    pub(super) fn is_stale(&self, now_ms: u64) -> bool {
+        let idle_ms = self.kept_ms.unwrap_or(u64::MAX).min(self.keeping.idle_ms);
+        now_ms.saturating_sub(self.idle_since_ms) > idle_ms
+    }
+
+    /// How many unused ones are kept.
+    pub(super) fn idle_max(&self) -> usize {
+        self.keeping.idle_max
+    }
+
+    /// Whether somebody waits for a connection of this backend to go.
+    pub(super) fn is_wanted(&self) -> bool {
+        self.open.is_wanted()
+    }
+
+    /// Looks at the first answer for how long the backend keeps the connection: later ones say the same.
+    fn served(&mut self, answer: &HeaderMap) {
+        if self.served == 0 {
+            self.kept_ms = head::kept_ms(answer).map(|ms| ms.saturating_sub(KEPT_MARGIN_MS));
+        }
+        self.served = self.served.saturating_add(1);
     }
 
     /// Whether something came that belongs to no answer.
@@ -177,17 +244,18 @@ impl Connection {
 /// request has answered.
 pub(crate) async fn send(
     worker: &Rc<Worker>,
-    endpoint: &Rc<EndpointPool>,
     mut connection: Box<Connection>,
     outgoing: &mut Outgoing<'_>,
 ) -> Result<Answered, Unanswered> {
     if connection.is_dead() {
         return Err(Unanswered {
-            unsent: true,
+            reach: Reach::Unsent,
             cause: "the backend had closed the connection".into(),
+            tls: false,
         });
     }
     let has_body = !outgoing.body.is_end_stream();
+    outgoing.taken |= has_body;
     let buffer = std::mem::take(&mut connection.out);
     let mut upload = Some(Upload::new(outgoing, buffer));
     let (mut cut, mut seen) = (false, 0);
@@ -201,11 +269,7 @@ pub(crate) async fn send(
     let head = match answered {
         Ok(head) => head,
         Err(fault) => {
-            let untouched = matches!(fault, Fault::Upload(UploadFault::Nothing(_)));
-            return Err(Unanswered {
-                unsent: untouched && !has_body,
-                cause: causes(&fault).into(),
-            });
+            return Err(fault.unanswered(has_body));
         }
     };
     let Head {
@@ -214,6 +278,7 @@ pub(crate) async fn send(
         keep_alive,
     } = head;
     parts.version = Version::HTTP_11;
+    connection.served(&parts.headers);
     let keep = keep_alive && !cut;
     if outgoing.switches && parts.status == StatusCode::SWITCHING_PROTOCOLS && upload.is_none() {
         return Ok((parts, Source::Switched(connection)));
@@ -223,7 +288,7 @@ pub(crate) async fn send(
         && let Some(bytes) = connection.take(length)
     {
         if keep && upload.is_none() {
-            endpoint.give_back(worker, connection);
+            outgoing.endpoint.give_back(worker, connection);
         }
         return Ok((parts, Source::Complete(bytes)));
     }
@@ -233,8 +298,8 @@ pub(crate) async fn send(
         upload,
         keep,
         worker: Rc::clone(worker),
-        endpoint: Rc::clone(endpoint),
-        in_flight: None,
+        endpoint: Rc::clone(&outgoing.endpoint),
+        company: Company::default(),
     };
     let body = Streaming::H1(Box::new(driven));
     Ok((parts, Source::Streaming(body)))
@@ -271,8 +336,7 @@ pub(crate) struct Driven {
     keep: bool,
     worker: Rc<Worker>,
     endpoint: Rc<EndpointPool>,
-    /// The call counts until its answer has ended.
-    pub(super) in_flight: Option<InFlight>,
+    pub(super) company: Company,
 }
 
 impl Driven {

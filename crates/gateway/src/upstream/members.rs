@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use snapshot::{Backend, EjectOn, Endpoint, Lookup};
 
 use super::balance::Ring;
+use super::breaker::Circuit;
 use super::names::{Followed, Names, Sought, Target};
 use super::state::{BackendState, Checked, EndpointState, Note};
 
@@ -266,7 +267,13 @@ impl Group {
 
     /// Whether there is something to tell of its endpoints.
     pub(crate) fn is_watched(&self) -> bool {
-        !self.is_one || self.backend.health.check.is_some()
+        let breaks = self.backend.calls.breaker.is_some();
+        !self.is_one || self.backend.health.check.is_some() || breaks
+    }
+
+    /// How the circuit of the backend is.
+    pub(crate) fn circuit(&self, now_ms: u64) -> Circuit {
+        self.state.load.breaker.circuit(now_ms)
     }
 
     /// Why there are no endpoints, where a name could not be looked up.

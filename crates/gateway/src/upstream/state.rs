@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use arc_swap::ArcSwapOption;
 use snapshot::{Backend, BackendKey, Health};
 
+use super::load::Load;
 use super::members::Group;
 use super::names::Names;
 
@@ -78,6 +79,8 @@ impl States {
 #[derive(Debug)]
 pub(crate) struct BackendState {
     workers: usize,
+    /// What is under way, and the circuit breaker.
+    pub(crate) load: Arc<Load>,
     endpoints: Mutex<HashMap<Arc<str>, Arc<EndpointState>>>,
     groups: Mutex<Vec<Weak<Group>>>,
     /// Somebody counts the ejected ones, to eject one more.
@@ -90,6 +93,7 @@ impl BackendState {
     pub(super) fn new(workers: usize) -> Self {
         Self {
             workers,
+            load: Arc::default(),
             endpoints: Mutex::default(),
             groups: Mutex::default(),
             ejecting: AtomicBool::new(false),

@@ -201,7 +201,8 @@ pub(super) fn cause(error: &io::Error) -> Option<String> {
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
     Some(match error {
         rustls::Error::InvalidCertificate(fault) => match fault {
-            CertificateError::UnknownIssuer => {
+            // A CA that was made anew under the same name has another key.
+            CertificateError::UnknownIssuer | CertificateError::BadSignature => {
                 "the backend's certificate is signed by nobody whom its `tls.ca` trusts".to_owned()
             }
             CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. } => {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base::ManualClock;
 
 use crate::sandbox::{GET, OK, Peer, Sandbox, Setup};
+use crate::upstream_h2::Frames;
 
 async fn with(change: impl FnOnce(&mut Setup)) -> (Peer, Sandbox) {
     let peer = Peer::bind().await;
@@ -160,7 +161,7 @@ async fn streams_of_http2_to_a_backend() {
     .await;
     let (mut one, mut two) = (sandbox.connect().await, sandbox.connect().await);
     one.send(GET).await;
-    let _first = peer.accept_stream().await;
+    let _first = Frames::greet(&peer).await;
     // The first stream is not answered: the second call needs another connection.
     two.send(GET).await;
     let _second = peer.accept_stream().await;

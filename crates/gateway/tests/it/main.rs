@@ -4,15 +4,20 @@
 
 mod bad_peer;
 mod balance;
+mod breaker;
 mod drain;
 mod exchange;
 mod http2;
+mod keep_alive;
 mod limits;
 mod log;
+mod retry;
 mod routing;
 mod sandbox;
 mod streaming;
 mod tls;
 mod traced;
 mod upstream;
+mod upstream_h2;
+mod upstream_tls;
 mod websocket;

@@ -73,7 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     async fn more(&mut self) -> usize {
-        let mut bytes = [0; 64 * 1024];
+        let mut bytes = vec![0; 64 * 1024];
         let length = soon("read", self.stream.read(&mut bytes))
             .await
             .unwrap_or(0);
@@ -168,6 +168,11 @@ impl Peer {
 
     pub(crate) async fn accept_stream(&self) -> TcpStream {
         soon("accept", self.listener.accept()).await.unwrap().0
+    }
+
+    /// However long it takes.
+    pub(crate) async fn accept_stream_patiently(&self) -> TcpStream {
+        self.listener.accept().await.unwrap().0
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -307,6 +312,20 @@ impl Sandbox {
     /// Puts another snapshot in force.
     pub(crate) fn swap(&self, snapshot: Snapshot) {
         self.snapshots.store(Arc::new(Some(snapshot)));
+    }
+
+    /// The next decision on a call that was refused or failed. There is one taker.
+    pub(crate) async fn decision(&mut self) -> sync::Decision {
+        let mut decisions = self.gateway.take_decisions().unwrap();
+        soon("a decision", async {
+            loop {
+                if let Some(taken) = decisions.take().pop() {
+                    return taken;
+                }
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+        })
+        .await
     }
 
     /// Waits until the metrics have this line: counting happens after the answer has gone out.

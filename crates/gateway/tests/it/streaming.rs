@@ -259,3 +259,62 @@ async fn open_answers_of_a_revoked_caller_end_and_others_go_on() {
         .counts("tollway_gateway_bodies_broken_total 0")
         .await;
 }
+
+/// req: O6
+#[tokio::test]
+async fn an_answer_that_breaks_off_is_explained() {
+    let peer = Peer::bind().await;
+    let mut sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\nhalf")
+        .await;
+    client.until("half").await;
+    drop(backend);
+    assert!(client.closes().await);
+    let decision = sandbox.decision().await;
+    assert_eq!(decision.request.path, "/shop/1.0.0/items/1");
+    assert_eq!(decision.matched.operation.unwrap().template, "/items/{id}");
+    assert_eq!(decision.backend.unwrap().name, "shop");
+    let answer = decision.answer;
+    assert_eq!(
+        (answer.status, answer.code.as_str()),
+        (200, "BACKEND_FAILED")
+    );
+    assert_eq!(answer.rule, "answer-whole");
+    assert!(!answer.facts[0].found.is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_pauses_for_too_long_breaks_off() {
+    let peer = Peer::bind().await;
+    let clock = std::sync::Arc::new(base::ManualClock::at(1_700_000_000_000));
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.clock = clock.clone();
+    setup.backend.calls.body_idle_ms = Some(5_000);
+    let sandbox = setup.start();
+    let mut client = sandbox.connect().await;
+    client.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend
+        .send("HTTP/1.1 200 OK\r\ncontent-length: 10\r\n\r\none")
+        .await;
+    client.until("one").await;
+    // Each part begins the time anew.
+    clock.advance_ms(4_000);
+    backend.send("two").await;
+    client.until("two").await;
+    clock.advance_ms(4_000);
+    backend.send("abc").await;
+    client.until("abc").await;
+    clock.advance_ms(5_000);
+    assert!(client.closes().await);
+    assert!(backend.closes().await);
+    sandbox
+        .counts("tollway_gateway_limits_hit_total{limit=\"backend_body_idle\"} 1")
+        .await;
+}

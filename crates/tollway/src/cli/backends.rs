@@ -99,8 +99,14 @@ fn rows(node: NodeEndpoints) -> impl Iterator<Item = Row> {
 /// What no row says.
 fn remark(name: &str, node: &NodeEndpoints) {
     if !node.watched {
-        let why = "it has one endpoint and no checks, or serves no call of it yet";
+        let why =
+            "it has one endpoint, no checks and no circuit breaker, or serves no call of it yet";
         eprintln!("{}: {name} is not watched: {why}", node.node);
+    }
+    if let Some(circuit) = node.circuit.as_deref().filter(|state| *state != "closed") {
+        let until = node.circuit_open_until_unix_ms.map(output::time);
+        let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+        eprintln!("{}: the circuit of {name} is {circuit}{until}", node.node);
     }
     if let Some(fault) = &node.fault {
         eprintln!(
@@ -110,8 +116,11 @@ fn remark(name: &str, node: &NodeEndpoints) {
     }
 }
 
-/// Whether a node knows of no endpoint that it may call.
+/// Whether a node knows of no endpoint that it may call, or its circuit is open.
 fn is_down(node: &NodeEndpoints) -> bool {
     let mut endpoints = node.endpoints.iter();
-    node.watched && !endpoints.any(|endpoint| matches!(&*endpoint.health, "unchecked" | "healthy"))
+    let is_open = node.circuit.as_deref() == Some("open");
+    is_open
+        || node.watched
+            && !endpoints.any(|endpoint| matches!(&*endpoint.health, "unchecked" | "healthy"))
 }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use base::Diagnostic;
 use tree::{Entry, Node, Object, pointer};
 
+use super::calls;
 use super::reader::{Reader, shortened};
 use crate::model::{EndpointList, EndpointType};
 
@@ -19,14 +20,6 @@ const TYPES: &[(&str, EndpointType)] = &[
     ("address", EndpointType::Http),
     ("load_balance", EndpointType::LoadBalance),
     ("failover", EndpointType::Failover),
-];
-
-/// What of `advanceEndpointConfig` is not served, and what that means for calls.
-const ADVANCED: &[(&str, &str)] = &[
-    ("retryConfig", "a failed call is not tried again"),
-    ("circuitBreaker", "calls go on to a backend that fails"),
-    ("circuitBreakers", "calls and connections are not limited"),
-    ("poolConfig", "the node's own limits of connections hold"),
 ];
 
 /// The lists of `x-wso2-endpoints`, by name.
@@ -138,7 +131,7 @@ fn list(reader: &mut Reader, node: &Node, place: &str) -> Option<EndpointList> {
         None => None,
     };
     let kind = kind.unwrap_or_default();
-    let timeout_ms = advanced(reader, object, place);
+    let calls = calls::read(reader, object, place);
     if let Some((_, place)) = reader.object(object, place, "securityConfig") {
         let instead = "the backend is called without these credentials";
         reader.not_served(place, "securityConfig", instead);
@@ -152,11 +145,7 @@ fn list(reader: &mut Reader, node: &Node, place: &str) -> Option<EndpointList> {
             problem.mend("write `type: load_balance` where any of them may be called at any time"),
         );
     }
-    Some(EndpointList {
-        urls,
-        kind,
-        timeout_ms,
-    })
+    Some(EndpointList { urls, kind, calls })
 }
 
 fn urls(reader: &mut Reader, object: &Object, place: &str) -> Option<Vec<String>> {
@@ -220,26 +209,4 @@ fn without_query<'t>(reader: &mut Reader, url: &'t str, place: &str) -> &'t str 
             url
         }
     }
-}
-
-/// Reads `advanceEndpointConfig`: the timeout is served, the rest not yet.
-fn advanced(reader: &mut Reader, object: &Object, place: &str) -> Option<u64> {
-    let (config, place) = reader.object(object, place, "advanceEndpointConfig")?;
-    for (key, instead) in ADVANCED {
-        if let Some((_, place)) = reader.object(config, &place, key) {
-            reader.not_served(place, key, instead);
-        }
-    }
-    let mut known: Vec<&str> = ADVANCED.iter().map(|(key, _)| *key).collect();
-    known.push("timeoutInMillis");
-    reader.unknown_members(config, &place, &known);
-    let node = config.get("timeoutInMillis")?;
-    let timeout_ms = node.as_number().and_then(serde_json::Number::as_u64);
-    let positive = timeout_ms.filter(|ms| *ms > 0);
-    if positive.is_none() {
-        let place = pointer::join(&place, "timeoutInMillis");
-        let message = "a whole number of milliseconds above 0 is expected";
-        reader.record(Diagnostic::error("wso2-value", place, message));
-    }
-    positive
 }

@@ -457,3 +457,73 @@ async fn calls_that_passed_leave_nothing_and_the_unknown_is_said_to_be_unknown()
             .contains("may have succeeded")
     );
 }
+
+#[tokio::test]
+async fn circuits_and_certificates_of_backends() {
+    let world = World::start().await;
+    let key = world.api.key.clone();
+    let call = |path: &str| world.request(Method::GET, path).header("x-api-key", &key);
+
+    let gone = json!({
+        "endpoints": [{"url": "http://127.0.0.1:1"}],
+        "retry": {"attempts": 1},
+        "circuitBreaker": {"errorRate": "100%", "minRequests": 4, "openFor": "1m"},
+    });
+    world
+        .change_api(|spec| spec["backends"]["production"] = gone)
+        .await;
+    for _ in 0..2 {
+        let expected = [("/answer/code", json!("BACKEND_UNREACHABLE"))];
+        let decision = world.expect(call("/pets"), &expected).await;
+        let tries = decision["backend"]["tries"].as_array().unwrap();
+        assert_eq!(tries.len(), 2, "{decision:#}");
+    }
+    let decision = world
+        .expect(
+            call("/pets"),
+            &[
+                ("/answer/code", json!("BACKEND_CIRCUIT_OPEN")),
+                ("/answer/status", json!(503)),
+                ("/answer/rule", json!("circuit-closed")),
+                ("/answer/facts/0/expected", json!("closed")),
+            ],
+        )
+        .await;
+    let found = decision["answer"]["facts"][0]["found"].as_str().unwrap();
+    assert!(found.starts_with("open for "), "{found}");
+    let status = format!("/backends/{}%23production/status", world.api.name);
+    let shown = async {
+        loop {
+            let shown = world.sandbox.call(Method::GET, &status, None).await;
+            let shown = shown.unwrap()["nodes"][0].take();
+            if shown["circuit"] == "open" {
+                return shown;
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let shown = tokio::time::timeout(PATIENCE, shown).await.unwrap();
+    assert!(shown["circuitOpenUntilUnixMs"].is_u64(), "{shown}");
+
+    // A certificate that nobody vouches for, by the node's folder of secrets.
+    let made = rcgen::generate_simple_self_signed(vec!["other.test".to_owned()]).unwrap();
+    let folder = world.sandbox.data_dir().join("secrets/orders");
+    std::fs::create_dir_all(&folder).unwrap();
+    std::fs::write(folder.join("ca.crt"), made.cert.pem()).unwrap();
+    let own = format!("https://{}", world.sandbox.gateway_https());
+    let strange = json!({
+        "endpoints": [{"url": own}],
+        "tls": {"ca": {"secretRef": "orders"}, "minVersion": "TLSv1.3"},
+    });
+    world
+        .change_api(|spec| spec["backends"]["production"] = strange)
+        .await;
+    let decision = world
+        .expect(
+            call("/pets"),
+            &[("/answer/code", json!("BACKEND_TLS_FAILED"))],
+        )
+        .await;
+    let error = decision["backend"]["tries"][0]["error"].as_str().unwrap();
+    assert!(error.contains("tls.ca"), "{error}");
+}

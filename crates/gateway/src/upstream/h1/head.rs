@@ -178,5 +178,14 @@ fn keep_alive(headers: &HeaderMap, http_1_0: bool) -> bool {
     !says("close") && (!http_1_0 || says("keep-alive"))
 }
 
+/// How long the backend keeps the connection, as it says itself: `Keep-Alive: timeout=5`, in milliseconds.
+pub(super) fn kept_ms(headers: &HeaderMap) -> Option<u64> {
+    let text = headers.get("keep-alive")?.to_str().ok()?;
+    let mut parameters = text.split(',').filter_map(|part| part.split_once('='));
+    let (_, seconds) = parameters.find(|(name, _)| name.trim().eq_ignore_ascii_case("timeout"))?;
+    let seconds: u64 = seconds.trim().parse().ok()?;
+    Some(seconds.saturating_mul(1000))
+}
+
 #[cfg(test)]
 mod tests;
