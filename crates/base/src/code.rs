@@ -98,7 +98,11 @@ codes! {
         TOKEN_UNVERIFIED 503 Gateway "Token cannot be verified":
             "The token is not known on this node, and the control plane, which would know it, does not answer or is asked too much. Retry-After says when to try again.";
         API_KEY_INVALID 401 Client "Invalid API key":
-            "The API key is unknown, revoked or expired.";
+            "The API key is unknown, revoked or expired, or mistyped: its checksum does not fit.";
+        API_KEY_ADDRESS_REFUSED 403 Client "Address not allowed":
+            "The API key is limited to addresses, and the call does not come from one of them.";
+        API_KEY_OPERATION_REFUSED 403 Client "Operation not allowed":
+            "The API key is limited to operations, and this one is not among them.";
         SCOPE_INSUFFICIENT 403 Client "Insufficient scope":
             "The token lacks a scope that the operation requires. WWW-Authenticate names the scopes.";
         SUBSCRIPTION_MISSING 403 Client "Not subscribed":
@@ -137,6 +141,8 @@ codes! {
             "The request cannot be read; the detail says why.";
         INVALID_DOCUMENT 422 Client "Invalid document":
             "The document or definition has errors. The member `errors` lists every one with file, line, column, pointer and mend.";
+        INVALID_METADATA 422 Client "Client metadata refused":
+            "A client cannot be registered so. The member `errors` lists every fault with its member of the metadata.";
         INVALID_ARCHIVE 422 Client "Archive refused":
             "The archive is damaged, holds names, links or sizes that are not taken, or no file of it is clearly the definition; the detail says which.";
         ADDRESS_BLOCKED 422 Client "Address blocked":

@@ -13,6 +13,7 @@ pub mod acknowledged;
 pub mod bootstrap;
 pub mod hashes;
 pub mod key_file;
+pub mod metadata;
 pub mod passwords;
 pub mod random;
 pub mod scopes;

@@ -165,6 +165,15 @@ impl Fetcher {
         result
     }
 
+    /// Whether a URL may be fetched, as far as it says so itself: names are looked up only when it is fetched, and are
+    /// held against the same rules then.
+    ///
+    /// # Errors
+    /// [`FetchError::Url`], [`FetchError::Blocked`].
+    pub fn permits(&self, url: &Url) -> Result<(), FetchError> {
+        self.check(url, None)
+    }
+
     async fn counted(
         &self,
         url: &Url,

@@ -1,6 +1,7 @@
 //! One request: normalise, match, run its policies, ask the backend, answer.
 
 mod answered;
+mod limited;
 mod opened;
 mod websocket;
 
@@ -271,6 +272,9 @@ async fn ask<'s>(
     if incoming.size_hint().lower() > bytes_max {
         worker.numbers().limit(Limit::Body);
         return Answer::refuse(worker, cx, Failure::BodyTooLarge.reject());
+    }
+    if let Some(reject) = limited::refused(operation, cx) {
+        return Answer::refuse(worker, cx, reject);
     }
     let environment = cx.principal.as_ref().map(|caller| caller.environment);
     let Some(key) = operation.backend_for(environment.unwrap_or_default()) else {

@@ -167,7 +167,10 @@ fn main() {
         application: ApplicationId::generate(),
         credential: CredentialId::generate(),
         issuer: Arc::new(issuer),
-        keys: HashMap::from([("tk_secret".to_owned(), ())]),
+        keys: HashMap::from([(
+            "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di".to_owned(),
+            (),
+        )]),
         subscription,
     };
     let core = Core::new(Arc::new(Runtime {
@@ -202,8 +205,12 @@ fn steps(core: &Rc<Core>, now: (u64, u64), bearer: &HeaderValue) {
     });
     measure("apiKey, without its hashing", || {
         let mut cx = request(core, now);
-        cx.headers
-            .insert("x-api-key", HeaderValue::from_static("tk_secret"));
+        cx.headers.insert(
+            "x-api-key",
+            HeaderValue::from_static(
+                "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di",
+            ),
+        );
         pass(&*key, &mut cx);
         black_box(cx);
     });

@@ -1,7 +1,7 @@
 //! `apiKey`: the caller shows an API key in a header or in the query.
 
-use base::code::{API_KEY_INVALID, CREDENTIALS_MISSING};
-use base::{Diagnostic, Org};
+use base::code::{API_KEY_ADDRESS_REFUSED, API_KEY_INVALID, CREDENTIALS_MISSING};
+use base::{Diagnostic, Org, key_text};
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use policy::{CompileEnv, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx};
 use schemars::JsonSchema;
@@ -11,9 +11,6 @@ use crate::challenge::challenge;
 
 /// The kind.
 pub struct ApiKey;
-
-/// The longest key that is looked up, in bytes; ours have fewer than 100.
-pub const KEY_BYTES_MAX: usize = 512;
 
 const HEADER_DEFAULT: HeaderName = HeaderName::from_static("x-api-key");
 
@@ -31,8 +28,9 @@ pub struct Config {
 /// of the query too, whether it was good or not.
 ///
 /// # Errors
-/// `CREDENTIALS_MISSING` (401), `API_KEY_INVALID` (401: unknown, expired, of another organisation, or more than one);
-/// both with `WWW-Authenticate`.
+/// `CREDENTIALS_MISSING` (401), `API_KEY_INVALID` (401: mistyped, unknown, expired, of another organisation, or more than
+/// one); both with `WWW-Authenticate`. `API_KEY_ADDRESS_REFUSED` (403) for a key that is limited to other addresses; what
+/// operations a key is for the gateway looks at itself.
 struct Running {
     org: Org,
     header: Option<HeaderName>,
@@ -105,8 +103,12 @@ impl Policy for Running {
                 );
             }
         };
-        if presented.len() > KEY_BYTES_MAX {
-            return self.refuse("key-length", "the API key is too long");
+        // Before the look-up: most wrong keys are typos, or never were keys.
+        if !key_text::is_well_formed(&presented) {
+            return self.refuse(
+                "key-format",
+                "the API key is mistyped: its checksum or length is wrong",
+            );
         }
         let Some(found) = cx.core.runtime.directory.api_key(&presented) else {
             return self.refuse("key-known", "the API key is unknown or revoked");
@@ -120,12 +122,26 @@ impl Policy for Running {
         {
             return self.refuse("key-expired", "the API key has expired");
         }
+        if let Some(limits) = &found.limits
+            && !limits.allow_address(cx.client.ip)
+        {
+            let detail = "the API key is not for calls from this address";
+            return Reject::new(API_KEY_ADDRESS_REFUSED, detail)
+                .because("key-address")
+                .fact("address", cx.client.ip.to_string(), "")
+                .into();
+        }
+        let scopes = found
+            .limits
+            .as_ref()
+            .and_then(|limits| limits.scopes.as_ref());
         cx.principal = Some(Principal {
             org: found.org,
             application: found.application,
             credential: found.credential,
             environment: found.environment,
-            scopes: None,
+            scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
+            limits: found.limits,
             token: None,
         });
         Outcome::CONTINUE
@@ -267,11 +283,63 @@ mod tests {
         let mut twice = with_key(&bench, API_KEY);
         twice.headers.append("x-api-key", API_KEY.parse().unwrap());
         assert_eq!(refused(json!({}), twice), "API_KEY_INVALID");
-        let long = "k".repeat(KEY_BYTES_MAX + 1);
+        let long = format!("{API_KEY}{API_KEY}");
         assert_eq!(
             refused(json!({}), with_key(&bench, &long)),
             "API_KEY_INVALID"
         );
+    }
+
+    #[test]
+    fn a_mistyped_key_is_not_looked_up() {
+        let bench = Bench::new();
+        let typo = API_KEY.replace('z', "y");
+        let application = bench.application;
+        let row = (application, base::CredentialId::generate());
+        bench.directory.tables().api_keys.insert(typo.clone(), row);
+        let mut cx = with_key(&bench, &typo);
+        let reject = bench.run(&*compile("apiKey", json!({})), &mut cx);
+        let reject = reject.unwrap_err();
+        assert_eq!(reject.code.name, "API_KEY_INVALID");
+        assert_eq!(reject.reason.unwrap().rule, "key-format");
+    }
+
+    #[test]
+    fn a_key_is_good_from_its_addresses_alone() {
+        let bench = Bench::new();
+        let limits = |ranges: &[&str]| {
+            let ip_ranges = ranges.iter().map(|range| range.parse().unwrap()).collect();
+            Some(std::sync::Arc::new(base::KeyLimits {
+                ip_ranges,
+                ..base::KeyLimits::default()
+            }))
+        };
+        let ip = bench.request("GET", "/x").client.ip;
+        bench.directory.tables().api_key_limits = limits(&["203.0.113.0/24"]);
+        let mut cx = with_key(&bench, API_KEY);
+        let refused = bench.run(&*compile("apiKey", json!({})), &mut cx);
+        assert_eq!(refused.unwrap_err().code.name, "API_KEY_ADDRESS_REFUSED");
+        assert!(cx.principal.is_none());
+        let own = format!("{ip}/32");
+        bench.directory.tables().api_key_limits = limits(&["203.0.113.0/24", &own]);
+        let mut cx = with_key(&bench, API_KEY);
+        bench.run(&*compile("apiKey", json!({})), &mut cx).unwrap();
+        assert!(cx.principal.unwrap().limits.is_some());
+    }
+
+    #[test]
+    fn a_key_may_stand_for_some_scopes() {
+        let bench = Bench::new();
+        bench.directory.tables().api_key_limits = Some(std::sync::Arc::new(base::KeyLimits {
+            scopes: Some(["read".to_owned()].into()),
+            ..base::KeyLimits::default()
+        }));
+        let mut cx = with_key(&bench, API_KEY);
+        bench.run(&*compile("apiKey", json!({})), &mut cx).unwrap();
+        let needs = |scope: &str| compile("scopes", json!({"anyOf": [[scope]]}));
+        bench.run(&*needs("read"), &mut cx).unwrap();
+        let refused = bench.run(&*needs("write"), &mut cx).unwrap_err();
+        assert_eq!(refused.code.name, "SCOPE_INSUFFICIENT");
     }
 
     /// req: S9

@@ -357,6 +357,7 @@ impl Running {
             credential: client.credential,
             environment: client.environment,
             scopes,
+            limits: None,
             token: Some(Arc::clone(token)),
         })
     }

@@ -20,7 +20,7 @@ use policy::{
 };
 use serde_json::{Value, json};
 
-pub(crate) const API_KEY: &str = "tk_0123456789";
+pub(crate) const API_KEY: &str = "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di";
 pub(crate) const API: &str = "pets-1.0.0";
 pub(crate) const CLIENT: &str = "client-1";
 const NOW_UNIX_MS: u64 = 1_800_000_000_000;
@@ -281,6 +281,7 @@ impl Bench {
             credential: CredentialId::generate(),
             environment: Environment::Production,
             scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+            limits: None,
             token: None,
         });
         cx

@@ -153,6 +153,7 @@ mod tests {
                 credential: CredentialId::generate(),
                 environment: base::Environment::Production,
                 scopes: None,
+                limits: None,
                 token: None,
             },
             version: 0,

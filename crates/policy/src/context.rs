@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::{ApplicationId, Clock, CredentialId, Environment, Org, TokenMarks};
+use base::{ApplicationId, Clock, CredentialId, Environment, KeyLimits, Org, TokenMarks};
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
 use smallvec::SmallVec;
@@ -93,9 +93,11 @@ pub struct Principal {
     pub credential: CredentialId,
     /// What the credential is for: it decides which backend is called.
     pub environment: Environment,
-    /// The scopes that its token carries; `None` for a credential without scopes (an API key), which is not
-    /// limited by scopes.
+    /// The scopes that its token carries, or that its API key stands for; `None` for an API key that is not limited by
+    /// scopes.
     pub scopes: Option<Arc<[String]>>,
+    /// What an API key is limited to; `None` = nothing beyond its application's subscriptions.
+    pub limits: Option<Arc<KeyLimits>>,
     /// The token that proved it; `None` for what is no token.
     pub token: Option<Arc<TokenInUse>>,
 }

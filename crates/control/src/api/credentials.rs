@@ -1,157 +1,36 @@
 //! Credentials and tokens of an application. Secrets are answered once, and never stored by anybody on the way.
 
+mod clients;
+mod expiring;
+mod keys;
+
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use base::{ApplicationId, CredentialId, KeyLimits, code};
-use credentials::{AccessGrant, Subject, TermsSource as _, Wish};
+use base::{ApplicationId, CredentialId, SecretId, code};
+use credentials::{AccessGrant, RotateError, Subject, TermsSource as _, gateway_audience};
 use http::StatusCode;
-use store::{ClientMetadata, Credential, CredentialKind, Record, RecordKind, Write};
+use store::{Credential, CredentialKind, CredentialSecret, GrantType, Record, RecordKind, Write};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    ApiKeyRequest, ClientRequest, CredentialItem, Environment, List, NO_STORE, NewApiKey,
-    NewClient, TokenAnswer, TokenRequest, Waiting,
+    CredentialItem, Environment, ExpiringParams, List, NO_STORE, RotateRequest, SecretItem,
+    TokenAnswer, TokenRequest, Waiting,
 };
-use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, Names, OptionalJson, Params};
+use crate::http::{Action, ApiError, ApiResult, Caller, Json, Name, OptionalJson};
 use crate::{Control, Writing};
+
+/// How long a secret works on beside its successor, unless the caller says.
+const OLD_FOR_S: u64 = 7 * 24 * 60 * 60;
+/// The longest name of a credential, in bytes.
+const NAME_BYTES_MAX: usize = 200;
 
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
-        .routes(routes!(client_list, client_create))
-        .routes(routes!(client_delete))
-        .routes(routes!(api_key_list, api_key_create))
-        .routes(routes!(api_key_delete))
+        .merge(clients::router())
+        .merge(keys::router())
+        .merge(expiring::router())
         .routes(routes!(token_create))
-}
-
-/// List the OAuth clients of an application
-#[utoipa::path(get, path = "/applications/{name}/credentials", operation_id = "credential_list", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name")),
-    responses((status = 200, description = "Without secrets, oldest first", body = List<CredentialItem>)))]
-async fn client_list(
-    State(control): State<Control>,
-    caller: Caller,
-    Name(name): Name,
-) -> ApiResult<Json<List<CredentialItem>>> {
-    list(&control, &caller, &name, is_client).await
-}
-
-/// Create an OAuth client for an application
-#[utoipa::path(post, path = "/applications/{name}/credentials", operation_id = "credential_create", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name"), Waiting), request_body = ClientRequest,
-    responses((status = 201, description = "The client; the secret is shown this once", body = NewClient),
-        (status = 202, description = "As 201, but not every node serves it yet", body = NewClient)))]
-async fn client_create(
-    State(control): State<Control>,
-    caller: Caller,
-    Name(name): Name,
-    Params(waiting): Params<Waiting>,
-    OptionalJson(wish): OptionalJson<ClientRequest>,
-) -> ApiResult<Response> {
-    let writing = control.writing().await?;
-    let application = application(&control, &caller, &name).await?;
-    room_for_one_more(&control, application).await?;
-    let new = control
-        .hashes()
-        .client_create(
-            Wish {
-                environment: wish.environment.into(),
-                ..Wish::new(&caller.org, application)
-            },
-            ClientMetadata::default(),
-            control.clock().unix_ms(),
-        )
-        .map_err(|error| ApiError::internal("making a client", &error))?;
-    let answer = NewClient {
-        id: new.credential.id.to_string(),
-        client_id: new.client_id,
-        client_secret: new.client_secret.map(|secret| secret.expose().clone()),
-    };
-    let put = Write::CredentialPut(new.credential);
-    made(&control, &caller, (writing, put), waiting, answer).await
-}
-
-/// Delete an OAuth client: it gets no more tokens
-#[utoipa::path(delete, path = "/applications/{name}/credentials/{id}", operation_id = "credential_delete", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name"), ("id" = String, Path, description = "The credential's id"), Waiting),
-    responses((status = 204, description = "It is gone; every gateway refuses its tokens")))]
-async fn client_delete(
-    State(control): State<Control>,
-    caller: Caller,
-    Names(name, id): Names,
-    Params(waiting): Params<Waiting>,
-) -> ApiResult<StatusCode> {
-    delete(&control, &caller, (&name, &id), is_client, &waiting).await
-}
-
-/// List the API keys of an application
-#[utoipa::path(get, path = "/applications/{name}/api-keys", operation_id = "api_key_list", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name")),
-    responses((status = 200, description = "Their first characters, oldest first", body = List<CredentialItem>)))]
-async fn api_key_list(
-    State(control): State<Control>,
-    caller: Caller,
-    Name(name): Name,
-) -> ApiResult<Json<List<CredentialItem>>> {
-    list(&control, &caller, &name, is_api_key).await
-}
-
-/// Create an API key for an application
-#[utoipa::path(post, path = "/applications/{name}/api-keys", operation_id = "api_key_create", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name"), Waiting), request_body = ApiKeyRequest,
-    responses((status = 201, description = "The key, shown this once", body = NewApiKey),
-        (status = 202, description = "As 201, but not every node serves it yet", body = NewApiKey)))]
-async fn api_key_create(
-    State(control): State<Control>,
-    caller: Caller,
-    Name(name): Name,
-    Params(waiting): Params<Waiting>,
-    OptionalJson(wish): OptionalJson<ApiKeyRequest>,
-) -> ApiResult<Response> {
-    if wish.expires_in == Some(0) {
-        return Err(ApiError::bad_request(
-            "`expiresIn` is a number of seconds above 0",
-        ));
-    }
-    let writing = control.writing().await?;
-    let application = application(&control, &caller, &name).await?;
-    room_for_one_more(&control, application).await?;
-    let expires_unix_s = wish
-        .expires_in
-        .map(|seconds| control.clock().unix_s().saturating_add(seconds));
-    let new = control
-        .hashes()
-        .api_key_create(
-            Wish {
-                environment: wish.environment.into(),
-                expires_unix_s,
-                ..Wish::new(&caller.org, application)
-            },
-            KeyLimits::default(),
-            control.clock().unix_ms(),
-        )
-        .map_err(|error| ApiError::internal("making an API key", &error))?;
-    let answer = NewApiKey {
-        id: new.credential.id.to_string(),
-        key: new.key.expose().clone(),
-        expires_unix_s,
-    };
-    let put = Write::CredentialPut(new.credential);
-    made(&control, &caller, (writing, put), waiting, answer).await
-}
-
-/// Delete an API key
-#[utoipa::path(delete, path = "/applications/{name}/api-keys/{id}", operation_id = "api_key_delete", tag = "credentials",
-    params(("name" = String, Path, description = "The application's name"), ("id" = String, Path, description = "The credential's id"), Waiting),
-    responses((status = 204, description = "It is gone; every gateway refuses it")))]
-async fn api_key_delete(
-    State(control): State<Control>,
-    caller: Caller,
-    Names(name, id): Names,
-    Params(waiting): Params<Waiting>,
-) -> ApiResult<StatusCode> {
-    delete(&control, &caller, (&name, &id), is_api_key, &waiting).await
 }
 
 /// Mint an access token for an application
@@ -177,8 +56,12 @@ async fn token_create(
         .rev()
         .filter(|credential| credential.environment == wish.environment.into())
         .filter(|credential| credential.is_live(now))
-        .find_map(|credential| credential.client().map(|client| client.client_id.clone()));
-    let Some(client_id) = newest else {
+        .filter_map(|credential| credential.client().cloned())
+        .find(|client| {
+            client.metadata.may(GrantType::ClientCredentials)
+                && !client.metadata.is_sender_constrained()
+        });
+    let Some(client) = newest else {
         return Err(ApiError::new(
             code::CONFLICT,
             no_client(&name, wish.environment),
@@ -187,6 +70,8 @@ async fn token_create(
     // Before anything is looked at: what is revoked from here on ends the token.
     let revision = control.store().revision().await?;
     let terms = control.terms_of(&caller.org, application).await?;
+    let terms = terms.for_client(&client.metadata);
+    let lifetime_s = terms.lifetime_of(&[], &gateway_audience(&caller.org));
     let requested = wish.scopes.map(|scopes| scopes.join(" "));
     let scopes = credentials::grant(
         requested.as_deref(),
@@ -199,11 +84,12 @@ async fn token_create(
         .tokens()
         .mint_access_token(&AccessGrant {
             scopes,
-            lifetime_s: terms.lifetime_s,
+            lifetime_s,
+            algorithm: client.metadata.access_token_signed_response_alg,
             revision,
             ..AccessGrant::new(
                 caller.org.clone(),
-                client_id,
+                client.client_id,
                 Subject::Application(application),
             )
         })
@@ -242,13 +128,12 @@ async fn made(
     Ok((done, [NO_STORE], Json(answer)).into_response())
 }
 
-fn is_client(kind: &CredentialKind) -> bool {
-    matches!(kind, CredentialKind::Client(_))
-}
+/// One of the two kinds, and how it is called.
+#[derive(Clone, Copy)]
+struct Sort(fn(&CredentialKind) -> bool);
 
-fn is_api_key(kind: &CredentialKind) -> bool {
-    matches!(kind, CredentialKind::ApiKey(_))
-}
+const CLIENTS: Sort = Sort(|kind| matches!(kind, CredentialKind::Client(_)));
+const API_KEYS: Sort = Sort(|kind| matches!(kind, CredentialKind::ApiKey(_)));
 
 /// An application that the caller may touch.
 async fn owned(control: &Control, caller: &Caller, name: &str) -> ApiResult<Record> {
@@ -261,6 +146,24 @@ async fn owned(control: &Control, caller: &Caller, name: &str) -> ApiResult<Reco
 async fn application(control: &Control, caller: &Caller, name: &str) -> ApiResult<ApplicationId> {
     let record = owned(control, caller, name).await?;
     Ok(ApplicationId(record.id))
+}
+
+/// One credential of an application that the caller may touch.
+async fn credential(
+    control: &Control,
+    caller: &Caller,
+    (name, id): (&str, &str),
+    sort: Sort,
+) -> ApiResult<Credential> {
+    let application = application(control, caller, name).await?;
+    let missing = || ApiError::not_found(format!("credential `{id}` of the application `{name}`"));
+    let id: CredentialId = id.parse().map_err(|_| missing())?;
+    control
+        .store()
+        .credential_get(&caller.org, id)
+        .await?
+        .filter(|credential| credential.application == application && sort.0(&credential.kind))
+        .ok_or_else(missing)
 }
 
 async fn room_for_one_more(control: &Control, application: ApplicationId) -> ApiResult<()> {
@@ -282,41 +185,141 @@ async fn room_for_one_more(control: &Control, application: ApplicationId) -> Api
     ))
 }
 
+/// When something ends that is to last so long.
+fn expiry(control: &Control, expires_in: Option<u64>) -> ApiResult<Option<u64>> {
+    if expires_in == Some(0) {
+        return Err(ApiError::bad_request(
+            "`expiresIn` is a number of seconds above 0",
+        ));
+    }
+    let now = control.clock().unix_s();
+    Ok(expires_in.map(|seconds| now.saturating_add(seconds)))
+}
+
+fn checked_name(name: Option<String>) -> ApiResult<String> {
+    let name = name.unwrap_or_default();
+    if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
+        return Err(ApiError::bad_request(format!(
+            "`name` is a line of at most {NAME_BYTES_MAX} bytes"
+        )));
+    }
+    Ok(name)
+}
+
 async fn list(
     control: &Control,
     caller: &Caller,
     name: &str,
-    wanted: fn(&CredentialKind) -> bool,
+    sort: Sort,
+    params: ExpiringParams,
 ) -> ApiResult<Json<List<CredentialItem>>> {
     let application = application(control, caller, name).await?;
-    let items = control
-        .store()
-        .credential_list(Some(application))
-        .await?
-        .into_iter()
-        .filter(|credential| wanted(&credential.kind))
+    let found = control.store().credential_list(Some(application)).await?;
+    let items = found
+        .iter()
+        .filter(|credential| sort.0(&credential.kind))
+        .filter(|credential| is_wanted(control, credential, params))
         .map(item)
         .collect();
     Ok(Json(List { items, next: None }))
 }
 
+/// Whether something of it ends within the time that is asked for.
+fn is_wanted(control: &Control, credential: &Credential, params: ExpiringParams) -> bool {
+    let Some(within) = params.expiring_in else {
+        return true;
+    };
+    let now = control.clock().unix_s();
+    let ends = credential
+        .secrets
+        .iter()
+        .map(|secret| secret.expires_unix_s);
+    ends.chain([credential.expires_unix_s])
+        .flatten()
+        .any(|end| now <= end && end < now.saturating_add(within))
+}
+
+/// Changes a credential under the writers' turn; returns the revision.
+async fn change(
+    control: &Control,
+    caller: &Caller,
+    of: (&str, &str),
+    sort: Sort,
+    change: impl FnOnce(&mut Credential) -> ApiResult<()>,
+) -> ApiResult<(u64, Credential)> {
+    let writing = control.writing().await?;
+    let mut credential = credential(control, caller, of, sort).await?;
+    change(&mut credential)?;
+    credential.updated_unix_ms = control.clock().unix_ms();
+    let replace = Write::CredentialReplace(credential.clone());
+    let revision = control.commit(caller, vec![replace]).await?;
+    drop(writing);
+    Ok((revision, credential))
+}
+
+/// Gives a credential a new secret beside the one that it has; answers the text.
+async fn rotate(
+    control: &Control,
+    caller: &Caller,
+    of: (&str, &str),
+    sort: Sort,
+    wish: RotateRequest,
+) -> ApiResult<(u64, Credential, String)> {
+    let now_ms = control.clock().unix_ms();
+    let old_until = (now_ms / 1000).saturating_add(wish.old_for.unwrap_or(OLD_FOR_S));
+    let mut text = String::new();
+    let (revision, credential) = change(control, caller, of, sort, |credential| {
+        let made = control.hashes().rotate(credential, old_until, now_ms);
+        text = made.map_err(not_rotated)?.expose().clone();
+        Ok(())
+    })
+    .await?;
+    Ok((revision, credential, text))
+}
+
+fn not_rotated(error: RotateError) -> ApiError {
+    match error {
+        RotateError::TooMany | RotateError::NoSecret => {
+            ApiError::new(code::CONFLICT, error.to_string())
+        }
+        RotateError::Random(_) => ApiError::internal("making a secret", &error),
+    }
+}
+
+/// Takes one secret away before its time.
+async fn secret_delete(
+    control: &Control,
+    caller: &Caller,
+    (name, id, secret): (&str, &str, &str),
+    sort: Sort,
+    waiting: &Waiting,
+) -> ApiResult<StatusCode> {
+    let missing = || ApiError::not_found(format!("secret `{secret}` of the credential `{id}`"));
+    let secret: SecretId = secret.parse().map_err(|_| missing())?;
+    let (revision, _) = change(control, caller, (name, id), sort, |credential| {
+        let before = credential.secrets.len();
+        credential.secrets.retain(|kept| kept.id != secret);
+        if credential.secrets.len() == before {
+            return Err(missing());
+        }
+        Ok(())
+    })
+    .await?;
+    waiting.acknowledged(control, revision).await?;
+    Ok(StatusCode::NO_CONTENT)
+}
+
 async fn delete(
     control: &Control,
     caller: &Caller,
-    (name, id): (&str, &str),
-    wanted: fn(&CredentialKind) -> bool,
+    of: (&str, &str),
+    sort: Sort,
     waiting: &Waiting,
 ) -> ApiResult<StatusCode> {
     let writing = control.writing().await?;
-    let application = application(control, caller, name).await?;
-    let missing = || ApiError::not_found(format!("credential `{id}` of the application `{name}`"));
-    let id: CredentialId = id.parse().map_err(|_| missing())?;
-    control
-        .store()
-        .credential_get(&caller.org, id)
-        .await?
-        .filter(|credential| credential.application == application && wanted(&credential.kind))
-        .ok_or_else(missing)?;
+    let Credential {
+        application, id, ..
+    } = credential(control, caller, of, sort).await?;
     let revision = control
         .commit(caller, vec![Write::CredentialDelete { application, id }])
         .await?;
@@ -325,20 +328,35 @@ async fn delete(
     Ok(StatusCode::NO_CONTENT)
 }
 
-fn item(credential: Credential) -> CredentialItem {
-    let (client_id, prefix) = match credential.kind {
-        CredentialKind::Client(client) => (Some(client.client_id), None),
-        CredentialKind::ApiKey(_) => {
-            let newest = credential.secrets.last();
-            (None, newest.and_then(|secret| secret.prefix.clone()))
-        }
+fn item(credential: &Credential) -> CredentialItem {
+    let (client, limits) = match &credential.kind {
+        CredentialKind::Client(client) => (Some(client), None),
+        CredentialKind::ApiKey(limits) => (None, Some(limits)),
     };
+    let newest = credential.secrets.last();
     CredentialItem {
         id: credential.id.to_string(),
-        client_id,
-        prefix,
+        application: None,
+        name: credential.name.clone(),
+        client_id: client.map(|client| client.client_id.clone()),
+        prefix: newest.and_then(|secret| secret.prefix.clone()),
         created_unix_ms: credential.created_unix_ms,
+        updated_unix_ms: credential.updated_unix_ms,
         expires_unix_s: credential.expires_unix_s,
+        last_used_unix_s: credential.used_unix_s,
         environment: credential.environment.into(),
+        secrets: credential.secrets.iter().map(secret_item).collect(),
+        metadata: client.map(|client| client.metadata.clone()),
+        limits: limits.filter(|limits| !limits.is_empty()).map(Into::into),
+    }
+}
+
+fn secret_item(secret: &CredentialSecret) -> SecretItem {
+    SecretItem {
+        id: secret.id.to_string(),
+        prefix: secret.prefix.clone(),
+        created_unix_ms: secret.created_unix_ms,
+        expires_unix_s: secret.expires_unix_s,
+        last_used_unix_s: secret.used_unix_s,
     }
 }

@@ -10,9 +10,11 @@ use store::Role;
 use utoipa::ToSchema;
 
 mod audit;
+mod credentials;
 mod deployments;
 
 pub use audit::*;
+pub use credentials::*;
 pub use deployments::*;
 
 /// A part of a list.
@@ -235,19 +237,6 @@ pub struct LifecycleChange {
     pub revision: u64,
 }
 
-/// A new OAuth client of an application. The secret is shown this once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewClient {
-    /// The credential's id, to delete it by.
-    pub id: String,
-    /// The public id.
-    pub client_id: String,
-    /// The secret; kept as a keyed hash only. Absent for a client that proves itself without one.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub client_secret: Option<String>,
-}
-
 /// What a credential is for: which backends its calls go to.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "lowercase")]
@@ -275,62 +264,6 @@ impl From<base::Environment> for Environment {
             base::Environment::Sandbox => Self::Sandbox,
         }
     }
-}
-
-/// What a new OAuth client is for.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ClientRequest {
-    /// By default production.
-    #[serde(default)]
-    pub environment: Environment,
-}
-
-/// Limits of a new API key.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct ApiKeyRequest {
-    /// How long it works, in seconds; by default for ever.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_in: Option<u64>,
-    /// What it is for; by default production.
-    #[serde(default)]
-    pub environment: Environment,
-}
-
-/// A new API key of an application, shown this once.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct NewApiKey {
-    /// The credential's id, to delete it by.
-    pub id: String,
-    /// The key; kept as a keyed hash only.
-    pub key: String,
-    /// When it stops to work, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_unix_s: Option<u64>,
-}
-
-/// A credential without its secret.
-#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct CredentialItem {
-    /// Its id.
-    pub id: String,
-    /// An OAuth client's public id.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub client_id: Option<String>,
-    /// The first characters of an API key.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub prefix: Option<String>,
-    /// When it was made, in milliseconds since 1970.
-    pub created_unix_ms: u64,
-    /// When it stops to work, in seconds since 1970.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub expires_unix_s: Option<u64>,
-    /// What it is for.
-    #[serde(default)]
-    pub environment: Environment,
 }
 
 /// Which token is wanted.

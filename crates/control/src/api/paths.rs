@@ -102,17 +102,24 @@ pub fn definition_files(api: &str) -> String {
     format!("{}/files", definition(api))
 }
 
-/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ClientRequest`] → [`super::NewClient`]; `DELETE` at `/{id}`
+/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ClientRequest`] → [`super::NewClient`]; at `/{id}` `GET`, `PATCH` [`super::ClientChange`], `DELETE`;
+/// at `/{id}/rotate` `POST` [`super::RotateRequest`]; at `/{id}/secrets/{secret}` `DELETE`
 #[must_use]
 pub fn credentials(application: &str) -> String {
     format!("{}/credentials", item(RecordKind::Application, application))
 }
 
-/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ApiKeyRequest`] → [`super::NewApiKey`]; `DELETE` at `/{id}`
+/// `GET` → [`super::List`] of [`super::CredentialItem`], `POST` [`super::ApiKeyRequest`] → [`super::NewApiKey`]; at `/{id}` as [`credentials`]
 #[must_use]
 pub fn api_keys(application: &str) -> String {
     format!("{}/api-keys", item(RecordKind::Application, application))
 }
+
+/// `GET` → [`super::List`] of [`super::CredentialItem`]: those that end soon (`?expiringIn=`, seconds)
+pub const EXPIRING: &str = "/api/v1/credentials";
+
+/// `GET` → [`super::List`] of [`super::NoticeItem`]
+pub const NOTICES: &str = "/api/v1/notices";
 
 /// `GET` → [`super::List`] of [`super::SigningKeyItem`]
 pub const SIGNING_KEYS: &str = "/api/v1/signing-keys";

@@ -63,14 +63,40 @@ const TABLE: &[(&str, &str, &[&str])] = &[
     ("DELETE", "/applications/{name}", SUBSCRIBER),
     ("GET", "/applications/{name}/credentials", SUBSCRIBER),
     ("POST", "/applications/{name}/credentials", SUBSCRIBER),
+    ("GET", "/applications/{name}/credentials/{id}", SUBSCRIBER),
+    ("PATCH", "/applications/{name}/credentials/{id}", SUBSCRIBER),
     (
         "DELETE",
         "/applications/{name}/credentials/{id}",
         SUBSCRIBER,
     ),
+    (
+        "POST",
+        "/applications/{name}/credentials/{id}/rotate",
+        SUBSCRIBER,
+    ),
+    (
+        "DELETE",
+        "/applications/{name}/credentials/{id}/secrets/{secret}",
+        SUBSCRIBER,
+    ),
     ("GET", "/applications/{name}/api-keys", SUBSCRIBER),
     ("POST", "/applications/{name}/api-keys", SUBSCRIBER),
+    ("GET", "/applications/{name}/api-keys/{id}", SUBSCRIBER),
+    ("PATCH", "/applications/{name}/api-keys/{id}", SUBSCRIBER),
     ("DELETE", "/applications/{name}/api-keys/{id}", SUBSCRIBER),
+    (
+        "POST",
+        "/applications/{name}/api-keys/{id}/rotate",
+        SUBSCRIBER,
+    ),
+    (
+        "DELETE",
+        "/applications/{name}/api-keys/{id}/secrets/{secret}",
+        SUBSCRIBER,
+    ),
+    ("GET", "/credentials", SUBSCRIBER),
+    ("GET", "/notices", ADMIN),
     ("POST", "/applications/{name}/token", SUBSCRIBER),
     ("GET", "/subscriptions", SUBSCRIBER),
     ("POST", "/subscriptions", SUBSCRIBER),
@@ -116,6 +142,7 @@ async fn every_endpoint_is_in_the_table_and_keeps_to_it() {
         let concrete = path
             .replace("{name}", "nobody")
             .replace("{id}", "none")
+            .replace("{secret}", "none")
             .replace("{traceId}", "none")
             .replace("{gateway}", "none")
             .replace("{number}", "1")

@@ -199,6 +199,7 @@ impl policy::Policy for Known {
     fn on_request<'a>(&'a self, cx: &'a mut policy::RequestCx) -> policy::Outcome<'a> {
         let id = cx.headers.get("x-app").unwrap().to_str().unwrap();
         cx.principal = Some(policy::Principal {
+            limits: None,
             token: None,
             org: base::Org::default_org(),
             application: id.parse().unwrap(),

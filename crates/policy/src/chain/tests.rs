@@ -85,6 +85,7 @@ fn step(
 
 fn known(cx: &mut RequestCx) -> Verdict {
     cx.principal = Some(Principal {
+        limits: None,
         token: None,
         org: Org::default_org(),
         application: ApplicationId::generate(),

@@ -1,16 +1,10 @@
-//! `tollway app`, `subscription`, `credentials`, `apikey`, `token`
+//! `tollway app`, `subscription`, `token`
 
-use control::api::{
-    ApiKeyRequest, ClientRequest, CredentialItem, Environment, NewApiKey, NewClient, Object,
-    TokenAnswer, TokenRequest, paths,
-};
+use control::api::{Object, TokenAnswer, TokenRequest, paths};
 use serde_json::{Value, json};
 use store::RecordKind;
 
-use super::args::{
-    ApiKeyCreate, ApiKeys, App, AppCreate, Common, Credentials, CredentialsCreate,
-    CredentialsDelete, For, OfApp, Subscription, SubscriptionCreate, Token,
-};
+use super::args::{App, AppCreate, Common, Subscription, SubscriptionCreate, Token};
 use super::failure::Failure;
 use super::{apis, client, documents, output, wait_query, waiting_client};
 
@@ -91,111 +85,6 @@ async fn subscription_create(create: &SubscriptionCreate) -> Result<(), Failure>
             create.app, create.api, create.plan
         )
     })
-}
-
-/// Carries out `tollway credentials …`.
-pub(crate) async fn credentials(command: Credentials) -> Result<(), Failure> {
-    match command {
-        Credentials::Create(create) => credentials_create(&create).await,
-        Credentials::List(of) => credential_list(&paths::credentials(&of.app), &of).await,
-        Credentials::Delete(gone) => credential_delete(&paths::credentials(&gone.app), &gone).await,
-    }
-}
-
-async fn credentials_create(create: &CredentialsCreate) -> Result<(), Failure> {
-    let path = paths::credentials(&create.app) + &wait_query(create.wait, '?');
-    let request = ClientRequest {
-        environment: create.purpose.into(),
-    };
-    let made: NewClient = waiting_client(&create.common.target, create.wait)?
-        .post(&path, &request)
-        .await?;
-    eprintln!("the secret is shown this once");
-    output::one(&made, create.common.output, |made| {
-        format!(
-            "client id      {}\nclient secret  {}",
-            made.client_id,
-            made.client_secret.as_deref().unwrap_or("(none)")
-        )
-    })
-}
-
-impl From<For> for Environment {
-    fn from(purpose: For) -> Self {
-        if purpose.sandbox {
-            Self::Sandbox
-        } else {
-            Self::Production
-        }
-    }
-}
-
-/// Carries out `tollway apikey …`.
-pub(crate) async fn api_keys(command: ApiKeys) -> Result<(), Failure> {
-    match command {
-        ApiKeys::Create(create) => api_key_create(&create).await,
-        ApiKeys::List(of) => credential_list(&paths::api_keys(&of.app), &of).await,
-        ApiKeys::Delete(gone) => credential_delete(&paths::api_keys(&gone.app), &gone).await,
-    }
-}
-
-async fn api_key_create(create: &ApiKeyCreate) -> Result<(), Failure> {
-    let path = paths::api_keys(&create.app) + &wait_query(create.wait, '?');
-    let request = ApiKeyRequest {
-        expires_in: create.expires_in.map(|span| span.0.as_secs()),
-        environment: create.purpose.into(),
-    };
-    let made: NewApiKey = waiting_client(&create.common.target, create.wait)?
-        .post(&path, &request)
-        .await?;
-    eprintln!("the key is shown this once");
-    output::one(&made, create.common.output, |made| made.key.clone())
-}
-
-async fn credential_list(path: &str, of: &OfApp) -> Result<(), Failure> {
-    let items: Vec<CredentialItem> = client(&of.common.target)?.list(path).await?;
-    output::list(
-        &items,
-        of.common.output,
-        &[
-            "ID",
-            "CLIENT ID / PREFIX",
-            "ENVIRONMENT",
-            "CREATED",
-            "EXPIRES",
-        ],
-        |item| {
-            let shown = item
-                .client_id
-                .clone()
-                .or_else(|| item.prefix.clone())
-                .unwrap_or_default();
-            let expires = item
-                .expires_unix_s
-                .map(|s| output::time(s.saturating_mul(1000)))
-                .unwrap_or_default();
-            vec![
-                item.id.clone(),
-                shown,
-                base::Environment::from(item.environment).to_string(),
-                output::time(item.created_unix_ms),
-                expires,
-            ]
-        },
-    )
-}
-
-async fn credential_delete(path: &str, gone: &CredentialsDelete) -> Result<(), Failure> {
-    let path = format!(
-        "{path}/{}{}",
-        paths::escaped(&gone.id),
-        wait_query(gone.wait, '?')
-    );
-    waiting_client(&gone.target, gone.wait)?
-        .delete(&path)
-        .await?;
-    eprintln!("revoked {}", gone.id);
-    Ok(())
 }
 
 /// Carries out `tollway token`.

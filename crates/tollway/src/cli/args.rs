@@ -63,12 +63,12 @@ pub enum Command {
     /// Subscriptions: create, list, get, delete
     #[command(subcommand)]
     Subscription(Subscription),
-    /// OAuth clients of an application: create, list, delete
+    /// OAuth clients of an application: create, list, get, change, rotate, end-secret, delete
     #[command(subcommand)]
-    Credentials(Credentials),
-    /// API keys of an application: create, list, delete
+    Credentials(super::credentials::Credentials),
+    /// API keys of an application: create, list, get, change, rotate, end-secret, delete
     #[command(subcommand, name = "apikey")]
-    ApiKey(ApiKeys),
+    ApiKey(super::credentials::ApiKeys),
     /// Get an access token for an application, minted by the control API
     Token(Token),
     /// The keys that tokens are signed with: list, roll (admin)
@@ -453,89 +453,12 @@ pub struct SubscriptionCreate {
     pub common: Common,
 }
 
-/// `tollway credentials`
-#[derive(Debug, Subcommand)]
-pub enum Credentials {
-    /// Make one; its secret is shown once
-    Create(CredentialsCreate),
-    /// List them, without secrets
-    List(OfApp),
-    /// Revoke one
-    Delete(CredentialsDelete),
-}
-
-/// `tollway apikey`
-#[derive(Debug, Subcommand)]
-pub enum ApiKeys {
-    /// Make one; it is shown once
-    Create(ApiKeyCreate),
-    /// List them, without the keys
-    List(OfApp),
-    /// Revoke one
-    Delete(CredentialsDelete),
-}
-
-/// Something of an application.
-#[derive(Debug, Args)]
-pub struct OfApp {
-    /// The application
-    #[arg(long)]
-    pub app: String,
-    #[command(flatten)]
-    pub common: Common,
-}
-
 /// Which backends the calls of a credential go to.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct For {
     /// For the sandbox backends instead of those of production
     #[arg(long)]
     pub sandbox: bool,
-}
-
-/// `tollway apikey create`
-#[derive(Debug, Args)]
-pub struct ApiKeyCreate {
-    /// The application
-    #[arg(long)]
-    pub app: String,
-    #[command(flatten)]
-    pub purpose: For,
-    /// Stop to work after this time, such as 90m or 720h
-    #[arg(long, value_name = "DURATION")]
-    pub expires_in: Option<Span>,
-    #[command(flatten)]
-    pub wait: Wait,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// `tollway credentials create`
-#[derive(Debug, Args)]
-pub struct CredentialsCreate {
-    /// The application
-    #[arg(long)]
-    pub app: String,
-    #[command(flatten)]
-    pub purpose: For,
-    #[command(flatten)]
-    pub wait: Wait,
-    #[command(flatten)]
-    pub common: Common,
-}
-
-/// `delete` of a credential.
-#[derive(Debug, Args)]
-pub struct CredentialsDelete {
-    /// The application
-    #[arg(long)]
-    pub app: String,
-    /// The credential's id, from `list`
-    pub id: String,
-    #[command(flatten)]
-    pub wait: Wait,
-    #[command(flatten)]
-    pub target: Target,
 }
 
 /// `tollway token`

@@ -94,6 +94,18 @@ impl Client {
         self.call(Method::POST, path, Some(body)).await
     }
 
+    /// PATCH with a JSON body.
+    ///
+    /// # Errors
+    /// As [`Client::get`].
+    pub(crate) async fn patch<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+    ) -> Result<T, Failure> {
+        self.call(Method::PATCH, path, Some(body)).await
+    }
+
     /// PUT with a JSON body.
     ///
     /// # Errors

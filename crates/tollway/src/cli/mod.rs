@@ -12,6 +12,7 @@ mod audit;
 mod backends;
 mod bundle;
 mod client;
+mod credentials;
 mod database;
 mod documents;
 mod explain;
@@ -60,8 +61,8 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Gateway(command) => documents::run(RecordKind::Gateway, command).await,
         Command::App(command) => apps::app(command).await,
         Command::Subscription(command) => apps::subscription(command).await,
-        Command::Credentials(command) => apps::credentials(command).await,
-        Command::ApiKey(command) => apps::api_keys(command).await,
+        Command::Credentials(command) => self::credentials::clients(command).await,
+        Command::ApiKey(command) => self::credentials::api_keys(command).await,
         Command::Token(token) => apps::token(token).await,
         Command::Keys(command) => self::keys::run(command).await,
         Command::User(command) => users::run(command).await,
