@@ -62,17 +62,16 @@ impl Tokens {
         config: &RotationConfig,
         acknowledged: &dyn Acknowledged,
     ) -> Result<bool, TokensError> {
+        // Not in the turn: others write meanwhile. What falls due later than this look signs after the next one.
         let now_ms = self.0.clock.unix_ms();
-        let promotes = |records: &[SigningKeyRecord]| {
-            let due = |record: &SigningKeyRecord| is_due(record, now_ms, config.ahead_s());
-            records
-                .iter()
-                .any(|record| record.state == KeyState::Next && due(record))
+        let is_next = |record: &SigningKeyRecord| {
+            record.state == KeyState::Next && is_due(record, now_ms, config.ahead_s())
         };
-        // Not in the turn: others write meanwhile.
-        let ready = match promotes(&self.records().await?) {
-            true => self.all_know(acknowledged).await,
-            false => Ok(()),
+        let due = self.records().await?.iter().any(is_next);
+        let known = if due {
+            self.all_know(acknowledged).await.map(|()| true)
+        } else {
+            Ok(false)
         };
         let _turn = self.0.store.turn().await.map_err(TokensError::Store)?;
         let records = self.records().await?;
@@ -82,12 +81,18 @@ impl Tokens {
                 .iter()
                 .filter(|record| record.algorithm == algorithm)
                 .collect();
-            self.step(config, algorithm, &own, ready.is_ok(), &mut writes)
-                .await?;
+            self.step(
+                config,
+                algorithm,
+                &own,
+                matches!(known, Ok(true)),
+                &mut writes,
+            )
+            .await?;
         }
         let changed = !writes.is_empty();
         self.write_keys(writes, &By::system()).await?;
-        ready.map(|()| changed)
+        known.map(|_| changed)
     }
 
     /// What is due of one algorithm's keys.

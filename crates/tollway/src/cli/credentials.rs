@@ -11,7 +11,7 @@ use control::api::{
 use serde_json::{Value, json};
 use store::ClientMetadata;
 
-pub use args::{ApiKeys, Credentials};
+pub(super) use args::{ApiKeys, Credentials};
 use args::{
     ClientChange, ClientCreate, EndSecret, Gone, KeyChange, KeyCreate, KeyLimitsOf, ListOf, One,
     Registered, Rotate, Which,
