@@ -294,6 +294,7 @@ async fn secret_delete(
     sort: Sort,
     waiting: &Waiting,
 ) -> ApiResult<StatusCode> {
+    owned(control, caller, name).await?;
     let missing = || ApiError::not_found(format!("secret `{secret}` of the credential `{id}`"));
     let secret: SecretId = secret.parse().map_err(|_| missing())?;
     let (revision, _) = change(control, caller, (name, id), sort, |credential| {
