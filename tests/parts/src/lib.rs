@@ -4,12 +4,16 @@
 //! A part whose program is not installed fails the test with a line that names the package; nothing is skipped in
 //! silence. One file a part; start at [`Postgres`]. Used by tests alone: whatever goes wrong here is a panic.
 
+pub mod dnsmasq;
+pub mod grpc_health;
 mod http;
 pub mod jaeger;
 mod keeper;
 pub mod postgres;
 pub mod prometheus;
 
+pub use dnsmasq::Dnsmasq;
+pub use grpc_health::GrpcHealth;
 pub use jaeger::Jaeger;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;

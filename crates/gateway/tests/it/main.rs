@@ -5,6 +5,7 @@
 mod bad_peer;
 mod balance;
 mod breaker;
+mod discovery;
 mod drain;
 mod exchange;
 mod http2;
