@@ -8,8 +8,8 @@ use std::sync::Arc;
 use base::{Diagnostic, Diagnostics};
 use openapi::{Definition, Method};
 use spec::{
-    ApiKeySecurity, ApiSpec, BackendRef, BackendSpec, Backends, Duration, EndpointSpec,
-    JwtSecurity, OperationSpec, Protocol, Security,
+    ApiKeySecurity, ApiSpec, BackendRef, BackendSpec, Backends, Duration, EndpointSpec, HealthSpec,
+    JwtSecurity, OperationSpec, Percent, Protocol, Security,
 };
 
 use crate::model::{
@@ -129,12 +129,7 @@ impl Writer<'_> {
 
     fn backend(&mut self, list: Option<&Arc<EndpointList>>) -> Option<BackendRef> {
         let list = list?;
-        // Whoever stands by for a failure is not called while there is none.
-        let used = match list.kind {
-            EndpointType::Failover => 1,
-            EndpointType::Http | EndpointType::LoadBalance => list.urls.len(),
-        };
-        let urls = list.urls.iter().take(used);
+        let urls = list.urls.iter();
         let bytes: usize = urls.clone().map(String::len).sum();
         if self.copied_bytes > COPIED_BYTES_MAX {
             return None;
@@ -148,7 +143,24 @@ impl Writer<'_> {
             return None;
         }
         let mut backend = BackendSpec::at(String::new());
-        backend.endpoints = urls.map(EndpointSpec::at).collect();
+        let failover = list.kind == EndpointType::Failover;
+        let endpoint = |(place, url): (usize, &String)| EndpointSpec {
+            // Whoever stands by for a failure is not called while there is none, and the second before the third.
+            priority: if failover {
+                u16::try_from(place).unwrap_or(u16::MAX)
+            } else {
+                0
+            },
+            ..EndpointSpec::at(url)
+        };
+        backend.endpoints = urls.enumerate().map(endpoint).collect();
+        if failover && list.urls.len() > 1 {
+            backend.health = Some(HealthSpec {
+                // Each of them may fail, and the last one takes the calls.
+                max_ejected: Percent::new(100),
+                ..HealthSpec::default()
+            });
+        }
         let calls = &list.calls;
         backend.timeout = Duration::from_ms(calls.timeout_ms.unwrap_or(TIMEOUT_MS));
         backend.retry = calls.retry.clone().map(Box::new);

@@ -380,3 +380,6 @@ impl std::fmt::Display for Did {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -137,14 +137,6 @@ fn list(reader: &mut Reader, node: &Node, place: &str) -> Option<EndpointList> {
         reader.not_served(place, "securityConfig", instead);
     }
     let urls = urls(reader, object, place)?;
-    if kind == EndpointType::Failover && urls.len() > 1 {
-        let message =
-            "`failover` is not served: all calls go to the first URL, the others are left out";
-        let problem = Diagnostic::warning("wso2-differs", pointer::join(place, "type"), message);
-        reader.record(
-            problem.mend("write `type: load_balance` where any of them may be called at any time"),
-        );
-    }
     Some(EndpointList { urls, kind, calls })
 }
 

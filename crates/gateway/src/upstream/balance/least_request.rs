@@ -41,3 +41,64 @@ fn drawn(
     }
     last
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn random() -> impl FnMut() -> u64 {
+        let state = Cell::new(0x9e37_79b9_7f4a_7c15_u64);
+        move || {
+            let mut next = state.get();
+            next ^= next << 13;
+            next ^= next >> 7;
+            next ^= next << 17;
+            state.set(next);
+            next
+        }
+    }
+
+    #[test]
+    fn idle_endpoints_get_their_share_by_weight() {
+        let (weights, mut draw, mut counts) = ([1_u64, 1, 2], random(), [0_u32; 3]);
+        for _ in 0..40_000 {
+            counts[choose(&[0, 1, 2], |index| weights[index], |_| 0, &mut draw)] += 1;
+        }
+        for (count, share) in counts.iter().zip([10_000, 10_000, 20_000]) {
+            assert!(count.abs_diff(share) < 600, "{counts:?}");
+        }
+    }
+
+    #[test]
+    fn of_two_the_one_with_less_to_do_for_its_weight_is_taken() {
+        let mut draw = random();
+        for _ in 0..100 {
+            assert_eq!(choose(&[0, 1], |_| 1, |index| [3, 2][index], &mut draw), 1);
+            // Three calls on a weight of four are less than two on a weight of one.
+            assert_eq!(
+                choose(
+                    &[0, 1],
+                    |index| [4, 1][index],
+                    |index| [3, 2][index],
+                    &mut draw
+                ),
+                0
+            );
+        }
+    }
+
+    /// Balls into bins: the fullest of 20 has at most a few more than the average, which chance alone does not do.
+    #[test]
+    fn loads_stay_close_together() {
+        let (mut loads, mut draw) = ([0_u64; 20], random());
+        let all: Vec<_> = (0..20).collect();
+        for _ in 0..20_000 {
+            let chosen = choose(&all, |_| 1, |index| loads[index], &mut draw);
+            loads[chosen] += 1;
+        }
+        let (most, least) = (loads.iter().max().unwrap(), loads.iter().min().unwrap());
+        assert!(most - least <= 8, "{loads:?}");
+    }
+}

@@ -34,3 +34,43 @@ impl Turns {
         best
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shares_are_exact_and_evenly_spread() {
+        let weights = [5, 1, 1];
+        let mut turns = Turns::new(3, 0);
+        let order: Vec<_> = (0..7)
+            .map(|_| turns.next(&[0, 1, 2], |index| weights[index]))
+            .collect();
+        assert_eq!(order.iter().filter(|index| **index == 0).count(), 5);
+        // The heavy one does not get its calls in one go.
+        assert!(
+            order
+                .windows(4)
+                .any(|four| four.iter().any(|index| *index != 0)),
+            "{order:?}"
+        );
+        assert!(order[1..6].iter().any(|index| *index != 0), "{order:?}");
+    }
+
+    #[test]
+    fn cores_begin_at_different_endpoints() {
+        let first = |core| Turns::new(3, core).next(&[0, 1, 2], |_| 1000);
+        assert_eq!([first(0), first(1), first(2), first(3)], [0, 1, 2, 0]);
+    }
+
+    #[test]
+    fn those_that_are_left_share_among_themselves() {
+        let mut turns = Turns::new(3, 0);
+        let mut counts = [0; 3];
+        for round in 0..300 {
+            let candidates: &[usize] = if round < 150 { &[0, 1, 2] } else { &[0, 2] };
+            counts[turns.next(candidates, |_| 1000)] += 1;
+        }
+        assert_eq!(counts, [125, 50, 125]);
+    }
+}
