@@ -71,6 +71,15 @@ impl Catalogue {
             .filter_map(|held| Some((held.document.name(), held.document.as_api()?)))
     }
 
+    /// All backends that have a document.
+    pub(crate) fn backends(&self) -> impl Iterator<Item = (&str, &spec::BackendSpec)> {
+        self.of_kind(Kind::Backend)
+            .filter_map(|held| match &held.document.spec {
+                spec::Spec::Backend(backend) => Some((held.document.name(), &**backend)),
+                _ => None,
+            })
+    }
+
     /// All that APIs say, or said in a revision that is still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = (&str, &ApiSpec)> {
         self.of_kind(Kind::Api).flat_map(|held| {

@@ -161,7 +161,10 @@ impl Work<'_> {
         let (kind, name) = (delete.kind, delete.name.clone());
         let what = format!("{kind} `{name}`");
         let fault = match kind {
-            Kind::Backend | Kind::Gateway => self.referring(kind, &name, &what),
+            Kind::Gateway => self.referring(kind, &name, &what),
+            Kind::Backend => self
+                .referring(kind, &name, &what)
+                .or_else(|| self.taking_over(&name, &what)),
             Kind::Plan => match self.referring(kind, &name, &what) {
                 Some(fault) => Some(fault),
                 None => self.plan_users(&name, &what).await?,
@@ -210,6 +213,15 @@ impl Work<'_> {
             .map(|(user, _)| user)
             .collect();
         in_use_by("", what, "Api", users.into_iter())
+    }
+
+    /// The backends that a backend takes over from.
+    fn taking_over(&self, name: &str, what: &str) -> Option<Fault> {
+        let users = self.after.backends().filter(|(_, backend)| {
+            let named = |(_, other): (String, &str)| other == name;
+            backend.failover_names().any(named)
+        });
+        in_use_by("", what, "Backend", users.map(|(user, _)| user))
     }
 
     async fn plan_users(&self, plan: &str, what: &str) -> ApiResult<Option<Fault>> {

@@ -4,6 +4,7 @@
 mod access;
 mod applications;
 mod audit;
+mod backends;
 mod bundles;
 mod definition_rules;
 mod definitions;
