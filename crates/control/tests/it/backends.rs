@@ -132,7 +132,7 @@ async fn nodes_tell_how_endpoints_fare() {
         .expect(200);
     assert_eq!(again["nodes"][0]["endpoints"][0]["health"], "unhealthy");
     // Of another organisation's backend of that name nobody here hears.
-    let other = Org::new("other").unwrap();
+    let other = Org::new("other");
     let foreign = report(&other, "orders", EndpointHealth::Healthy, "");
     plane.endpoints(&me, vec![foreign]).await.unwrap();
     let gone = world
