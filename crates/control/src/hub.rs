@@ -208,8 +208,8 @@ impl Hub {
     ) -> store::Result<Vec<(NodeId, String, Option<BackendReport>)>> {
         let nodes = self.nodes.alive().await?.into_iter();
         let told = nodes.map(|node| {
-            let backends = node.report.backends.into_iter();
-            let report = backends.filter(|report| report.key == *key).next_back();
+            let mut backends = node.report.backends.into_iter();
+            let report = backends.find(|report| report.key == *key);
             (node.id, node.gateway, report)
         });
         Ok(told.collect())

@@ -35,6 +35,7 @@ fn report(org: &Org, name: &str, health: EndpointHealth, cause: &str) -> Backend
             endpoint("http://b", EndpointHealth::Healthy, ""),
         ],
         fault: None,
+        circuit: None,
     }
 }
 
