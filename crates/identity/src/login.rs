@@ -9,12 +9,13 @@ use axum::extract::rejection::BytesRejection;
 use base::{Org, Secret, code};
 use credentials::{PasswordError, TokenError, revocation};
 use http::header::{AUTHORIZATION, CONTENT_TYPE};
-use http::{HeaderMap, StatusCode};
+use http::{Extensions, HeaderMap, StatusCode};
 use serde::{Deserialize, Serialize};
 use store::{Batch, Role, StoreError, User, Write};
 use utoipa::ToSchema;
 
 use crate::IdentityState;
+use crate::guesses::Target;
 use crate::problem::ProblemAnswer;
 
 /// Who wants in. No `Debug`: it holds a password.
@@ -56,16 +57,26 @@ pub(crate) struct LoginUser {
 
 /// Get a bearer token for the control API
 ///
-/// A wrong password and an unknown user have the same answer and cost the same hash; beyond the configured number of hashes
-/// the answer is `TOO_MANY_REQUESTS`.
+/// A wrong password and an unknown user have the same answer and cost the same hash. Beyond the configured number of hashes,
+/// and after too many failures of the account or from the address, the answer is `TOO_MANY_REQUESTS`.
 #[utoipa::path(post, path = "/api/v1/login", operation_id = "login", tag = "session", security(()),
     request_body = LoginRequest, responses((status = 200, description = "The token; `no-store`", body = LoginAnswer)))]
 pub(crate) async fn login(
     State(state): State<Arc<IdentityState>>,
     headers: HeaderMap,
+    extensions: Extensions,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<LoginAnswer>, ProblemAnswer> {
     let request = read_login(&headers, body)?;
+    let guesses = &state.people.guesses;
+    let address = state.people.config.address(&extensions, &headers);
+    let target = Target::Account {
+        org: Org::DEFAULT,
+        name: &request.username,
+    };
+    let attempt = guesses
+        .attempt(target, address, state.clock.monotonic_ms())
+        .map_err(|seconds| state.login_delayed(seconds, &headers))?;
     let user = state
         .store
         .user_get(&Org::default_org(), &request.username)
@@ -77,8 +88,12 @@ pub(crate) async fn login(
         .verify(Secret::new(request.password), stored)
         .await;
     let user = match (verified, user) {
-        (Ok(true), Some(user)) => user,
+        (Ok(true), Some(user)) => {
+            guesses.succeeded(&attempt);
+            user
+        }
         (Err(PasswordError::Busy), _) => {
+            guesses.withdrawn(&attempt);
             state.metrics.logins_busy.count();
             let detail = "too many logins are being checked; Retry-After says when to come back";
             return Err(
@@ -87,6 +102,7 @@ pub(crate) async fn login(
             );
         }
         (Err(PasswordError::Hash), _) => {
+            guesses.withdrawn(&attempt);
             return Err(internal(&PasswordError::Hash, &headers));
         }
         (_, user) => return Err(state.login_failed(user.as_ref(), &headers)),
@@ -149,6 +165,12 @@ pub(crate) async fn logout(
 }
 
 impl IdentityState {
+    fn login_delayed(&self, seconds: u64, headers: &HeaderMap) -> ProblemAnswer {
+        self.metrics.logins_delayed.count();
+        let detail = "too many attempts failed; Retry-After says when to come back";
+        ProblemAnswer::new(code::TOO_MANY_REQUESTS, detail, headers).retry_after_s(seconds)
+    }
+
     fn login_failed(&self, user: Option<&User>, headers: &HeaderMap) -> ProblemAnswer {
         self.metrics.logins_failed.count();
         let answer = ProblemAnswer::new(code::LOGIN_FAILED, "", headers);

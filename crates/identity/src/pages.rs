@@ -213,32 +213,19 @@ pub(crate) fn language_of(request: &HeaderMap, ui_locales: Option<&str>) -> Lang
 /// The CSP sources, each with a blank before it, that a form needs which ends in a redirect to this URI.
 ///
 /// Chromium holds every redirect of a form against `form-action`, those that the client makes afterwards too: a broker
-/// that the user is sent back to sends the user on to another origin. So all of `https:` is allowed, and the client's own
-/// origin or scheme where it is something else ([why](../../../docs/adr/0036-what-a-browser-carries.md)).
+/// that the user is sent back to sends the user on to another origin. So all of `https:` is allowed, and the redirect
+/// URI's own scheme where it is another one ([why](../../../docs/adr/0036-what-a-browser-carries.md)).
 pub(crate) fn form_targets(redirect_uri: &str) -> String {
-    let Some((scheme, rest)) = redirect_uri.split_once(':') else {
+    let scheme = redirect_uri.split(':').next().unwrap_or_default();
+    // Whatever could end a source or the directive is left out.
+    let sound = scheme.len() < redirect_uri.len()
+        && scheme
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || b"+-.".contains(&byte));
+    if scheme == "https" || scheme.is_empty() || !sound {
         return " https:".to_owned();
-    };
-    // The schemes and hosts of registered URIs; whatever could end a source or the directive is left out.
-    let sound = |text: &str| {
-        !text.is_empty()
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"+-.:[]".contains(&byte))
-    };
-    match (scheme, rest.strip_prefix("//")) {
-        ("https", _) => " https:".to_owned(),
-        ("http", Some(rest)) => {
-            let host = rest.split(['/', '?', '#']).next().unwrap_or_default();
-            if sound(host) {
-                format!(" https: http://{host}")
-            } else {
-                " https:".to_owned()
-            }
-        }
-        _ if sound(scheme) => format!(" https: {scheme}:"),
-        _ => " https:".to_owned(),
     }
+    format!(" https: {scheme}:")
 }
 
 /// A CSP source for an inline element with this content.

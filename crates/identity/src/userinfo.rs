@@ -83,6 +83,10 @@ impl IdentityState {
             }
             Err(_) => return Err(Refusal::Token("the token is not accepted")),
         };
+        // Whoever has a bound token alone has not proved the key (RFC 9449 §7.1, RFC 8705 §3).
+        if claims.other.contains_key("cnf") {
+            return Err(Refusal::Token("the token is bound to a key"));
+        }
         let scopes: BTreeSet<String> = claims.scope.iter().cloned().collect();
         if !scopes.contains(OPENID) {
             return Err(Refusal::Scope);

@@ -4,6 +4,7 @@
 //! A part whose program is not installed fails the test with a line that names the package; nothing is skipped in
 //! silence. One file a part; start at [`Postgres`]. Used by tests alone: whatever goes wrong here is a panic.
 
+pub mod browser;
 pub mod dnsmasq;
 pub mod grpc_health;
 mod http;

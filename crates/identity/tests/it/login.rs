@@ -115,6 +115,26 @@ async fn brute_force_is_bounded() {
     world.control_token().await;
 }
 
+/// Failures delay the account here as on the page, and an unknown one the same.
+#[tokio::test]
+async fn guesses_are_slowed_down() {
+    let world = world().await;
+    for name in ["admin", "nobody"] {
+        let guess = json!({ "username": name, "password": "guess" });
+        for _ in 0..5 {
+            assert_eq!(world.login(&guess).await.problem().0, 401);
+        }
+        let before = world.passwords.hash_calls();
+        let answer = world.login(&guess).await;
+        assert_eq!(answer.problem(), (429, "TOO_MANY_REQUESTS".into()));
+        assert_eq!(answer.header("retry-after"), "1");
+        assert_eq!(world.passwords.hash_calls(), before);
+    }
+    world.clock.advance_ms(1_000);
+    world.control_token().await;
+    world.control_token().await;
+}
+
 #[tokio::test]
 async fn what_is_no_login_is_said_without_repeating_it() {
     let world = world().await;

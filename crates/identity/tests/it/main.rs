@@ -2,10 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod attacks;
+mod browser;
 mod code_flow;
+mod device;
 mod introspect;
 mod leaks;
 mod login;
+mod logout;
 mod metadata;
 mod revoke;
 mod tab;

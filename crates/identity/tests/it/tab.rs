@@ -45,6 +45,8 @@ pub(crate) async fn app(world: &World, name: &str, metadata: ClientMetadata) -> 
 pub(crate) struct Tab {
     pub(crate) cookies: BTreeMap<String, String>,
     pub(crate) language: Option<&'static str>,
+    /// Where it is.
+    pub(crate) address: Option<&'static str>,
 }
 
 impl Tab {
@@ -75,7 +77,10 @@ impl Tab {
         let own = self.headers();
         let own = own.iter().map(|(name, value)| (*name, value.as_str()));
         let headers: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
-        let answer = world.send(method, path, &headers, body).await;
+        let answer = match self.address {
+            Some(address) => world.send_from(address, method, path, &headers, body).await,
+            None => world.send(method, path, &headers, body).await,
+        };
         for cookie in answer.headers.get_all("set-cookie") {
             let cookie = cookie.to_str().unwrap();
             let (name, rest) = cookie.split_once('=').unwrap();
@@ -136,6 +141,29 @@ impl Tab {
         headers.push(("content-type", "application/x-www-form-urlencoded"));
         self.send(world, Method::POST, &action, &headers, &query(&all))
             .await
+    }
+
+    /// As [`Tab::open`], from this address.
+    pub(crate) async fn open_from(
+        &mut self,
+        world: &World,
+        address: &'static str,
+        path: &str,
+    ) -> Answer {
+        self.address = Some(address);
+        self.open(world, path).await
+    }
+
+    /// As [`Tab::submit`], from this address.
+    pub(crate) async fn submit_from(
+        &mut self,
+        world: &World,
+        address: &'static str,
+        page: &Answer,
+        fields: &[(&str, &str)],
+    ) -> Answer {
+        self.address = Some(address);
+        self.submit(world, page, fields).await
     }
 
     /// Fills in the login page.

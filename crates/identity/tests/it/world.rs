@@ -126,14 +126,31 @@ pub(crate) async fn world() -> World {
 
 /// A world in which logins and the like are limited in another way.
 pub(crate) async fn world_of(config: PeopleConfig) -> World {
-    make(IdentityConfig::default(), PasswordLimits::default(), config).await
+    make(
+        IdentityConfig::default(),
+        PasswordLimits::default(),
+        config,
+        ISSUER,
+    )
+    .await
+}
+
+/// A world that is reached under this URL.
+pub(crate) async fn world_at(issuer: &str) -> World {
+    let (config, limits) = (IdentityConfig::default(), PasswordLimits::default());
+    make(config, limits, PeopleConfig::default(), issuer).await
 }
 
 pub(crate) async fn world_with(config: IdentityConfig, limits: PasswordLimits) -> World {
-    make(config, limits, PeopleConfig::default()).await
+    make(config, limits, PeopleConfig::default(), ISSUER).await
 }
 
-async fn make(config: IdentityConfig, limits: PasswordLimits, people: PeopleConfig) -> World {
+async fn make(
+    config: IdentityConfig,
+    limits: PasswordLimits,
+    people: PeopleConfig,
+    issuer: &str,
+) -> World {
     let folder = tempfile::tempdir().unwrap();
     let store = open_store(folder.path()).await;
     let clock = Arc::new(ManualClock::at(START_S * 1000));
@@ -144,7 +161,7 @@ async fn make(config: IdentityConfig, limits: PasswordLimits, people: PeopleConf
     bootstrap(store.as_ref(), &passwords, clock.as_ref(), given)
         .await
         .unwrap();
-    let tokens_config = TokensConfig::new(ISSUER);
+    let tokens_config = TokensConfig::new(issuer);
     let people_keys = key_file.clone();
     let tokens = Tokens::open(store.clone(), key_file, clock.clone(), tokens_config)
         .await
@@ -174,7 +191,7 @@ async fn make(config: IdentityConfig, limits: PasswordLimits, people: PeopleConf
         terms: scopes.clone(),
         acknowledged: nodes.clone(),
         config,
-        people: People::new(store.clone(), people_keys, ISSUER, Some(fetcher()), people),
+        people: People::new(store.clone(), people_keys, issuer, Some(fetcher()), people),
         metrics: metrics.clone(),
     }));
     World {
@@ -330,6 +347,19 @@ impl World {
         headers: &[(&str, &str)],
         body: &str,
     ) -> Answer {
+        self.send_from("192.0.2.1", method, path, headers, body)
+            .await
+    }
+
+    /// From this address.
+    pub(crate) async fn send_from(
+        &self,
+        address: &str,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: &str,
+    ) -> Answer {
         let mut request = Request::new(Body::from(body.to_owned()));
         *request.method_mut() = method;
         *request.uri_mut() = path.parse().unwrap();
@@ -337,6 +367,10 @@ impl World {
             let name: HeaderName = name.parse().unwrap();
             request.headers_mut().append(name, value.parse().unwrap());
         }
+        let peer = std::net::SocketAddr::new(address.parse().unwrap(), 4711);
+        request
+            .extensions_mut()
+            .insert(axum::extract::ConnectInfo(peer));
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
