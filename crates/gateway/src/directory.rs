@@ -27,6 +27,8 @@ use crate::asking::{Asker, AskingCounts};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
+/// Rows by a document's name.
+type Named<V> = StdMap<String, V, foldhash::fast::RandomState>;
 /// Keys that callers choose are hashed with a seed they do not know.
 type StrangersMap<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 
@@ -35,14 +37,14 @@ type StrangersMap<K, V> = HashMap<K, V, foldhash::quality::RandomState>;
 pub struct NodeDirectory {
     version: AtomicU64,
     hashing: ArcSwapOption<hmac::Key>,
-    issuers: Map<Org, Arc<StdMap<String, Arc<Issuer>>>>,
-    plans: Map<Org, Arc<StdMap<String, Arc<Plan>>>>,
+    issuers: Map<Org, Arc<Named<Arc<Issuer>>>>,
+    plans: Map<Org, Arc<Named<Arc<Plan>>>>,
     applications: Map<ApplicationId, Org>,
     clients: StrangersMap<String, ClientRow>,
     api_keys: Keys,
     /// The public ids of clients, so that they can be removed by id.
     client_places: Map<CredentialId, String>,
-    subscriptions: Map<ApplicationId, Arc<StdMap<String, SubscriptionRow>>>,
+    subscriptions: Map<ApplicationId, Arc<Named<SubscriptionRow>>>,
     subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
     revocations: StrangersMap<String, u64>,
     ends: StrangersMap<TokensOf, TokensEnd>,
@@ -282,7 +284,7 @@ impl NodeDirectory {
         let subscriptions = self.subscriptions.pin();
         let mut rows = subscriptions
             .get(&application)
-            .map(|rows| StdMap::clone(rows))
+            .map(|rows| Named::clone(rows))
             .unwrap_or_default();
         rows.insert(
             api.to_owned(),
@@ -316,7 +318,7 @@ impl NodeDirectory {
         if rows.get(api).is_none_or(|row| row.id != id) {
             return;
         }
-        let mut rows = StdMap::clone(rows);
+        let mut rows = Named::clone(rows);
         rows.remove(api);
         if rows.is_empty() {
             subscriptions.remove(application);
@@ -416,18 +418,14 @@ impl Directory for NodeDirectory {
 }
 
 /// Puts or removes `value` under `name` in the organisation's table, which readers see change at once.
-fn put_named<T>(
-    table: &Map<Org, Arc<StdMap<String, Arc<T>>>>,
-    org: &Org,
-    name: &str,
-    value: Option<Arc<T>>,
-) where
+fn put_named<T>(table: &Map<Org, Arc<Named<Arc<T>>>>, org: &Org, name: &str, value: Option<Arc<T>>)
+where
     Org: Hash,
 {
     let table = table.pin();
     let mut rows = table
         .get(org)
-        .map(|rows| StdMap::clone(rows))
+        .map(|rows| Named::clone(rows))
         .unwrap_or_default();
     match value {
         Some(value) => rows.insert(name.to_owned(), value),

@@ -137,14 +137,24 @@ impl Policy for Running {
         let Some(told) = cx.request.slots.get::<QuotaState>() else {
             return;
         };
-        let mut text = String::with_capacity(48);
-        push_name(&mut text, &told.plan.name, told.window);
-        write!(text, ";r={};t={}", told.remaining, seconds(told.reset_ms))
-            .expect("writing to a String does not fail");
-        let memory = cx.request.core.memory::<PolicyTexts>();
-        let policy = memory.borrow_mut().of(&told.plan);
-        cx.headers.insert(RATE_LIMIT, visible(&text));
-        cx.headers.insert(RATE_LIMIT_POLICY, policy);
+        let memory = cx.request.core.memory::<Texts>();
+        let mut memory = memory.borrow_mut();
+        let texts = memory.of(&told.plan);
+        let name = match told.window {
+            QuotaWindow::Quota => &texts.quota,
+            QuotaWindow::Burst => &texts.burst,
+        };
+        let mut digits = [itoa::Buffer::new(), itoa::Buffer::new()];
+        let [remaining, reset_s] = &mut digits;
+        let state = [
+            name.as_str(),
+            ";r=",
+            remaining.format(told.remaining),
+            ";t=",
+            reset_s.format(seconds(told.reset_ms)),
+        ];
+        cx.headers.insert(RATE_LIMIT, visible(&state.concat()));
+        cx.headers.insert(RATE_LIMIT_POLICY, texts.policy.clone());
     }
 }
 
@@ -198,21 +208,41 @@ fn visible(text: &str) -> HeaderValue {
     HeaderValue::from_str(text).expect("names are reduced to printable ASCII")
 }
 
-/// `RateLimit-Policy` texts of the plans that this core has seen.
-#[derive(Default)]
-struct PolicyTexts(Vec<(Arc<Plan>, HeaderValue)>);
+/// What is said of a plan at every call.
+struct PlanTexts {
+    plan: Arc<Plan>,
+    /// `RateLimit-Policy`
+    policy: HeaderValue,
+    /// The names of its windows.
+    quota: String,
+    burst: String,
+}
 
-impl PolicyTexts {
-    fn of(&mut self, plan: &Arc<Plan>) -> HeaderValue {
-        if let Some((_, text)) = self.0.iter().find(|(have, _)| Arc::ptr_eq(have, plan)) {
-            return text.clone();
-        }
-        if self.0.len() >= POLICY_TEXTS_MAX {
-            self.0.clear();
-        }
-        let text = visible(&policy_text(plan));
-        self.0.push((Arc::clone(plan), text.clone()));
-        text
+/// Texts of the plans that this core has seen.
+#[derive(Default)]
+struct Texts(Vec<PlanTexts>);
+
+impl Texts {
+    fn of(&mut self, plan: &Arc<Plan>) -> &PlanTexts {
+        let known = self.0.iter().position(|have| Arc::ptr_eq(&have.plan, plan));
+        let at = known.unwrap_or_else(|| {
+            if self.0.len() >= POLICY_TEXTS_MAX {
+                self.0.clear();
+            }
+            let name = |window| {
+                let mut text = String::new();
+                push_name(&mut text, &plan.name, window);
+                text
+            };
+            self.0.push(PlanTexts {
+                plan: Arc::clone(plan),
+                policy: visible(&policy_text(plan)),
+                quota: name(QuotaWindow::Quota),
+                burst: name(QuotaWindow::Burst),
+            });
+            self.0.len() - 1
+        });
+        &self.0[at]
     }
 }
 

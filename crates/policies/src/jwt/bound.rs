@@ -81,8 +81,9 @@ impl Unproved {
 
 /// The scheme and the token of a credential; the scheme's case does not matter (RFC 9110 §11.1).
 pub(super) fn credential(value: &HeaderValue) -> Option<(Scheme, &str)> {
-    let text = value.to_str().ok()?;
-    let (scheme, token) = text.split_once(' ')?;
+    // As `to_str`, which looks at one byte after the other: a token has hundreds, and this is done at every call.
+    let text = std::str::from_utf8(value.as_bytes()).ok()?;
+    let (scheme, token) = text.split_once(' ').filter(|_| text.is_ascii())?;
     let token = token.trim_matches(' ');
     let scheme = if scheme.eq_ignore_ascii_case("bearer") {
         Scheme::Bearer

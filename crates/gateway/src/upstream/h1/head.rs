@@ -106,7 +106,8 @@ pub(super) fn fields(
     bytes: &Bytes,
     found: &[httparse::Header<'_>],
 ) -> Result<HeaderMap, HeadFault> {
-    let mut headers = HeaderMap::with_capacity(found.len());
+    // With room for what policies add, or the table would grow at the first of them.
+    let mut headers = HeaderMap::with_capacity(found.len() + 4);
     for field in found {
         let name =
             HeaderName::from_bytes(field.name.as_bytes()).map_err(|_| HeadFault::Malformed)?;
