@@ -1,12 +1,12 @@
 //! A complete update: what it does not name does not exist.
 
-use std::collections::{HashMap as StdMap, HashSet};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use base::Org;
 use sync::{Change, EntryKey, Update};
 
-use super::{Map, NodeDirectory};
+use super::{Map, Named, NodeDirectory};
 
 /// Takes out what a complete update does not name. What it names is there already, so no caller finds a table empty.
 pub(super) fn keep_only(directory: &NodeDirectory, update: &Update) {
@@ -48,7 +48,7 @@ pub(super) fn keep_only(directory: &NodeDirectory, update: &Update) {
     }
 }
 
-fn keep_named<T, M>(table: &Map<Org, Arc<StdMap<String, Arc<T>>>>, changes: &[Change<M>]) {
+fn keep_named<T, M>(table: &Map<Org, Arc<Named<Arc<T>>>>, changes: &[Change<M>]) {
     let named: HashSet<(&Org, &str)> = changes
         .iter()
         .filter(|change| change.model.is_some())
@@ -60,7 +60,7 @@ fn keep_named<T, M>(table: &Map<Org, Arc<StdMap<String, Arc<T>>>>, changes: &[Ch
             .keys()
             .any(|name| !named.contains(&(org, name.as_str())))
         {
-            let mut kept = StdMap::clone(rows);
+            let mut kept = Named::clone(rows);
             kept.retain(|name, _| named.contains(&(org, name.as_str())));
             table.insert(org.clone(), Arc::new(kept));
         }
