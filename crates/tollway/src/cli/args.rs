@@ -16,8 +16,8 @@ pub use revisions::{ApiDiff, Audit, Deploy, Rollback, Undeploy, Undo};
 
 /// The API platform in one binary: `tollway up` runs it, everything else talks to one that runs.
 ///
-/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors, explain knows nothing, not
-/// every gateway serves a change yet); 2 wrong usage, or a local file or address cannot be used; 3 the platform refused;
+/// Exit codes: 0 done; 1 the answer is no (diff found changes, validate or lint found errors, explain knows nothing, a
+/// node can call no endpoint of a backend, not every gateway serves a change yet); 2 wrong usage, or a local file or address cannot be used; 3 the platform refused;
 /// 4 the platform cannot be reached.
 #[derive(Debug, Parser)]
 #[command(name = "tollway", version)]

@@ -1,6 +1,7 @@
 //! The binary as people and scripts meet it: processes, exit codes, files.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod backends;
 mod cli;
 mod crash;
 mod database;
