@@ -117,6 +117,8 @@ codes! {
     "Limits" {
         QUOTA_EXCEEDED 429 Client "Quota exceeded":
             "The plan's quota is used up for the moment. Retry-After says when a call will pass again.";
+        RATE_LIMITED 429 Client "Too many requests":
+            "A limit of the API is reached for the moment; the detail names it. Retry-After says when a call will pass again.";
         BODY_TOO_LARGE 413 Client "Body too large":
             "The request's body exceeds the configured size.";
         REQUEST_TIMEOUT 408 Client "Request timed out":

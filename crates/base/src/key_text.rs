@@ -52,14 +52,14 @@ fn checksum(text: &[u8]) -> [u8; CHECKSUM_CHARS] {
 
 fn crc32(text: &[u8]) -> u32 {
     !text.iter().fold(!0, |crc, byte| {
-        TABLE[usize::from(crc as u8 ^ byte)] ^ (crc >> 8)
+        TABLE[usize::from(crc.to_le_bytes()[0] ^ byte)] ^ (crc >> 8)
     })
 }
 
 const TABLE: [u32; 256] = {
     let mut table = [0; 256];
-    let mut byte = 0;
-    while byte < 256 {
+    let mut byte = 0_u8;
+    loop {
         let mut crc = byte as u32;
         let mut bit = 0;
         while bit < 8 {
@@ -70,7 +70,10 @@ const TABLE: [u32; 256] = {
             };
             bit += 1;
         }
-        table[byte] = crc;
+        table[byte as usize] = crc;
+        if byte == u8::MAX {
+            break;
+        }
         byte += 1;
     }
     table

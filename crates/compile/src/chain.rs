@@ -139,6 +139,14 @@ impl<'m> Shared<'m> {
                 .iter()
                 .filter_map(|used| compile(used, &self.env, found).map(step)),
         );
+        if steps.iter().any(|step| step.phase() == Phase::Limit) {
+            // Behind the others of its phase, so that all that they ask is asked at once.
+            steps.push(step((
+                policies::admission::NAME.into(),
+                Phase::Limit,
+                policies::admission::policy(),
+            )));
+        }
         Chain::new(steps, access)
     }
 }

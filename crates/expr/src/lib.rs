@@ -113,6 +113,20 @@ impl Expr {
         })
     }
 
+    /// The attribute whose value it is, where it is nothing else: that can be had for less than an evaluation costs.
+    #[must_use]
+    pub fn alone(&self) -> Option<&Attribute> {
+        let name = match self.needs.as_slice() {
+            [Attribute::Method] => "request.method",
+            [Attribute::Path] => "request.path",
+            [Attribute::Query] => "request.query",
+            [Attribute::ClientIp] => "client.ip",
+            [Attribute::Application] => "application.id",
+            _ => return None,
+        };
+        (self.source.trim() == name).then(|| &self.needs[0])
+    }
+
     /// The text that it was compiled from.
     #[must_use]
     pub fn source(&self) -> &str {

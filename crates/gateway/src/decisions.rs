@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use http::HeaderValue;
-use policy::{Chain, Passed, QuotaState, Reject, RequestCx, chain};
+use policy::{AskedBy, Asks, Chain, Passed, PlanWindow, Reject, RequestCx, chain};
 use snapshot::{Api, BackendKey, Gate, Operation};
 use sync::decision::{
     Answer, AskedFor, Caller, Decision, Fact, MatchedApi, MatchedOperation, Quota, Step,
@@ -200,7 +200,7 @@ impl Refused<'_> {
             matched: self.matched(),
             policies: self.steps(),
             caller: self.caller(),
-            quota: cx.slots.get::<QuotaState>().and_then(quota),
+            quota: cx.slots.get::<Asks>().and_then(quota),
             backend: self.matched.backend.map(|backend| Upstream {
                 name: backend.name.to_string(),
                 tries: self.tries.iter().map(|tried| self.tried(tried)).collect(),
@@ -332,19 +332,22 @@ fn gate(gate: Gate) -> &'static str {
     }
 }
 
-fn quota(state: &QuotaState) -> Option<Quota> {
-    let limit = state.limit()?;
+fn quota(asks: &Asks) -> Option<Quota> {
+    let (index, left, wait_ms) = asks.told()?;
+    let ask = &asks.list[index];
+    let (limit, window_ms) = policy::limit::numbers(ask.limit);
+    let window = match ask.by {
+        AskedBy::Plan(_, PlanWindow::Quota) => "quota",
+        AskedBy::Plan(_, PlanWindow::Burst) => "burst",
+        AskedBy::Policy(_) => "policy",
+    };
     Some(Quota {
-        plan: state.plan.name.clone(),
-        window: match state.window {
-            policy::QuotaWindow::Quota => "quota",
-            policy::QuotaWindow::Burst => "burst",
-        }
-        .to_owned(),
-        limit: limit.requests,
-        used: limit.requests.saturating_sub(state.remaining),
-        window_ms: limit.window_ms,
-        reset_ms: state.reset_ms,
+        name: ask.by.name().to_owned(),
+        window: window.to_owned(),
+        limit,
+        used: limit.saturating_sub(left),
+        window_ms,
+        reset_ms: wait_ms,
     })
 }
 

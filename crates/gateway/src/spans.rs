@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
 use http::{HeaderMap, Version};
-use policy::{QuotaState, RequestCx, Wait, Waits};
+use policy::{RequestCx, Wait, Waits};
 
 use crate::decisions::Matched;
 use crate::trace::{self, Arrival};
@@ -129,7 +129,6 @@ impl Opening {
         tries: Vec<Try>,
     ) -> Box<Call> {
         let waits = cx.slots.get_mut::<Waits>().map(Waits::take);
-        let quota = cx.slots.get::<QuotaState>();
         let subscribed = cx
             .subscription
             .as_ref()
@@ -159,7 +158,7 @@ impl Opening {
                     .map(|operation| Arc::clone(&operation.label)),
             }),
             application: cx.principal.as_ref().map(|principal| principal.application),
-            plan: quota.map(|quota| Arc::clone(&quota.plan)).or(subscribed),
+            plan: subscribed,
             status: 0,
             code: None,
             ended: Ended::Whole,

@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use papaya::HashMap;
 
-use crate::window::{Charged, Decision, SlidingWindow};
+use crate::counter::{Counter, Limit, Shape};
+use crate::window::{Charged, Decision};
 
 /// A limit over a window, as a plan states it.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -29,12 +30,12 @@ pub struct RegistryFull {
 /// How often a full registry looks for idle counters by itself.
 const SWEEP_PAUSE_MS: u64 = 1000;
 
-type Counters<K> = HashMap<(K, u64), SlidingWindow, foldhash::fast::RandomState>;
+type Counters<K> = HashMap<(K, Shape), Counter, foldhash::fast::RandomState>;
 
 /// Counters by key; they outlive every swap of the configuration.
 ///
-/// A counter belongs to a key and a window length: editing a limit goes on with what is counted, editing the
-/// length begins anew. An idle counter, one that remembers no call, can be dropped at any time without any
+/// A counter belongs to a key and a kind of limit, of a quota also to its window's length: editing a limit goes on with
+/// what is counted, editing the length begins anew. An idle counter, one that remembers no call, can be dropped at any time without any
 /// call being forgotten.
 pub struct Quotas<K> {
     counters: Counters<K>,
@@ -68,21 +69,23 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
         }
     }
 
-    /// Counts a call of weight `cost`, made at `now_ms` of a monotonic clock, against one quota.
+    /// Counts a call of weight `cost`, made at `now_ms` of a monotonic clock, against one limit.
     ///
     /// # Errors
     /// [`RegistryFull`] for a key that has no counter yet while none can be made; refuse the call.
     pub fn admit(
         &self,
         key: K,
-        quota: Quota,
+        limit: impl Into<Limit>,
         cost: u32,
         now_ms: u64,
     ) -> Result<Decision, RegistryFull> {
+        let limit = limit.into();
+        let key = (key, limit.shape());
         let counters = self.counters.pin();
         loop {
-            let window = self.window(&counters, (key, quota.window_ms), now_ms)?;
-            match window.charge(quota.limit, cost, now_ms) {
+            let counter = self.counter(&counters, key, now_ms)?;
+            match counter.charge(limit, cost, now_ms) {
                 Charged::Yes {
                     remaining,
                     reset_ms,
@@ -94,32 +97,32 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
                     });
                 }
                 Charged::No { retry_after_ms } => return Ok(Decision::Refused { retry_after_ms }),
-                Charged::Retired => self.forget_retired(&counters, (key, quota.window_ms)),
+                Charged::Retired => self.forget_retired(&counters, key),
             }
         }
     }
 
-    /// Counts a call against several quotas, all or none: every one is checked before any is charged.
+    /// Counts a call against several limits, all or none: every one is checked before any is charged.
     ///
-    /// Answers the decision and the index of the quota it stems from: when refused the one with the longest
+    /// Answers the decision and the index of the limit it stems from: when refused the one with the longest
     /// wait (then the call passes all of them if nobody else comes), when admitted the one with the least
-    /// remaining. Without quotas the call is admitted. When another thread uses up one of the quotas between the
+    /// remaining. Without limits the call is admitted. When another thread uses up one of them between the
     /// check and the charge, what was charged to the others is taken back and shows there for one bucket at most.
     ///
     /// # Errors
     /// [`RegistryFull`] as for [`Quotas::admit`].
     pub fn admit_all(
         &self,
-        quotas: &[(K, Quota)],
+        limits: &[(K, Limit)],
         cost: u32,
         now_ms: u64,
     ) -> Result<(usize, Decision), RegistryFull> {
         let counters = self.counters.pin();
         loop {
             let mut refused: Option<(usize, u64)> = None;
-            for (index, (key, quota)) in quotas.iter().enumerate() {
-                let window = self.window(&counters, (*key, quota.window_ms), now_ms)?;
-                if let Some(wait_ms) = window.wait_ms(quota.limit, cost, now_ms)
+            for (index, (key, limit)) in limits.iter().enumerate() {
+                let counter = self.counter(&counters, (*key, limit.shape()), now_ms)?;
+                if let Some(wait_ms) = counter.wait_ms(*limit, cost, now_ms)
                     && refused.is_none_or(|(_, longest_ms)| wait_ms > longest_ms)
                 {
                     refused = Some((index, wait_ms));
@@ -128,7 +131,7 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
             if let Some((index, retry_after_ms)) = refused {
                 return Ok((index, Decision::Refused { retry_after_ms }));
             }
-            if let Some(answer) = self.charge_all(&counters, quotas, cost, now_ms)? {
+            if let Some(answer) = self.charge_all(&counters, limits, cost, now_ms)? {
                 return Ok(answer);
             }
         }
@@ -139,8 +142,9 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
         self.swept_ms.store(now_ms, Ordering::Relaxed);
         let counters = self.counters.pin();
         let mut dropped = 0;
-        for (key, window) in &counters {
-            if window.retire(now_ms) && counters.remove_if(key, |_, held| held.is_retired()).is_ok()
+        for (key, counter) in &counters {
+            if counter.retire(now_ms)
+                && counters.remove_if(key, |_, held| held.is_retired()).is_ok()
             {
                 dropped += 1;
             }
@@ -160,15 +164,15 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
         self.counters.is_empty()
     }
 
-    /// Charges one quota after the other; takes all back and answers nothing when others came between.
+    /// Charges one limit after the other; takes all back and answers nothing when others came between.
     fn charge_all(
         &self,
         counters: &Pinned<'_, K>,
-        quotas: &[(K, Quota)],
+        limits: &[(K, Limit)],
         cost: u32,
         now_ms: u64,
     ) -> Result<Option<(usize, Decision)>, RegistryFull> {
-        let mut charged: Vec<(&SlidingWindow, u32)> = Vec::with_capacity(quotas.len());
+        let mut charged: Vec<(&Counter, Limit, u32)> = Vec::with_capacity(limits.len());
         let mut tightest = (
             0,
             Decision::Admitted {
@@ -177,23 +181,23 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
             },
         );
         let mut least = u64::MAX;
-        let take_back = |charged: &[(&SlidingWindow, u32)]| {
-            for (window, epoch) in charged {
-                window.take_back(*epoch, cost);
+        let take_back = |charged: &[(&Counter, Limit, u32)]| {
+            for (counter, limit, epoch) in charged {
+                counter.take_back(*limit, *epoch, cost);
             }
         };
-        for (index, (key, quota)) in quotas.iter().enumerate() {
-            let key = (*key, quota.window_ms);
-            let window = self
-                .window(counters, key, now_ms)
+        for (index, (key, limit)) in limits.iter().enumerate() {
+            let key = (*key, limit.shape());
+            let counter = self
+                .counter(counters, key, now_ms)
                 .inspect_err(|_| take_back(&charged))?;
-            match window.charge(quota.limit, cost, now_ms) {
+            match counter.charge(*limit, cost, now_ms) {
                 Charged::Yes {
                     epoch,
                     remaining,
                     reset_ms,
                 } => {
-                    charged.push((window, epoch));
+                    charged.push((counter, *limit, epoch));
                     if remaining < least {
                         least = remaining;
                         tightest = (
@@ -217,21 +221,21 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
         Ok(Some(tightest))
     }
 
-    fn window<'g>(
+    fn counter<'g>(
         &self,
         counters: &'g Pinned<'_, K>,
-        key: (K, u64),
+        key: (K, Shape),
         now_ms: u64,
-    ) -> Result<&'g SlidingWindow, RegistryFull> {
-        if let Some(window) = counters.get(&key) {
-            return Ok(window);
+    ) -> Result<&'g Counter, RegistryFull> {
+        if let Some(counter) = counters.get(&key) {
+            return Ok(counter);
         }
         if counters.len() >= self.keys_max && !self.make_room(now_ms) {
             return Err(RegistryFull {
                 keys_max: self.keys_max,
             });
         }
-        Ok(counters.get_or_insert_with(key, || SlidingWindow::new(key.1, self.buckets, now_ms)))
+        Ok(counters.get_or_insert_with(key, || Counter::new(key.1, self.buckets, now_ms)))
     }
 
     /// Sweeps a full registry, at most once in [`SWEEP_PAUSE_MS`], since it walks all counters.
@@ -248,7 +252,7 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
     }
 
     /// Removes a counter that a sweep has retired but not removed yet, so that a new one takes its place.
-    fn forget_retired(&self, counters: &Pinned<'_, K>, key: (K, u64)) {
+    fn forget_retired(&self, counters: &Pinned<'_, K>, key: (K, Shape)) {
         // Whether this call or the sweeper removes it makes no difference.
         let _removed_here = counters.remove_if(&key, |_, held| held.is_retired());
     }
@@ -256,8 +260,8 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
 
 type Pinned<'m, K> = papaya::HashMapRef<
     'm,
-    (K, u64),
-    SlidingWindow,
+    (K, Shape),
+    Counter,
     foldhash::fast::RandomState,
     papaya::LocalGuard<'m>,
 >;

@@ -185,6 +185,7 @@ fn main() {
 fn steps(core: &Rc<Core>, now: (u64, u64), bearer: &HeaderValue) {
     let (jwt, key) = (compile("jwt"), compile("apiKey"));
     let (subscription, quota) = (compile("subscription"), compile("planQuota"));
+    let admission = policies::admission::policy();
     measure("empty request context", || {
         black_box(request(core, now));
     });
@@ -222,9 +223,10 @@ fn steps(core: &Rc<Core>, now: (u64, u64), bearer: &HeaderValue) {
         cx.principal = known.principal.clone();
         pass(&*subscription, &mut cx);
         pass(&*quota, &mut cx);
+        pass(&*admission, &mut cx);
         let mut headers = HeaderMap::new();
         let status = StatusCode::OK;
-        quota.on_response(&mut ResponseCx {
+        admission.on_response(&mut ResponseCx {
             request: &mut cx,
             status,
             headers: &mut headers,

@@ -1,7 +1,7 @@
 //! The policies: one file each, with its configuration, its compilation, its running form and its tests.
 //!
 //! Three files are no policies of a chain but functions that the gateway calls for every request, before a chain is
-//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`] and [`deprecation`] are put into
+//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`deprecation`] and [`admission`] are put into
 //! chains by `compile` alone; everything in [`POLICIES`] can be named in a document.
 //!
 //! Knows nothing of sockets, documents or the backend. Start reading at [`POLICIES`], then at a short one
@@ -12,6 +12,7 @@
     reason = "a refusal is rare, and its caller renders it at once"
 )]
 
+pub mod admission;
 pub mod any_of;
 pub mod api_key;
 pub mod challenge;
@@ -24,6 +25,7 @@ pub mod jwt;
 pub mod normalize_path;
 pub mod payload_limits;
 pub mod plan_quota;
+pub mod rate_limit;
 pub mod scopes;
 pub mod subscription;
 #[cfg(test)]
@@ -42,6 +44,7 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &scopes::Scopes,
     &subscription::Subscription,
     &plan_quota::PlanQuota,
+    &rate_limit::RateLimit,
     &headers::SetHeaders,
     &headers::RemoveHeaders,
     &headers::RenameHeaders,

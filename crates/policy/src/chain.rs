@@ -41,6 +41,12 @@ impl Step {
             policy,
         }
     }
+
+    /// When it runs.
+    #[must_use]
+    pub fn phase(&self) -> Phase {
+        self.phase
+    }
 }
 
 /// The policies of an operation, in the order in which they run.

@@ -11,7 +11,8 @@ use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
 use smallvec::SmallVec;
 
-use crate::directory::{Directory, QuotaKey, SubscriptionView};
+use crate::directory::{Directory, SubscriptionView};
+use crate::limit::LimitKey;
 
 /// One request on its way to the backend. Lives on one core.
 pub struct RequestCx {
@@ -115,8 +116,8 @@ pub struct TokenInUse {
 pub struct Runtime {
     /// Callers, subscriptions, plans, issuers.
     pub directory: Arc<dyn Directory>,
-    /// The counters of plan quotas.
-    pub quotas: Arc<Quotas<QuotaKey>>,
+    /// The counters of limits.
+    pub quotas: Arc<Quotas<LimitKey>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
 }
@@ -165,6 +166,20 @@ impl Slots {
         let id = TypeId::of::<T>();
         self.0.retain(|(have, _)| *have != id);
         self.0.push((id, Box::new(value)));
+    }
+
+    /// The remembered value of this type, to be changed; its default where none was.
+    pub fn get_or_default<T: Any + Default>(&mut self) -> &mut T {
+        let id = TypeId::of::<T>();
+        let index = self.0.iter().position(|(have, _)| *have == id);
+        let index = index.unwrap_or_else(|| {
+            self.0.push((id, Box::new(T::default())));
+            self.0.len() - 1
+        });
+        self.0[index]
+            .1
+            .downcast_mut()
+            .expect("filed under its own TypeId")
     }
 
     /// The remembered value of this type.

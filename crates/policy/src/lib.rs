@@ -5,10 +5,12 @@
 //!
 //! Knows nothing of sockets, documents, or which policies exist. Start at [`Policy`], then [`Chain`].
 
+mod attributes;
 pub mod chain;
 pub mod context;
 pub mod directory;
 pub mod kind;
+pub mod limit;
 pub mod reject;
 pub mod waits;
 
@@ -22,9 +24,10 @@ pub use context::{
 };
 pub use directory::{
     ApiKeyView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered, Once, Plan,
-    QuotaKey, QuotaState, QuotaWindow, SubscriptionView, Window,
+    SubscriptionView, Window,
 };
 pub use kind::{CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
+pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};
 pub use reject::{Fact, Reason, Reject, Response};
 pub use waits::{Wait, Waits};
 

@@ -8,7 +8,7 @@ use std::str::FromStr;
 
 pub use upstream::status_range;
 
-use crate::units::{Date, Duration, Size};
+use crate::units::{Date, Duration, Frequency, Size};
 
 /// The longest name of a document (that of Kubernetes: RFC 1123).
 pub const NAME_MAX: usize = 253;
@@ -36,6 +36,7 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-duration-positive", positive),
     ("tollway-size", |text| unit(text.parse::<Size>())),
     ("tollway-network", network),
+    ("tollway-frequency", |text| unit(text.parse::<Frequency>())),
     ("tollway-name", name),
     ("tollway-plan-name", plan_name),
     ("tollway-version", version),

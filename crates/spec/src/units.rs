@@ -35,6 +35,9 @@ pub enum UnitError {
         "`{0}` is no size, write a whole number and one of the units B, Ki, Mi, Gi, as in `64Ki`"
     )]
     Size(String),
+    /// Not a number, a slash and a length of time.
+    #[error("`{0}` is no frequency, write how many in what time, as in `100/min` or `5/10s`")]
+    Frequency(String),
 }
 
 /// A length of time in whole milliseconds: `500ms`, `30s`, `5m`, `1h`, `7d`. Printed in the largest unit that fits.
@@ -251,6 +254,50 @@ impl FromStr for Size {
     }
 }
 
+/// How many in what time: `100/s`, `1000/min`, `20000/h`, `5/10s`.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Frequency {
+    /// How many.
+    pub count: u64,
+    /// In what time; never zero.
+    pub per: Duration,
+}
+
+/// Times that have a name in frequencies.
+const TIMES: [(&str, u64); 5] = [
+    ("s", 1000),
+    ("min", 60_000),
+    ("h", 3_600_000),
+    ("d", 86_400_000),
+    ("week", 604_800_000),
+];
+
+impl fmt::Display for Frequency {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (count, per) = (self.count, self.per);
+        match TIMES.iter().find(|(_, ms)| *ms == per.as_ms()) {
+            Some((name, _)) => write!(f, "{count}/{name}"),
+            None => write!(f, "{count}/{per}"),
+        }
+    }
+}
+
+impl FromStr for Frequency {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || UnitError::Frequency(text.to_owned());
+        let (count, time) = text.split_once('/').ok_or_else(wrong)?;
+        let count = count.parse().map_err(|_| wrong())?;
+        let per = match TIMES.iter().find(|(name, _)| *name == time) {
+            Some((_, ms)) => Duration::from_ms(*ms),
+            None => time.parse().map_err(|_| wrong())?,
+        };
+        (!per.is_zero())
+            .then_some(Self { count, per })
+            .ok_or_else(wrong)
+    }
+}
+
 macro_rules! as_text {
     ($name:ident, $format:literal, $example:literal, $expecting:literal) => {
         impl Serialize for $name {
@@ -299,12 +346,40 @@ as_text!(
     "a duration, as in `30s`"
 );
 as_text!(Percent, "tollway-percent", "50%", "a share, as in `50%`");
+as_text!(
+    Frequency,
+    "tollway-frequency",
+    "100/min",
+    "how many in what time, as in `100/min`"
+);
 as_text!(Date, "date", "2027-06-30", "a date, as in `2027-06-30`");
 as_text!(Size, "tollway-size", "64Ki", "a size, as in `64Ki`");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn frequencies_say_how_many_in_what_time() {
+        for (text, count, per_ms, printed) in [
+            ("100/s", 100, 1000, "100/s"),
+            ("100/min", 100, 60_000, "100/min"),
+            ("100/1m", 100, 60_000, "100/min"),
+            ("5/10s", 5, 10_000, "5/10s"),
+            ("0/h", 0, 3_600_000, "0/h"),
+            ("7/7d", 7, 604_800_000, "7/week"),
+        ] {
+            let frequency: Frequency = text.parse().unwrap();
+            assert_eq!((frequency.count, frequency.per.as_ms()), (count, per_ms));
+            assert_eq!(frequency.to_string(), printed);
+        }
+        for text in [
+            "100", "100/", "/s", "-1/s", "1.5/s", "1/0s", "1/month", "1/s/s",
+        ] {
+            let wrong = text.parse::<Frequency>().unwrap_err();
+            assert!(wrong.to_string().contains("100/min"), "{text}: {wrong}");
+        }
+    }
 
     #[test]
     fn durations_print_in_the_largest_unit() {

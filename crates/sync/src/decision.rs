@@ -25,7 +25,7 @@ pub struct Decision {
     /// Who called, as far as authentication came.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub caller: Option<Caller>,
-    /// How the plan's quota stood, where it was looked at.
+    /// How the limit that decided stood, where one was looked at.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub quota: Option<Quota>,
     /// The backend, where the call came as far as that.
@@ -135,13 +135,13 @@ pub struct Caller {
     pub plan: Option<String>,
 }
 
-/// How a quota stood when the call was decided.
+/// How the limit that decided stood.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// The plan.
-    pub plan: String,
-    /// `quota` or `burst`.
+    /// Whose it is: the plan, or the policy's own name.
+    pub name: String,
+    /// `quota` or `burst` of a plan, or `policy`.
     pub window: String,
     /// Requests that the window allows.
     pub limit: u64,

@@ -5,4 +5,5 @@
 mod interleavings;
 mod model;
 mod quotas;
+mod rate;
 mod threads;

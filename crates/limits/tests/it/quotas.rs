@@ -38,7 +38,7 @@ fn keys_are_counted_apart_and_edits_keep_the_count() {
 #[test]
 fn several_quotas_are_charged_all_or_none() {
     let quotas = Quotas::new(100, BUCKETS_DEFAULT);
-    let both = [(1_u32, MINUTE), (1, BURST)];
+    let both = [(1_u32, MINUTE.into()), (1, BURST.into())];
     for left in [2, 1, 0] {
         let (index, decision) = quotas.admit_all(&both, 1, 5).unwrap();
         assert_eq!(index, 1, "the burst has the least remaining");
@@ -73,8 +73,8 @@ proptest! {
         limits in (1_u64..8, 2_u64..12),
     ) {
         let both = [
-            (1_u8, Quota { limit: limits.0.max(2), window_ms: 500 }),
-            (1, Quota { limit: limits.1, window_ms: 3000 }),
+            (1_u8, Quota { limit: limits.0.max(2), window_ms: 500 }.into()),
+            (1, Quota { limit: limits.1, window_ms: 3000 }.into()),
         ];
         let quotas = Quotas::new(10, 20);
         let mut history = Vec::new();
@@ -110,7 +110,7 @@ fn a_full_registry_drops_idle_counters_or_fails_closed() {
         quotas.admit(3, BURST, 1, clock.monotonic_ms()),
         Err(RegistryFull { keys_max: 2 })
     );
-    let both = [(1, BURST), (3, BURST)];
+    let both = [(1, BURST.into()), (3, BURST.into())];
     assert_eq!(
         quotas.admit_all(&both, 1, clock.monotonic_ms()),
         Err(RegistryFull { keys_max: 2 })

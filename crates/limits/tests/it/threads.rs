@@ -143,7 +143,7 @@ fn two_quotas_under_threads_keep_both_and_leave_no_charge_behind() {
     );
     let clock = ManualClock::at(0);
     let quotas = Quotas::new(10, 10);
-    let both = [(1_u8, wide), (1, narrow)];
+    let both = [(1_u8, wide.into()), (1, narrow.into())];
     let calls = stress(
         &clock,
         &|now_ms| quotas.admit_all(&both, 1, now_ms).unwrap().1,

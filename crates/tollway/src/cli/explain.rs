@@ -118,9 +118,13 @@ fn quota(out: &mut Lines, decision: &Decision) {
     };
     let window = quota.window_ms.div_ceil(1000);
     let reset = quota.reset_ms.div_ceil(1000);
+    let whose = match quota.window.as_str() {
+        "policy" => format!("limit {}", quota.name),
+        of_plan => format!("{of_plan} of plan {}", quota.name),
+    };
     let text = format!(
-        "{} of {} used in {window}s ({} of plan {}), more in {reset}s",
-        quota.used, quota.limit, quota.window, quota.plan
+        "{} of {} used in {window}s ({whose}), more in {reset}s",
+        quota.used, quota.limit
     );
     out.line("quota", text);
 }
@@ -217,7 +221,7 @@ mod tests {
                                 "operation": {"name": "listPets", "template": "/pets"}},
                     "policies": [{"policy": "cors", "outcome": "passed"}, {"policy": "jwt", "outcome": "rejected"},
                                  {"policy": "planQuota", "outcome": "not-reached"}],
-                    "quota": {"plan": "Gold", "window": "quota", "limit": 5, "used": 5, "windowMs": 60000, "resetMs": 59001},
+                    "quota": {"name": "Gold", "window": "quota", "limit": 5, "used": 5, "windowMs": 60000, "resetMs": 59001},
                     "backend": {"name": "b", "tries": [{"endpoint": "127.0.0.1:1", "connection": "connecting",
                                 "begunUs": 0, "tookUs": 10, "error": "connection refused"}]},
                     "answer": {"status": 401, "code": "TOKEN_EXPIRED", "detail": "over", "rule": "token-expired",

@@ -67,7 +67,7 @@ impl Plain<'_> {
 /// What the node knows, and how it keeps up.
 struct Node {
     directory: Arc<NodeDirectory>,
-    quotas: Arc<Quotas<policy::QuotaKey>>,
+    quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
     feed: Arc<FeedState>,
 }

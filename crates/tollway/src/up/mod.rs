@@ -428,7 +428,7 @@ struct NodeSide {
     http: SocketAddr,
     https: SocketAddr,
     directory: Arc<NodeDirectory>,
-    quotas: Arc<Quotas<policy::QuotaKey>>,
+    quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
     feed: Arc<FeedState>,
     feeding: JoinHandle<()>,
@@ -532,7 +532,7 @@ fn node_state(
 
 fn housekeeping(
     plane: &ControlSide,
-    quotas: &Arc<Quotas<policy::QuotaKey>>,
+    quotas: &Arc<Quotas<policy::LimitKey>>,
     clock: &Arc<dyn Clock>,
     keep: Retention,
     rotation: RotationConfig,

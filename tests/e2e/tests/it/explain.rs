@@ -224,6 +224,7 @@ async fn callers_that_are_not_let_in() {
             ("jwt or apiKey".to_owned(), "rejected".to_owned()),
             ("subscription".to_owned(), "not-reached".to_owned()),
             ("planQuota".to_owned(), "not-reached".to_owned()),
+            ("limits".to_owned(), "not-reached".to_owned()),
         ]
     );
 
@@ -403,11 +404,11 @@ async fn quotas_and_backends() {
                 ("/quota/limit", json!(2)),
                 ("/quota/used", json!(2)),
                 ("/quota/windowMs", json!(3_600_000)),
-                ("/quota/plan", json!("Gold")),
+                ("/quota/name", json!("Gold")),
             ],
         )
         .await;
-    assert_eq!(rejected(&decision), ["planQuota"]);
+    assert_eq!(rejected(&decision), ["limits"]);
     assert!(decision["quota"]["resetMs"].as_u64().unwrap() > 3_000_000);
 
     let plan = json!({"kind": "Plan", "metadata": {"name": "Gold"}, "spec": {}});

@@ -85,3 +85,58 @@ async fn exactly_the_quota_passes_and_a_live_edit_counts_on() {
     }
     assert_eq!(passed, 5);
 }
+
+/// Limits of the document: for all callers by their address, and for calls that a condition names; the answer names who
+/// refused, and a call that one refuses is charged to none.
+#[tokio::test]
+async fn limits_of_the_document_are_asked_with_the_plan() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    plan(&sandbox, 20).await;
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Tiny")
+        .await
+        .unwrap();
+    let path = "/apis/pets-1.0.0";
+    let mut document = sandbox.call(Method::GET, path, None).await.unwrap();
+    document["spec"]["policies"] = json!([
+        {"rateLimit": {"name": "per-address", "limit": "3/h"}},
+        {"rateLimit": {"name": "trials", "key": "request.headers['x-trial']",
+                       "when": "'x-trial' in request.headers", "limit": "1/h", "burst": 1}},
+    ]);
+    sandbox
+        .call(Method::PUT, path, Some(document))
+        .await
+        .unwrap();
+    let call = async |trial: Option<&str>| {
+        let mut call = sandbox
+            .http
+            .get(format!("{}/pets", api.url))
+            .header("x-api-key", &api.key);
+        if let Some(trial) = trial {
+            call = call.header("x-trial", trial);
+        }
+        call.send().await.unwrap()
+    };
+    assert_eq!(call(Some("a")).await.status(), StatusCode::OK);
+    for _ in 0..5 {
+        let refused = call(Some("a")).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        assert_eq!(
+            refused.headers()["ratelimit-policy"],
+            "\"Tiny\";q=20;w=3600, \"per-address\";q=3;w=3600, \"trials\";q=1;w=3600;burst=1"
+        );
+        let limit = refused.headers()["ratelimit"].to_str().unwrap();
+        assert!(limit.starts_with("\"trials\";r=0;"), "{limit}");
+        let problem: Value = refused.json().await.unwrap();
+        assert_eq!(problem["code"], "RATE_LIMITED");
+        assert!(problem["detail"].as_str().unwrap().contains("trials"));
+    }
+    assert_eq!(call(Some("b")).await.status(), StatusCode::OK);
+    assert_eq!(call(None).await.status(), StatusCode::OK);
+    let refused = call(None).await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let limit = refused.headers()["ratelimit"].to_str().unwrap();
+    assert!(limit.starts_with("\"per-address\";r=0;"), "{limit}");
+    assert_eq!(backend.seen().len(), 3);
+}

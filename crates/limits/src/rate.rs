@@ -1,0 +1,165 @@
+//! A rate with a burst, by the generic cell rate algorithm: one atomic word a counter.
+//!
+//! # How it counts
+//! Calls come `T = per / requests` apart. The word holds the *theoretical arrival time*: when the next call would come if
+//! all so far had kept that distance. A call may come ahead of it by `burst − 1` distances. So `burst` calls pass at once,
+//! and any stretch of time `t` holds at most `burst + t / T` of them.
+//!
+//! *Invariant:* the word never falls, but for a charge taken back by whoever made it, and by no more than that charge.
+//! A thread whose time is older than another's sees the word further ahead: strict.
+//!
+//! Source: ITU-T I.371, virtual scheduling algorithm.
+
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire};
+
+use crate::window::{Charged, Decision};
+
+/// At most so many calls in a stretch of time, evenly spread, and some of them at once.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Rate {
+    /// Calls (or units) in `per_ms`; 0 admits nothing.
+    pub requests: u64,
+    /// Milliseconds; 0 counts as 1.
+    pub per_ms: u64,
+    /// How many may come at once; 0 counts as 1.
+    pub burst: u64,
+}
+
+/// The word of a counter that was taken out of its registry; no time reaches it.
+const RETIRED: u64 = u64::MAX;
+const NS: u64 = 1_000_000;
+
+/// One counter of a [`Rate`]; shared by any number of threads, never blocks.
+///
+/// Times are milliseconds of a monotonic clock. The rate is an argument of every call: a live edit changes what later
+/// calls find, and leaves the time that was reached.
+#[derive(Debug, Default)]
+pub struct Pace {
+    /// The theoretical arrival time in nanoseconds.
+    due_ns: AtomicU64,
+}
+
+impl Rate {
+    /// The distance between two calls in nanoseconds, rounded up: strict.
+    fn distance_ns(self) -> Option<u64> {
+        let per_ns = self.per_ms.max(1).saturating_mul(NS);
+        (self.requests > 0).then(|| per_ns.div_ceil(self.requests))
+    }
+
+    /// How far ahead of the clock the word may be after a call.
+    fn ahead_ns_max(self, distance_ns: u64) -> u64 {
+        distance_ns.saturating_mul(self.burst.max(1))
+    }
+}
+
+impl Pace {
+    /// Counts a call of weight `cost` made at `now_ms`, if the rate allows it.
+    pub fn admit(&self, rate: Rate, cost: u32, now_ms: u64) -> Decision {
+        match self.charge(rate, cost, now_ms) {
+            Charged::Yes {
+                remaining,
+                reset_ms,
+                ..
+            } => Decision::Admitted {
+                remaining,
+                reset_ms,
+            },
+            Charged::No { retry_after_ms } => Decision::Refused { retry_after_ms },
+            Charged::Retired => Decision::Refused {
+                retry_after_ms: rate.per_ms,
+            },
+        }
+    }
+
+    pub(crate) fn charge(&self, rate: Rate, cost: u32, now_ms: u64) -> Charged {
+        let never = Charged::No {
+            retry_after_ms: rate.per_ms,
+        };
+        let Some(distance_ns) = rate.distance_ns() else {
+            return never;
+        };
+        let now_ns = now_ms.saturating_mul(NS);
+        let max_ns = rate.ahead_ns_max(distance_ns);
+        let cost_ns = distance_ns.saturating_mul(u64::from(cost));
+        if cost_ns > max_ns {
+            return never;
+        }
+        let mut due_ns = self.due_ns.load(Acquire);
+        loop {
+            if due_ns == RETIRED {
+                return Charged::Retired;
+            }
+            let next_ns = due_ns.max(now_ns).saturating_add(cost_ns);
+            let ahead_ns = next_ns - now_ns;
+            if ahead_ns > max_ns {
+                return Charged::No {
+                    retry_after_ms: (ahead_ns - max_ns).div_ceil(NS),
+                };
+            }
+            match self
+                .due_ns
+                .compare_exchange_weak(due_ns, next_ns, AcqRel, Acquire)
+            {
+                Ok(_) => {
+                    let free_ns = max_ns - ahead_ns;
+                    return Charged::Yes {
+                        epoch: 0,
+                        remaining: free_ns / distance_ns,
+                        reset_ms: (distance_ns - free_ns % distance_ns).div_ceil(NS),
+                    };
+                }
+                Err(actual) => due_ns = actual,
+            }
+        }
+    }
+
+    /// Takes back a charge that was counted under this rate.
+    pub(crate) fn take_back(&self, rate: Rate, cost: u32) {
+        let cost_ns = rate
+            .distance_ns()
+            .map_or(0, |distance_ns| distance_ns.saturating_mul(u64::from(cost)));
+        let mut due_ns = self.due_ns.load(Acquire);
+        // A counter that was retired since remembers nothing that could be taken back.
+        while due_ns != RETIRED {
+            let back_ns = due_ns.saturating_sub(cost_ns);
+            match self
+                .due_ns
+                .compare_exchange_weak(due_ns, back_ns, AcqRel, Acquire)
+            {
+                Ok(_) => return,
+                Err(actual) => due_ns = actual,
+            }
+        }
+    }
+
+    /// How long a call of weight `cost` would have to wait; nothing is counted.
+    pub(crate) fn wait_ms(&self, rate: Rate, cost: u32, now_ms: u64) -> Option<u64> {
+        let due_ns = self.due_ns.load(Acquire);
+        if due_ns == RETIRED {
+            return None;
+        }
+        let trial = Self {
+            due_ns: AtomicU64::new(due_ns),
+        };
+        match trial.charge(rate, cost, now_ms) {
+            Charged::No { retry_after_ms } => Some(retry_after_ms),
+            Charged::Yes { .. } | Charged::Retired => None,
+        }
+    }
+
+    /// Ends this counter if it remembers nothing.
+    pub(crate) fn retire(&self, now_ms: u64) -> bool {
+        let due_ns = self.due_ns.load(Acquire);
+        due_ns == RETIRED
+            || (due_ns <= now_ms.saturating_mul(NS)
+                && self
+                    .due_ns
+                    .compare_exchange(due_ns, RETIRED, AcqRel, Acquire)
+                    .is_ok())
+    }
+
+    pub(crate) fn is_retired(&self) -> bool {
+        self.due_ns.load(Acquire) == RETIRED
+    }
+}

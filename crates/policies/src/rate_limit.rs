@@ -1,0 +1,202 @@
+//! `rateLimit`: how many calls may come in what time, for each value of a key.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use aws_lc_rs::digest::{SHA256, digest};
+use base::Diagnostic;
+use expr::{Attribute, EvalError, Expr};
+use limits::{Limit, Quota, Rate};
+use policy::{
+    Ask, AskedBy, Asks, CompileEnv, LimitKey, NamedLimit, Outcome, Phase, Policy, PolicyKind,
+    RequestCx,
+};
+use schemars::JsonSchema;
+use serde::Deserialize;
+use spec::units::Frequency;
+
+/// The kind.
+pub struct RateLimit;
+
+/// The longest name.
+const NAME_CHARS_MAX: usize = 64;
+/// The greatest number of calls, at once or in the time.
+const COUNT_MAX: u64 = 1_000_000_000;
+/// The longest time.
+const PER_MS_MAX: u64 = 366 * 86_400_000;
+
+/// How many calls may come in what time, for each value of a key.
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Config {
+    /// Its name, unique in the API; answers tell it. Two limits of one name share their counters.
+    #[schemars(length(min = 1, max = 64))]
+    name: String,
+    /// For what is counted: an expression (CEL). Calls for which it has no value are counted together. An IPv6 address
+    /// counts as its network of 64 bits, which is what one subscriber has.
+    #[serde(default = "Config::default_key")]
+    key: String,
+    /// Which calls are counted: a condition (CEL); absent = all. A call for which it has no answer is counted.
+    #[serde(default)]
+    when: Option<String>,
+    /// How many in what time, as in `100/min`.
+    limit: Frequency,
+    /// How many may come at once; then calls pass evenly spread. Absent = as many as the limit, and never more of them
+    /// in any stretch of that time.
+    #[serde(default)]
+    #[schemars(range(min = 1, max = 1_000_000_000))]
+    burst: Option<u64>,
+}
+
+impl Config {
+    fn default_key() -> String {
+        "client.ip".to_owned()
+    }
+}
+
+/// Holds a call against a limit of the document. The counter belongs to the limit's name and the key's value; it
+/// outlives an edit of the number, and of the time where there is a `burst`.
+///
+/// # Errors
+/// `RATE_LIMITED` (429) with `Retry-After`, from the step behind the policies of this phase.
+struct Running {
+    limit: Arc<NamedLimit>,
+    /// Digest of what the limit is called, across all APIs.
+    policy: u64,
+    key: Key,
+    when: Option<Expr>,
+}
+
+/// What a key looks at.
+enum Key {
+    /// The client's address: the usual one, and free of the language's cost.
+    ClientIp,
+    /// The calling application, likewise.
+    Application,
+    Expr(Expr),
+}
+
+impl PolicyKind for RateLimit {
+    const NAME: &'static str = "rateLimit";
+    const PHASE: Phase = Phase::Limit;
+    const SUMMARY: &'static str =
+        "Admits so many calls in a time, for each value of a key, with or without a burst.";
+    type Config = Config;
+
+    fn compile(
+        &self,
+        config: Config,
+        env: &CompileEnv,
+    ) -> Result<Box<dyn Policy>, Vec<Diagnostic>> {
+        let mut found = Vec::new();
+        let chars = config.name.chars().count();
+        if chars == 0 || chars > NAME_CHARS_MAX || config.name.chars().any(char::is_control) {
+            let message = "the name must have 1 to 64 characters, and no control characters";
+            found.push(Diagnostic::error("limit-name", "/name", message));
+        }
+        let (count, per_ms) = (config.limit.count, config.limit.per.as_ms());
+        if count > COUNT_MAX || per_ms > PER_MS_MAX {
+            let message = "a limit is at most 1000000000 calls in at most 366 days";
+            found.push(Diagnostic::error("limit-range", "/limit", message));
+        }
+        if config
+            .burst
+            .is_some_and(|burst| burst == 0 || burst > COUNT_MAX)
+        {
+            let message = "burst must be between 1 and 1000000000";
+            found.push(
+                Diagnostic::error("limit-range", "/burst", message)
+                    .mend("leave it out to count in windows"),
+            );
+        }
+        let key = expression(&config.key, "/key", &mut found);
+        let when = config
+            .when
+            .as_deref()
+            .and_then(|when| expression(when, "/when", &mut found));
+        let (Some(key), true) = (key, found.is_empty()) else {
+            return Err(found);
+        };
+        let limit = match config.burst {
+            Some(burst) => Limit::Rate(Rate {
+                requests: count,
+                per_ms,
+                burst,
+            }),
+            None => Limit::Quota(Quota {
+                limit: count,
+                window_ms: per_ms,
+            }),
+        };
+        let whose = format!("{}\n{}\n{}", env.org, env.api, config.name);
+        Ok(Box::new(Running {
+            policy: u64::from_be_bytes(first(whose.as_bytes())),
+            key: match key.alone() {
+                Some(Attribute::ClientIp) => Key::ClientIp,
+                Some(Attribute::Application) => Key::Application,
+                _ => Key::Expr(key),
+            },
+            limit: Arc::new(NamedLimit {
+                name: config.name,
+                limit,
+            }),
+            when,
+        }))
+    }
+}
+
+fn expression(source: &str, pointer: &str, found: &mut Vec<Diagnostic>) -> Option<Expr> {
+    Expr::compile(source)
+        .map_err(|error| found.push(Diagnostic::error("expression", pointer, error.to_string())))
+        .ok()
+}
+
+/// The first bytes of a text's SHA-256: nobody finds two texts that agree in 16 of them.
+fn first<const N: usize>(text: &[u8]) -> [u8; N] {
+    let digest = digest(&SHA256, text);
+    let mut bytes = [0; N];
+    bytes.copy_from_slice(&digest.as_ref()[..N]);
+    bytes
+}
+
+impl Key {
+    fn of(&self, cx: &RequestCx) -> u128 {
+        match self {
+            Self::ClientIp => match cx.client.ip {
+                IpAddr::V4(ip) => u128::from(ip.to_ipv6_mapped().to_bits()),
+                IpAddr::V6(ip) => ip.to_bits() & !u128::from(u64::MAX),
+            },
+            Self::Application => cx
+                .principal
+                .as_ref()
+                .map_or(0, |principal| principal.application.0.as_u128()),
+            Self::Expr(expr) => expr
+                .text(cx)
+                .map_or(0, |text| u128::from_be_bytes(first(text.as_bytes()))),
+        }
+    }
+}
+
+impl Policy for Running {
+    fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
+        let holds: Result<bool, EvalError> =
+            self.when.as_ref().map_or(Ok(true), |when| when.holds(cx));
+        if !holds.unwrap_or(true) {
+            return Outcome::CONTINUE;
+        }
+        let key = LimitKey::Policy {
+            policy: self.policy,
+            value: self.key.of(cx),
+        };
+        let asks = cx.slots.get_or_default::<Asks>();
+        asks.list.push(Ask {
+            key,
+            limit: self.limit.limit,
+            by: AskedBy::Policy(Arc::clone(&self.limit)),
+        });
+        Outcome::CONTINUE
+    }
+}
+
+#[cfg(test)]
+mod tests;
