@@ -4,9 +4,7 @@ use base::code::{QUOTA_EXCEEDED, RATE_LIMITED};
 use http::header::{HeaderName, HeaderValue};
 use limits::{Decision, Limit};
 use policy::limit::numbers;
-use policy::{
-    Ask, AskedBy, Asks, Outcome, Plan, PlanWindow, Policy, Reject, RequestCx, ResponseCx,
-};
+use policy::{Ask, AskedBy, Asks, Outcome, PlanWindow, Policy, Reject, RequestCx, ResponseCx};
 use smallvec::SmallVec;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");

@@ -163,7 +163,7 @@ impl Key {
     fn of(&self, cx: &RequestCx) -> u128 {
         match self {
             Self::ClientIp => match cx.client.ip {
-                IpAddr::V4(ip) => u128::from(ip.to_ipv6_mapped().to_bits()),
+                IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
                 IpAddr::V6(ip) => ip.to_bits() & !u128::from(u64::MAX),
             },
             Self::Application => cx
