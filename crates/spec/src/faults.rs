@@ -175,11 +175,13 @@ fn wrong_type(schema: &Value, pointer: &str, instance: &Value, kind: &TypeKind) 
         .get("format")
         .and_then(Value::as_str)
         .unwrap_or_default();
-    if let (Value::Number(number), true) = (instance, format.starts_with("tollway-duration")) {
+    let units = ["tollway-duration", "tollway-percent", "tollway-size"];
+    let has_unit = units.iter().any(|unit| format.starts_with(unit));
+    if let (Value::Number(number), true) = (instance, has_unit) {
         // A bare number: the unit's own message shows the right spelling.
         let fault = names::fault(format, &number.to_string());
         let message = fault.map_or_else(
-            || "a duration is expected".to_owned(),
+            || "a value with a unit is expected".to_owned(),
             |fault| fault.message,
         );
         return Diagnostic::error("unit-missing", pointer, message);

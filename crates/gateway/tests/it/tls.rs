@@ -84,6 +84,10 @@ async fn https_with_a_certificate_of_its_own_and_alpn() {
     sandbox
         .counts("tollway_gateway_connections_accepted_total{protocol=\"h2\"} 1")
         .await;
+    // Certificates of our own making do not end for a long time: with the year 4096.
+    sandbox
+        .counts("tollway_gateway_certificate_not_after_seconds{role=\"listener\",name=\"own\"} 67090118400")
+        .await;
 }
 
 #[tokio::test]
