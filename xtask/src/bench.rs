@@ -6,6 +6,7 @@
 mod bodies;
 mod calls;
 mod certificate;
+mod connections;
 mod cramped;
 mod envoy;
 mod haproxy;

@@ -75,6 +75,8 @@ codes! {
             "The handshake names another version of the WebSocket protocol than 13.";
         TUNNEL_LIMIT 503 Gateway "Too many WebSockets":
             "The node, or the client's address, has as many WebSockets open as it may. The detail says which.";
+        METHOD_NOT_SUPPORTED 501 Client "Method not supported":
+            "TRACE is not served: its answer would show what the gateway adds to the request.";
         CONNECTION_LIMIT 503 Gateway "Too many connections":
             "The node holds as many connections as it is configured to.";
         CLIENT_CONNECTION_LIMIT 429 Client "Too many connections of one client":

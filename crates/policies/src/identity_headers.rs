@@ -24,8 +24,9 @@ const PREFIXES: [&str; 8] = [
     "x-client-cert",
 ];
 
-/// Single names. The last two change the path behind the gateway's back (S1).
-const NAMES: [&str; 11] = [
+/// Single names. Those of the last two groups change the path (S1) or the method behind the gateway's back: what was
+/// authorised would not be what the backend does.
+const NAMES: [&str; 15] = [
     "forwarded",
     "x-jwt-assertion",
     "x-real-ip",
@@ -37,6 +38,10 @@ const NAMES: [&str; 11] = [
     "x-anonymous-consumer",
     "x-original-url",
     "x-rewrite-url",
+    "x-original-uri",
+    "x-http-method",
+    "x-http-method-override",
+    "x-method-override",
 ];
 
 /// Whether only the gateway may send this field (any case).
@@ -147,6 +152,9 @@ mod tests {
             ("x_forwarded_for", "1.2.3.4"),
             ("x-authenticated-user", "admin"),
             ("x-original-url", "/admin"),
+            ("x-http-method-override", "DELETE"),
+            ("x_http_method", "DELETE"),
+            ("x-method-override", "DELETE"),
             ("x-request-id", "kept"),
             ("accept", "*/*"),
         ];

@@ -7,6 +7,8 @@
 pub mod browser;
 pub mod dnsmasq;
 pub mod grpc_health;
+pub mod h2spec;
+pub mod haproxy;
 mod http;
 pub mod jaeger;
 mod keeper;
@@ -15,6 +17,7 @@ pub mod prometheus;
 
 pub use dnsmasq::Dnsmasq;
 pub use grpc_health::GrpcHealth;
+pub use haproxy::HaProxy;
 pub use jaeger::Jaeger;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use clap::builder::PossibleValuesParser;
 
 use super::report::Report;
-use super::{Bench, bodies, calls, cramped, pace, platform, propagation, routes, tls};
+use super::{Bench, bodies, calls, connections, cramped, pace, platform, propagation, routes, tls};
 
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
@@ -38,6 +38,7 @@ pub(crate) const PARTS: &[Part] = parts! {
     "many", "start-up, memory and edits with many APIs" => platform::many;
     "cramped", "start with 7,000 APIs on one core with 512 MB" => cramped::measure;
     "bodies", "memory while large bodies pass both ways" => bodies::measure;
+    "idle-connections", "memory of 10,000 idle keep-alive connections" => connections::measure;
     "propagation", "a change made at one of two processes on one PostgreSQL" => propagation::measure;
 };
 

@@ -69,6 +69,10 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
             None
         }
     };
+    if method == Method::TRACE {
+        let detail = "TRACE is not served";
+        refused = refused.or(Some(Reject::new(code::METHOD_NOT_SUPPORTED, detail)));
+    }
     let path = match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
         Ok(path) => path.into_owned(),
         Err(reject) => {

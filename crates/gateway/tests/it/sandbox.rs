@@ -58,7 +58,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
 
     /// The next head in lower case, whenever it comes, with what came behind it dropped; `None` at the end.
     pub(crate) async fn head_or_end(&mut self) -> Option<String> {
-        let mut bytes = [0; 16 * 1024];
+        let mut bytes = vec![0; 16 * 1024];
         loop {
             let text = String::from_utf8_lossy(&self.read).to_ascii_lowercase();
             if text.contains("\r\n\r\n") {
@@ -73,6 +73,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
     }
 
     async fn more(&mut self) -> usize {
+        // From the heap: the futures of whole tests are copied with what they hold.
         let mut bytes = vec![0; 64 * 1024];
         let length = soon("read", self.stream.read(&mut bytes))
             .await

@@ -18,8 +18,19 @@ fn crypto() -> Arc<rustls::crypto::CryptoProvider> {
 }
 
 /// A connection that trusts the certificate in `folder`.
-async fn connect_tls(
+pub(crate) async fn connect_tls(
     sandbox: &Sandbox,
+    folder: &std::path::Path,
+    alpn: &[u8],
+) -> tokio_rustls::client::TlsStream<TcpStream> {
+    let addr = sandbox.gateway.https_addr().unwrap();
+    let tcp = soon("connect", TcpStream::connect(addr)).await.unwrap();
+    tls_over(tcp, folder, alpn).await
+}
+
+/// TLS over a connection that is there, to the gateway whose certificate is in `folder`.
+pub(crate) async fn tls_over(
+    tcp: TcpStream,
     folder: &std::path::Path,
     alpn: &[u8],
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
@@ -32,8 +43,6 @@ async fn connect_tls(
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![alpn.to_vec()];
-    let addr = sandbox.gateway.https_addr().unwrap();
-    let tcp = soon("connect", TcpStream::connect(addr)).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     soon(
         "handshake",
@@ -43,7 +52,7 @@ async fn connect_tls(
     .unwrap()
 }
 
-fn https(setup: &mut Setup, folder: &std::path::Path) {
+pub(crate) fn https(setup: &mut Setup, folder: &std::path::Path) {
     setup.config.https = Some(([127, 0, 0, 1], 0).into());
     setup.config.tls = TlsFiles::SelfSigned {
         dir: folder.to_owned(),

@@ -140,3 +140,39 @@ async fn limits_of_the_document_are_asked_with_the_plan() {
     assert!(limit.starts_with("\"per-address\";r=0;"), "{limit}");
     assert_eq!(backend.seen().len(), 3);
 }
+
+/// req: S12
+#[tokio::test]
+async fn an_api_and_its_operations_say_how_large_a_body_may_be() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let path = format!("/apis/{}", api.name);
+    let mut document = sandbox.call(Method::GET, &path, None).await.unwrap();
+    let limit = |size: &str| json!([{"payloadLimits": {"maxBody": size}}]);
+    document["spec"]["policies"] = limit("10B");
+    document["spec"]["operations"] = json!([{"match": "GET /pets/{id}", "policies": limit("20B")}]);
+    sandbox
+        .call(Method::PUT, &path, Some(document))
+        .await
+        .unwrap();
+    for (path, bytes, status) in [
+        ("/pets", 10, StatusCode::OK),
+        ("/pets", 11, StatusCode::PAYLOAD_TOO_LARGE),
+        ("/pets/1", 20, StatusCode::OK),
+        ("/pets/1", 21, StatusCode::PAYLOAD_TOO_LARGE),
+    ] {
+        let answer = sandbox
+            .http
+            .get(format!("{}{path}", api.url))
+            .header("x-api-key", &api.key)
+            .body("x".repeat(bytes))
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(answer.status(), status, "{path} with {bytes} bytes");
+    }
+}

@@ -157,3 +157,44 @@ async fn faulty_listeners_are_refused() {
         assert!(text.contains(rule), "{listeners}: {text}");
     }
 }
+
+#[tokio::test]
+async fn a_port_of_load_balancers_takes_their_word_for_the_client() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let (theirs, others) = (free_port(), free_port());
+    let listening = set(
+        &sandbox,
+        json!([
+            {"port": theirs, "protocol": "HTTP", "proxyProtocol": {"from": ["127.0.0.1"]}},
+            {"port": others, "protocol": "HTTP", "proxyProtocol": {"from": ["192.0.2.0/24"]}},
+        ]),
+    )
+    .await;
+    assert_eq!(listening["status"], true, "{listening}");
+    let quiet = std::time::Duration::from_millis(200);
+    let send = |port: u16, header: &str| {
+        let call = format!(
+            "{header}GET /pets/1.0.0/pets HTTP/1.1\r\nhost: x\r\nx-api-key: {}\r\n\r\n",
+            api.key
+        );
+        async move {
+            let address = (Ipv4Addr::LOCALHOST, port).into();
+            e2e::raw::send(address, call.as_bytes(), quiet)
+                .await
+                .unwrap()
+        }
+    };
+    const HEADER: &str = "PROXY TCP4 192.0.2.7 10.0.0.1 5000 443\r\n";
+    let answer = send(theirs, HEADER).await;
+    assert_eq!(answer.status(), 200, "{}", answer.text);
+    assert_eq!(backend.seen()[0].headers["x-forwarded-for"], "192.0.2.7");
+    for (port, header) in [(theirs, ""), (others, HEADER)] {
+        let answer = send(port, header).await;
+        assert!(answer.closed && answer.text.is_empty(), "{}", answer.text);
+    }
+}

@@ -1,0 +1,121 @@
+//! A connection without a request gives its buffers back, and nobody notices.
+
+use std::sync::Arc;
+
+use base::ManualClock;
+
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, called};
+use crate::tls::{connect_tls, https};
+
+const NONE: &str = "GET /none HTTP/1.1\r\nhost: x\r\n\r\n";
+
+async fn manual() -> (Peer, Sandbox, Arc<ManualClock>) {
+    let peer = Peer::bind().await;
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.clock = clock.clone();
+    (peer, setup.start(), clock)
+}
+
+async fn rests(sandbox: &Sandbox, count: usize) {
+    let line = format!("tollway_gateway_connections_resting {count}");
+    sandbox.counts(&line).await;
+}
+
+#[tokio::test]
+async fn a_connection_that_rests_serves_again() {
+    let (_peer, sandbox, clock) = manual().await;
+    let mut client = sandbox.connect().await;
+    for _ in 0..3 {
+        client.send(NONE).await;
+        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+        rests(&sandbox, 0).await;
+        clock.advance_ms(2_000);
+        rests(&sandbox, 1).await;
+    }
+    // A head that comes in pieces wakes it all the same.
+    client.send("GET /none HTTP/1.1\r\nho").await;
+    rests(&sandbox, 0).await;
+    clock.advance_ms(2_000);
+    client.send("st: x\r\n\r\n").await;
+    assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+    sandbox
+        .counts("tollway_gateway_connections_accepted_total{protocol=\"http/1.1\"} 1")
+        .await;
+}
+
+#[tokio::test]
+async fn over_tls_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::bind().await;
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.clock = clock.clone();
+    https(&mut setup, folder.path());
+    let sandbox = setup.start();
+    let mut client = Wire::new(connect_tls(&sandbox, folder.path(), b"http/1.1").await);
+    for _ in 0..2 {
+        client.send(NONE).await;
+        assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+        clock.advance_ms(2_000);
+        rests(&sandbox, 1).await;
+    }
+    clock.advance_ms(76_000);
+    assert!(client.closes().await);
+    rests(&sandbox, 0).await;
+}
+
+#[tokio::test]
+async fn one_that_rests_is_closed_when_it_is_idle_too_long_or_the_node_drains() {
+    let (_peer, sandbox, clock) = manual().await;
+    let mut client = sandbox.connect().await;
+    client.send(NONE).await;
+    client.answer().await;
+    clock.advance_ms(2_000);
+    rests(&sandbox, 1).await;
+    clock.advance_ms(76_000);
+    assert!(client.closes().await);
+    sandbox
+        .counts("tollway_gateway_limits_hit_total{limit=\"idle_timeout\"} 1")
+        .await;
+
+    let mut client = sandbox.connect().await;
+    client.send(NONE).await;
+    client.answer().await;
+    clock.advance_ms(2_000);
+    rests(&sandbox, 1).await;
+    let Sandbox { gateway, .. } = sandbox;
+    let drained = gateway.drain(std::time::Duration::from_secs(5)).await;
+    assert_eq!(drained.cut, 0);
+    assert!(client.closes().await);
+}
+
+/// The rest of a body is never taken for a request: a connection rests between messages alone.
+#[tokio::test]
+async fn one_with_half_a_message_on_it_does_not_rest() {
+    let (peer, sandbox, clock) = manual().await;
+    let mut client = sandbox.connect().await;
+    client
+        .send("POST /shop/items HTTP/1.1\r\nhost: x\r\ncontent-length: 40\r\n\r\nfirst")
+        .await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend.send(OK).await;
+    assert_eq!(client.answer().await.1, "ok");
+    clock.advance_ms(2_000);
+    // What looks like a request is the rest of the body; at most the connection ends.
+    client
+        .try_send(b"GET /none HTTP/1.1\r\nhost: x\r\n\r\n")
+        .await;
+    assert!(!client.rest().await.contains("404"));
+    rests(&sandbox, 0).await;
+}
+
+#[tokio::test]
+async fn one_that_waits_for_its_backend_does_not_rest() {
+    let mut call = called(GET).await;
+    // Longer than it takes to rest, by the real clock.
+    tokio::time::sleep(std::time::Duration::from_millis(1_600)).await;
+    call.backend.send(OK).await;
+    assert_eq!(call.client.answer().await.1, "ok");
+}
