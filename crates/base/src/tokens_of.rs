@@ -66,6 +66,8 @@ impl TokensOf {
 pub struct TokenMarks {
     /// Its id.
     pub jti: Box<str>,
+    /// The ids of the tokens that it was exchanged for.
+    pub from: Box<[Box<str>]>,
     /// What it comes of.
     pub of: Box<[TokensOf]>,
     /// The claim `rev`: the store's revision before it was asked for; 0 where it says none.
@@ -73,11 +75,17 @@ pub struct TokenMarks {
 }
 
 impl TokenMarks {
-    /// The marks of a token with these claims; `other` are those beside the named ones. A `grant_id` or `sid` of another
+    /// The marks of a token with these claims, and of what it was exchanged for (`from`); `other` are those beside the named ones. A `grant_id` or `sid` of another
     /// form than ours is of another issuer and ends by nothing here.
     #[must_use]
     pub fn of_claims(jti: &str, client_id: &str, sub: &str, other: &Map<String, Value>) -> Self {
         let text = |name: &str| other.get(name).and_then(Value::as_str);
+        let from = match other.get("from") {
+            Some(Value::Array(from)) => from.as_slice(),
+            _ => &[],
+        };
+        let member = |entry: &Value, name: &str| Some(entry.get(name)?.as_str()?.to_owned());
+        let clients = from.iter().filter_map(|entry| member(entry, "client_id"));
         let client = Some(TokensOf::Client(client_id.to_owned()));
         let user = sub.parse().ok().map(TokensOf::User);
         let grant = text("grant_id").and_then(|id| id.parse().ok());
@@ -90,9 +98,19 @@ impl TokenMarks {
             of: [client, user, grant, session]
                 .into_iter()
                 .flatten()
+                .chain(clients.map(TokensOf::Client))
+                .collect(),
+            from: from
+                .iter()
+                .filter_map(|entry| member(entry, "jti").map(String::into_boxed_str))
                 .collect(),
             revision: revision.unwrap_or(0),
         }
+    }
+
+    /// The ids whose revocation ends it.
+    pub fn ids(&self) -> impl Iterator<Item = &str> {
+        std::iter::once(&*self.jti).chain(self.from.iter().map(|id| &**id))
     }
 
     /// Whether the end of all tokens of `of`, at this revision, is the end of this one, which comes of it. A token that
@@ -122,6 +140,17 @@ mod tests {
         for text in ["", "client", "user:x", "nobody:1", "grant:", "session:-"] {
             assert_eq!(text.parse::<TokensOf>(), Err(NoTokensOf), "{text}");
         }
+    }
+
+    /// A token that was exchanged ends with what it came of.
+    #[test]
+    fn what_was_exchanged_is_marked_by_what_it_came_of() {
+        let from = json!([{ "jti": "b", "client_id": "c2" }, { "jti": "a", "client_id": "c1" }, 7]);
+        let other = json!({ "from": from });
+        let marks = TokenMarks::of_claims("c", "c3", "app", other.as_object().unwrap());
+        assert_eq!(Vec::from_iter(marks.ids()), ["c", "b", "a"]);
+        let clients = ["c3", "c2", "c1"].map(|id| TokensOf::Client(id.to_owned()));
+        assert_eq!(*marks.of, clients);
     }
 
     /// Who goes on gets tokens again; grants and sessions are over for ever.

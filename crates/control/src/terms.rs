@@ -17,6 +17,8 @@ pub(crate) struct TokenRules {
     audience: Vec<String>,
     roles: BTreeMap<String, BTreeSet<String>>,
     lifetime_s_max: Option<u64>,
+    mounts: Vec<String>,
+    hosts: Vec<String>,
 }
 
 impl TokenRules {
@@ -28,7 +30,11 @@ impl TokenRules {
             Security::Jwt(jwt) => Some(&jwt.audience),
             Security::ApiKey(_) => None,
         });
+        let default = api.default_version.then(|| api.context.clone());
+        let mounts = [format!("{}/{}", api.context, api.version)];
         Self {
+            mounts: mounts.into_iter().chain(default).collect(),
+            hosts: api.vhosts.clone(),
             audience: named.flatten().cloned().collect(),
             roles: api
                 .scopes
@@ -48,6 +54,8 @@ impl TokenRules {
                 named => named.to_vec(),
             },
             scopes: scopes.clone(),
+            mounts: self.mounts.clone(),
+            hosts: self.hosts.clone(),
             roles: self.roles.clone(),
             lifetime_s_max: self.lifetime_s_max,
         }

@@ -23,6 +23,7 @@ pub struct KeyFile {
     seal: Secret<[u8; 32]>,
     client_secret_hash: Secret<[u8; 32]>,
     api_key_hash: Secret<[u8; 32]>,
+    proof_nonce: Secret<[u8; 32]>,
 }
 
 /// Why there is no key file.
@@ -124,7 +125,12 @@ impl KeyFile {
             seal: derive("seal")?,
             client_secret_hash: derive("client-secret-hash")?,
             api_key_hash: derive("api-key-hash")?,
+            proof_nonce: derive("dpop-nonce")?,
         })
+    }
+
+    pub(crate) fn proof_nonce(&self) -> &Secret<[u8; 32]> {
+        &self.proof_nonce
     }
 
     /// Encrypts (AES-256-GCM, random nonce) for one `context`, without which it cannot be opened again: what was sealed

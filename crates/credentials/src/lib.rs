@@ -14,6 +14,7 @@ pub mod bootstrap;
 pub mod hashes;
 pub mod key_file;
 pub mod metadata;
+pub mod nonces;
 pub mod passwords;
 pub mod random;
 pub mod scopes;
@@ -25,12 +26,13 @@ pub use bootstrap::{ADMIN, Bootstrap, BootstrapError, bootstrap};
 pub use hashes::{NewApiKey, NewClient, RotateError, SecretHashes, Wish, equal};
 pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
+pub use nonces::Nonces;
 pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, check_strength};
 pub use random::{NoRandomness, random_text};
 pub use scopes::{ScopeError, grant};
 pub use terms::{ApiTerms, TermsSource, TokenTerms, UnknownResource};
 pub use tokens::{
-    AccessGrant, AccessToken, By, ControlCaller, KeyInfo, REVOCATION_MARGIN_S, RotationConfig,
-    Subject, TokenError, Tokens, TokensConfig, TokensError, UserSubject, gateway_audience,
-    revocation,
+    AccessGrant, AccessToken, By, ControlCaller, IssueError, KeyInfo, REVOCATION_MARGIN_S,
+    RotationConfig, Subject, TokenError, Tokens, TokensConfig, TokensError, UserSubject,
+    gateway_audience, revocation,
 };

@@ -31,6 +31,10 @@ pub struct ApiTerms {
     /// The audiences that its gateways take, the one to prefer first. With none of its own these are the audience of
     /// the API alone and that of all gateways of the organisation.
     pub audiences: Vec<String>,
+    /// The paths that it is reached at, without a slash at the end; of a URL as a resource.
+    pub mounts: Vec<String>,
+    /// The hosts that it is served at; none = every host.
+    pub hosts: Vec<String>,
     /// Its scopes.
     pub scopes: BTreeSet<String>,
     /// Scopes that users have only with one of these roles.

@@ -5,6 +5,7 @@
 
 mod access;
 mod keys;
+mod opaque;
 mod rotation;
 mod statements;
 
@@ -24,6 +25,7 @@ use crate::random::{NoRandomness, random_text};
 pub use access::{AccessGrant, Subject, UserSubject};
 use keys::{ALWAYS, KeyRing};
 pub use keys::{By, KeyInfo};
+pub use opaque::IssueError;
 pub use rotation::RotationConfig;
 
 /// The audience of the control API.
@@ -149,6 +151,9 @@ pub enum TokenError {
     /// Malformed, forged, over, or meant for somebody else.
     #[error("the token is not accepted: {0}")]
     Refused(JoseError),
+    /// An opaque token that nobody knows (any more).
+    #[error("the token is not known (any more)")]
+    Unknown,
     /// It was revoked.
     #[error("the token was revoked")]
     Revoked,
@@ -165,7 +170,9 @@ impl TokenError {
     #[must_use]
     pub fn code(&self) -> Code {
         match self {
-            Self::Refused(_) | Self::Revoked | Self::UserGone => code::UNAUTHENTICATED,
+            Self::Refused(_) | Self::Unknown | Self::Revoked | Self::UserGone => {
+                code::UNAUTHENTICATED
+            }
             Self::Store(_) => code::STORE_UNAVAILABLE,
         }
     }
@@ -255,16 +262,26 @@ impl Tokens {
     ///
     /// Source: RFC 9068 §2.
     pub fn mint_access_token(&self, grant: &AccessGrant) -> Result<AccessToken, TokensError> {
-        let lifetime_s = grant.lifetime_s.unwrap_or(self.0.config.access_lifetime_s);
-        self.mint(grant.algorithm, grant.claims().into(), lifetime_s)
+        let (claims, minted) = self.claims_of(grant)?;
+        let token = self.sign(grant.algorithm, TYP_ACCESS_TOKEN, &claims)?;
+        Ok(AccessToken {
+            token: Secret::new(token),
+            ..minted
+        })
     }
 
-    /// Mints a token for the control API. It names the user and carries no roles: they are read at each call.
+    /// Mints a token for the control API. It names the user and carries no roles: they are read at each call. `revision`
+    /// is the store's before the user was looked at; see [`AccessGrant::revision`].
     ///
     /// # Errors
     /// [`TokensError::Key`], [`TokensError::Random`].
-    pub fn mint_control_token(&self, user: &User) -> Result<AccessToken, TokensError> {
+    pub fn mint_control_token(
+        &self,
+        user: &User,
+        revision: u64,
+    ) -> Result<AccessToken, TokensError> {
         let claims = json!({
+            "rev": revision,
             "aud": CONTROL_AUDIENCE,
             "sub": user.id,
             "client_id": CONTROL_CLIENT,
@@ -272,24 +289,30 @@ impl Tokens {
             "username": user.name,
         });
         let lifetime_s = self.0.config.control_lifetime_s;
-        self.mint(SigningAlgorithm::default(), claims, lifetime_s)
+        let (claims, minted) = self.completed(claims, lifetime_s)?;
+        let token = self.sign(SigningAlgorithm::default(), TYP_ACCESS_TOKEN, &claims)?;
+        Ok(AccessToken {
+            token: Secret::new(token),
+            ..minted
+        })
     }
 
-    /// The claims of a gateway token of this organisation, whether it was revoked or not.
+    /// The claims of an access token (JWT) of this organisation, whomever it is for and whether it was revoked or not. For
+    /// opaque ones see [`Tokens::access_claims`].
     ///
     /// # Errors
     /// [`TokenError::Refused`].
     pub fn read_access(&self, org: &Org, token: &str) -> Result<Claims, TokenError> {
-        self.claims(token, gateway_audience(org))
+        self.of_org(org, self.claims(token, &self.any_audience())?)
     }
 
-    /// The claims of a gateway token of this organisation that was not revoked.
+    /// The claims of an access token of this organisation, JWT or opaque, that was not revoked.
     ///
     /// # Errors
     /// [`TokenError`].
     pub async fn verify_access(&self, org: &Org, token: &str) -> Result<Claims, TokenError> {
-        let claims = self.read_access(org, token)?;
-        self.check_revocation(&claims).await?;
+        let claims = self.access_claims(org, token).await?;
+        self.check_ended(&claims).await?;
         Ok(claims)
     }
 
@@ -298,8 +321,10 @@ impl Tokens {
     /// # Errors
     /// [`TokenError`].
     pub async fn verify_control(&self, token: &str) -> Result<ControlCaller, TokenError> {
-        let claims = self.claims(token, CONTROL_AUDIENCE.to_owned())?;
-        self.check_revocation(&claims).await?;
+        let control = vec![CONTROL_AUDIENCE.to_owned()];
+        let expectation = Expectation::access_token(self.issuer(), control);
+        let claims = self.claims(token, &expectation)?;
+        self.check_ended(&claims).await?;
         let text = |claim: &str| claims.other.get(claim).and_then(Value::as_str);
         let (Some(org), Some(name)) = (text("org"), text("username")) else {
             return Err(TokenError::UserGone);
@@ -339,12 +364,17 @@ impl Tokens {
         key.sign(typ, claims).map_err(TokensError::Key)
     }
 
-    fn mint(
+    /// The claims of a token that is about to be made; of what is made of them all but the text.
+    fn claims_of(&self, grant: &AccessGrant) -> Result<(Value, AccessToken), TokensError> {
+        let lifetime_s = grant.lifetime_s.unwrap_or(self.0.config.access_lifetime_s);
+        self.completed(grant.claims().into(), lifetime_s)
+    }
+
+    fn completed(
         &self,
-        algorithm: SigningAlgorithm,
         mut claims: Value,
         lifetime_s: u64,
-    ) -> Result<AccessToken, TokensError> {
+    ) -> Result<(Value, AccessToken), TokensError> {
         let lifetime_s = lifetime_s.min(self.0.config.lifetime_max_s);
         let now = self.0.clock.unix_s();
         let jti = random_text("", JTI_BITS).map_err(TokensError::Random)?;
@@ -352,30 +382,19 @@ impl Tokens {
         claims["iat"] = now.into();
         claims["exp"] = now.saturating_add(lifetime_s).into();
         claims["jti"] = jti.as_str().into();
-        let token = self.sign(algorithm, TYP_ACCESS_TOKEN, &claims)?;
-        Ok(AccessToken {
-            token: Secret::new(token),
+        let minted = AccessToken {
+            token: Secret::new(String::new()),
             expires_in: lifetime_s,
             jti,
-        })
+        };
+        Ok((claims, minted))
     }
 
-    fn claims(&self, token: &str, audience: String) -> Result<Claims, TokenError> {
-        let expectation = Expectation::access_token(self.issuer(), vec![audience]);
+    fn claims(&self, token: &str, expectation: &Expectation) -> Result<Claims, TokenError> {
         let ring = self.0.ring.load();
-        jose::verify(token, &ring.public, &expectation, self.0.clock.unix_s())
+        jose::verify(token, &ring.public, expectation, self.0.clock.unix_s())
             .map(|verified| verified.claims)
             .map_err(TokenError::Refused)
-    }
-
-    async fn check_revocation(&self, claims: &Claims) -> Result<(), TokenError> {
-        // `verify` has required a jti; without one nothing could be revoked, so nothing is accepted.
-        let jti = claims.jti.as_deref().ok_or(TokenError::Revoked)?;
-        match self.0.store.revocation_get(jti).await {
-            Ok(None) => Ok(()),
-            Ok(Some(_)) => Err(TokenError::Revoked),
-            Err(error) => Err(TokenError::Store(error)),
-        }
     }
 }
 

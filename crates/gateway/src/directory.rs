@@ -19,8 +19,8 @@ use jose::Claims;
 use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{
-    ApiKeyView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan, SubscriptionView,
-    Window,
+    ApiKeyView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan, Principal,
+    SubscriptionView, Window,
 };
 
 use crate::asking::{Asker, AskingCounts};
@@ -140,6 +140,28 @@ impl NodeDirectory {
         }
         self.version.fetch_add(1, Ordering::Release);
         faults
+    }
+
+    /// Whether what let a caller in has ended by now: the token, the credential, the application, the subscription.
+    #[must_use]
+    pub fn has_ended(&self, principal: &Principal, now_unix_s: u64) -> bool {
+        let token = principal.token.as_ref().is_some_and(|token| {
+            let ends_unix_s = token.ends_unix_s.saturating_add(jose::LEEWAY_S_DEFAULT);
+            now_unix_s >= ends_unix_s || self.is_revoked(&token.marks)
+        });
+        let places = self.subscription_places.pin();
+        let subscribed = principal.subscription;
+        token
+            || self.credential_ended(principal, now_unix_s)
+            || self.org_of(principal.application).is_none()
+            || subscribed.is_some_and(|id| !places.contains_key(&id))
+    }
+
+    fn credential_ended(&self, principal: &Principal, now_unix_s: u64) -> bool {
+        match &principal.token {
+            Some(_) => !self.client_places.pin().contains_key(&principal.credential),
+            None => self.api_keys.has_ended(&principal.credential, now_unix_s),
+        }
     }
 
     /// Forgets revocations of tokens that have expired by themselves.
@@ -379,7 +401,8 @@ impl Directory for NodeDirectory {
     }
 
     fn is_revoked(&self, token: &TokenMarks) -> bool {
-        if self.revocations.pin().contains_key(&*token.jti) {
+        let revocations = self.revocations.pin();
+        if !revocations.is_empty() && token.ids().any(|id| revocations.contains_key(id)) {
             return true;
         }
         let ends = self.ends.pin();

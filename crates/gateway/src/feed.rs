@@ -19,6 +19,7 @@ use crate::Snapshots;
 use crate::asking::{Asker, Rounds};
 use crate::directory::NodeDirectory;
 use crate::last_good::{self, Keeper};
+use crate::live::{Closer, Reason};
 use crate::ports::Ports;
 
 /// How long the feed waits after the control plane failed, and how often old revocations are swept.
@@ -92,6 +93,7 @@ pub struct Feed {
     backends: HashMap<BackendKey, Arc<Backend>>,
     ports: Option<Ports>,
     rounds: Arc<Rounds>,
+    closer: Option<Closer>,
     kept: Option<Kept>,
     /// What there was is too old to be served; the next update has to be put in force whole.
     expired: bool,
@@ -135,6 +137,7 @@ impl Feed {
             backends: HashMap::new(),
             ports: None,
             rounds: Arc::default(),
+            closer: None,
             kept: None,
             expired: false,
         }
@@ -148,6 +151,13 @@ impl Feed {
             keeper,
             told_unix_ms: 0,
         });
+        self
+    }
+
+    /// Ends calls that are open when what let them in ends: tokens, credentials, applications, subscriptions.
+    #[must_use]
+    pub fn with_closer(mut self, closer: Closer) -> Self {
+        self.closer = Some(closer);
         self
     }
 
@@ -188,6 +198,8 @@ impl Feed {
                 }
             }
             self.rounds.end(round);
+            // What ends by the clock: a round comes every few seconds.
+            self.close_ended();
             let now_ms = self.clock.monotonic_ms();
             if now_ms.saturating_sub(swept_ms)
                 >= u64::try_from(SWEEP.as_millis()).unwrap_or(u64::MAX)
@@ -334,8 +346,12 @@ impl Feed {
 
     /// Puts an update in force.
     pub fn apply(&mut self, update: Update) {
+        let ended = update.reset || !update.entries.is_empty();
         for (issuer, error) in self.directory.apply(&update) {
             tracing::error!(issuer, %error, "the issuer's keys cannot be read; its tokens are refused");
+        }
+        if ended {
+            self.close_ended();
         }
         if update.reset {
             self.keep_only(&update);
@@ -389,6 +405,18 @@ impl Feed {
             .collect();
         self.backends
             .retain(|key, _| backends.contains(&(&key.org, &*key.name)));
+    }
+
+    /// Ends open calls whose caller would not be let in any more (req: T2).
+    fn close_ended(&self) {
+        let Some(closer) = &self.closer else {
+            return;
+        };
+        let directory = Arc::clone(&self.directory);
+        let now_unix_s = self.clock.unix_s();
+        closer.close_where(Reason::Revoked, move |principal| {
+            directory.has_ended(principal, now_unix_s)
+        });
     }
 
     fn backend_put(&mut self, change: Change<Arc<BackendModel>>) {

@@ -1,44 +1,112 @@
-//! Client authentication: client_secret_basic and client_secret_post.
+//! Client authentication: each client by the one method that it is registered for.
+//!
+//! `client_secret_jwt` does not exist: it needs the secret itself for every check, and only keyed hashes of secrets are
+//! kept.
+
+mod assertion;
+mod basic;
+mod certificate;
+mod keys;
 
 use base::Secret;
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
-use store::Credential;
+use store::clients::RESIDENT;
+use store::{AuthMethod, ClientMetadata, Credential};
 
 use crate::IdentityState;
-use crate::form::{OAuthRequest, decode};
+use crate::form::OAuthRequest;
 use crate::oauth::OAuthError;
 
-/// A client that has proved itself.
+pub use certificate::ClientCertificate;
+pub(crate) use keys::ClientKeys;
+
+/// The type of assertions (RFC 7523 §2.2).
+const ASSERTION_TYPE: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
+
+/// A client that has proved itself; a public one has only named itself.
 pub(crate) struct Client {
     pub(crate) credential: Credential,
     pub(crate) client_id: String,
+    /// The certificate of the connection, whatever the client proved itself with.
+    pub(crate) certificate: Option<ClientCertificate>,
+}
+
+impl Client {
+    /// What it is registered with.
+    pub(crate) fn metadata(&self) -> &ClientMetadata {
+        let client = self.credential.client();
+        &client
+            .expect("a key is no client, and was refused")
+            .metadata
+    }
+}
+
+/// What a request proves its client with.
+enum Presented {
+    Secret(AuthMethod, Secret<String>),
+    Assertion(String),
+    /// Nothing in the request itself: a certificate of the connection, or nothing at all.
+    Nothing,
 }
 
 impl IdentityState {
     /// The client that sent this request.
     ///
-    /// Source: RFC 6749 §2.3.1. A client uses one way in a request (§2.3); neither is told apart in the answer.
+    /// A client uses one way in a request (RFC 6749 §2.3), and no other than the registered one: else a weaker way would
+    /// stand open beside a stronger one. What was wrong is not told.
+    ///
+    /// Source: RFC 6749 §2.3, RFC 7523 §3, RFC 8705 §2, OpenID Connect Core §9.
     pub(crate) async fn client(&self, request: &OAuthRequest) -> Result<Client, OAuthError> {
-        let presented = presented(request).inspect_err(|_| self.metrics.clients_refused.count())?;
-        let (client_id, client_secret) = presented;
-        let now = self.clock.unix_s();
+        let found = self.authenticated(request).await;
+        found.inspect_err(|error| {
+            if !error.is_unavailable() {
+                self.metrics.clients_refused.count();
+            }
+        })
+    }
+
+    async fn authenticated(&self, request: &OAuthRequest) -> Result<Client, OAuthError> {
+        let (client_id, presented) = presented(request)?;
         let found = self
-            .secrets
-            .client_authenticate(self.store.as_ref(), &client_id, &client_secret, now)
+            .store
+            .client_get(&client_id)
             .await
             .map_err(|error| self.store_failed(&error))?;
+        let now = self.clock.unix_s();
+        let registered = found
+            .as_ref()
+            .filter(|credential| credential.is_live(now))
+            .and_then(Credential::client)
+            .filter(|client| client.issuer == RESIDENT)
+            .map(|client| client.metadata.token_endpoint_auth_method);
+        let proved = match &presented {
+            Presented::Secret(method, secret) => {
+                // For every client and for none, so that all cost the same.
+                let known = self.secrets.client_secret_of(found.as_ref(), secret, now);
+                known.is_some() && registered == Some(*method)
+            }
+            Presented::Assertion(assertion) => match &found {
+                Some(credential) if registered == Some(AuthMethod::PrivateKeyJwt) => {
+                    self.assertion_proves(credential, &client_id, assertion)
+                        .await?
+                }
+                _ => false,
+            },
+            Presented::Nothing => match (&found, &request.certificate, registered) {
+                (_, _, Some(AuthMethod::None)) => true,
+                (Some(credential), Some(certificate), Some(method)) => {
+                    self.certificate_proves(credential, certificate, method)
+                        .await
+                }
+                _ => false,
+            },
+        };
         match found {
-            Some((credential, _)) => Ok(Client {
+            Some(credential) if proved => Ok(Client {
                 credential,
                 client_id,
+                certificate: request.certificate.clone(),
             }),
-            None => {
-                self.metrics.clients_refused.count();
-                Err(OAuthError::invalid_client())
-            }
+            _ => Err(OAuthError::invalid_client()),
         }
     }
 
@@ -49,88 +117,43 @@ impl IdentityState {
     }
 }
 
-fn presented(request: &OAuthRequest) -> Result<(String, Secret<String>), OAuthError> {
+/// Who a request says that it is of, and what it proves that with.
+fn presented(request: &OAuthRequest) -> Result<(String, Presented), OAuthError> {
     let form = &request.form;
-    let Some(basic) = basic(&request.headers)? else {
-        let (Some(id), Some(secret)) = (form.get("client_id"), form.get("client_secret")) else {
-            return Err(OAuthError::invalid_client());
-        };
-        return Ok((id.to_owned(), Secret::new(secret.to_owned())));
-    };
-    if form.get("client_secret").is_some() {
+    let basic = basic::read(&request.headers)?;
+    let secret = form.get("client_secret");
+    let assertion = form.get("client_assertion");
+    let ways = [basic.is_some(), secret.is_some(), assertion.is_some()];
+    if ways.into_iter().filter(|used| *used).count() > 1 {
         return Err(OAuthError::invalid_request(
-            "the client authenticates twice: by HTTP Basic and in the form",
+            "the client authenticates more than once",
         ));
     }
-    if form.get("client_id").is_some_and(|id| id != basic.0) {
-        return Err(OAuthError::invalid_request(
-            "client_id in the form is not that of HTTP Basic",
-        ));
-    }
-    Ok(basic)
-}
-
-/// Id and secret of an `Authorization: Basic` header: each form-encoded, joined by a colon, in base64.
-fn basic(headers: &HeaderMap) -> Result<Option<(String, Secret<String>)>, OAuthError> {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else {
-        return Ok(None);
-    };
-    if values.next().is_some() {
-        return Err(OAuthError::invalid_request(
-            "there is more than one Authorization header",
-        ));
-    }
-    parse_basic(value.as_bytes())
-        .map(Some)
-        .ok_or_else(OAuthError::invalid_client)
-}
-
-fn parse_basic(value: &[u8]) -> Option<(String, Secret<String>)> {
-    let (scheme, encoded) = value.split_at_checked("Basic ".len())?;
-    if !scheme.eq_ignore_ascii_case(b"Basic ") {
-        return None;
-    }
-    let decoded = Secret::new(STANDARD.decode(encoded.trim_ascii()).ok()?);
-    let colon = decoded.expose().iter().position(|byte| *byte == b':')?;
-    let (id, secret) = decoded.expose().split_at(colon);
-    Some((decode(id)?, Secret::new(decode(&secret[1..])?)))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn parsed(value: &str) -> Option<(String, String)> {
-        let (id, secret) = parse_basic(value.as_bytes())?;
-        Some((id, secret.expose().clone()))
-    }
-
-    /// RFC 6749 §2.3.1: id and secret are form-encoded before they are joined.
-    #[test]
-    fn basic_is_decoded_twice() {
-        let header = |text: &str| format!("Basic {}", STANDARD.encode(text));
-        let pair = |id: &str, secret: &str| Some((id.to_owned(), secret.to_owned()));
-        assert_eq!(parsed(&header("id:secret")), pair("id", "secret"));
-        assert_eq!(
-            parsed(&header("my%3Aid+x:a%25b%3A+c")),
-            pair("my:id x", "a%b: c")
-        );
-        assert_eq!(parsed(&header("id:a:b")), pair("id", "a:b"));
-        assert_eq!(parsed("bAsIc aWQ6c2VjcmV0"), pair("id", "secret"));
-        for malformed in [
-            "",
-            "Basic",
-            "Basic ",
-            "Bearer aWQ6c2VjcmV0",
-            "BasicaWQ6c2VjcmV0",
-            "Basic aWQ6c2VjcmV0!",
-            "Basic aWQ",
-            &header("no colon"),
-            &header("id:%zz"),
-            &header("%f:x"),
-        ] {
-            assert_eq!(parsed(malformed), None, "{malformed}");
+    let named = form.get("client_id");
+    let (client_id, presented) = if let Some((id, secret)) = basic {
+        let presented = Presented::Secret(AuthMethod::ClientSecretBasic, secret);
+        (id, presented)
+    } else if let Some(assertion) = assertion {
+        if form.get("client_assertion_type") != Some(ASSERTION_TYPE) {
+            return Err(OAuthError::invalid_request(
+                "client_assertion_type has to be that of RFC 7523",
+            ));
         }
+        let subject = jose::claimed_subject(assertion);
+        let subject = subject.map_err(|_| OAuthError::invalid_client())?;
+        (subject, Presented::Assertion(assertion.to_owned()))
+    } else {
+        let id = named.ok_or_else(OAuthError::invalid_client)?.to_owned();
+        let presented = secret.map_or(Presented::Nothing, |secret| {
+            let secret = Secret::new(secret.to_owned());
+            Presented::Secret(AuthMethod::ClientSecretPost, secret)
+        });
+        (id, presented)
+    };
+    if named.is_some_and(|named| named != client_id) {
+        return Err(OAuthError::invalid_request(
+            "client_id in the form is not that of the client that authenticates",
+        ));
     }
+    Ok((client_id, presented))
 }

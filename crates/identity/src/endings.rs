@@ -1,12 +1,11 @@
 //! Grants and sessions end here: their tokens with them, on every node.
 
+use std::time::Instant;
+
 use base::{GrantId, Org, TokensOf};
-use store::{Batch, Write};
+use store::Batch;
 
 use crate::IdentityState;
-
-/// No access token lasts longer, in seconds: so long the end of a grant or session is remembered.
-const TOKENS_LAST_S: u64 = 30 * 86_400;
 
 impl IdentityState {
     /// Ends all tokens of a grant that is revoked. Also when the grant was revoked before: whoever did that may not have
@@ -30,17 +29,17 @@ impl IdentityState {
             actor: actor.to_owned(),
             at_unix_ms: self.clock.unix_ms(),
             request: None,
-            writes: vec![Write::TokensEnd {
-                of,
-                expires_unix_s: self.clock.unix_s().saturating_add(TOKENS_LAST_S),
-            }],
+            writes: vec![self.end_of(of)],
         };
+        let begun = Instant::now();
         let revision = self.store.commit(batch).await?;
         if let Err(error) = self.acknowledged.acknowledged(revision).await {
             tracing::warn!(
                 revision = error.revision,
                 "the end of tokens is stored but not yet served"
             );
+        } else {
+            self.metrics.revocations.add(begun.elapsed());
         }
         self.metrics.tokens_revoked.count();
         Ok(())

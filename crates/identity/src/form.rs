@@ -7,24 +7,38 @@ use axum::extract::{FromRequest, Request};
 use http::HeaderMap;
 use http::header::CONTENT_TYPE;
 
+use crate::client::ClientCertificate;
 use crate::oauth::OAuthError;
 
 /// A request to an OAuth endpoint. No `Debug`: it holds secrets.
 pub(crate) struct OAuthRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) form: Form,
+    /// The path that it was sent to.
+    pub(crate) path: String,
+    /// What the connection showed.
+    pub(crate) certificate: Option<ClientCertificate>,
 }
 
 /// The parameters by name. Those without a value count as absent (RFC 6749 §3.2).
-pub(crate) struct Form(BTreeMap<String, String>);
+pub(crate) struct Form(BTreeMap<String, Vec<String>>);
+
+/// What may come several times (RFC 8707 §2, RFC 8693 §2.1).
+const SEVERAL: [&str; 2] = ["resource", "audience"];
 
 impl Form {
     /// The value of a parameter.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
         self.0
             .get(name)
+            .and_then(|values| values.first())
             .map(String::as_str)
             .filter(|value| !value.is_empty())
+    }
+
+    /// All values of a parameter that may come several times.
+    pub(crate) fn all(&self, name: &str) -> &[String] {
+        self.0.get(name).map_or(&[], Vec::as_slice)
     }
 
     /// The value of a parameter that has to be there.
@@ -35,7 +49,7 @@ impl Form {
 
     /// Reads a body.
     pub(crate) fn parse(body: &[u8]) -> Result<Self, OAuthError> {
-        let mut parameters = BTreeMap::new();
+        let mut parameters: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for pair in body
             .split(|byte| *byte == b'&')
             .filter(|pair| !pair.is_empty())
@@ -49,7 +63,13 @@ impl Form {
                 ));
             };
             // Which of two values counts would be a guess, and guesses differ.
-            if parameters.insert(name, value).is_some() {
+            let may_repeat = SEVERAL.contains(&name.as_str());
+            let values = parameters.entry(name).or_default();
+            if may_repeat && value.is_empty() {
+                continue;
+            }
+            values.push(value);
+            if values.len() > 1 && !may_repeat {
                 return Err(OAuthError::invalid_request(
                     "a parameter occurs more than once",
                 ));
@@ -68,16 +88,22 @@ impl<S: Send + Sync> FromRequest<S> for OAuthRequest {
                 "parameters belong in the body: URLs end up in logs",
             ));
         }
+        let path = request.uri().path().to_owned();
+        let certificate = request.extensions().get().cloned();
         let headers = request.headers().clone();
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| OAuthError::too_large(rejection.status()))?;
-        Self::of_body(headers, &body)
+        Ok(Self {
+            path,
+            certificate,
+            ..Self::of_body(headers, &body)?
+        })
     }
 }
 
 impl OAuthRequest {
-    /// A request with this body.
+    /// A request with this body; what else is known of it is for the caller to put in.
     pub(crate) fn of_body(headers: HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
         if !is_form(&headers) {
             return Err(OAuthError::invalid_request(
@@ -85,7 +111,12 @@ impl OAuthRequest {
             ));
         }
         let form = Form::parse(body)?;
-        Ok(Self { headers, form })
+        Ok(Self {
+            headers,
+            form,
+            path: String::new(),
+            certificate: None,
+        })
     }
 }
 
@@ -147,6 +178,9 @@ mod tests {
         assert_eq!((form.get("b"), form.get("c")), (None, None));
         assert_eq!(form.get("d"), Some("x=y"));
         assert!(form.require("e").is_err());
+        let several = Form::parse(b"resource=a&resource=&resource=b").unwrap();
+        assert_eq!(several.all("resource"), ["a", "b"]);
+        assert!(several.all("audience").is_empty());
         for double in ["a=1&a=1", "a=1&%61=2", "a=&a=1", "a&a"] {
             assert!(Form::parse(double.as_bytes()).is_err(), "{double}");
         }

@@ -1,4 +1,5 @@
-//! What goes by itself: revocations whose tokens have ended, and what people passed through (req: T5).
+//! What goes by itself: revocations whose tokens have ended, opaque tokens, what was good for one use, and what people
+//! passed through (req: T5).
 
 use std::time::Duration;
 
@@ -20,6 +21,7 @@ pub async fn forget_expired(
     let now = clock.unix_s();
     while grants.grants_expire(now, PART).await? > 0 {}
     while store.revocations_expire(now, PART).await? == PART {}
+    while store.tokens_expire(now, PART).await? == PART {}
     Ok(())
 }
 

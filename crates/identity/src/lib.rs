@@ -9,6 +9,8 @@
 //! | `POST /oauth2/device_authorization`, `GET /oauth2/device` | RFC 8628 §3.1, §3.3 |
 //! | `GET /oauth2/userinfo` | OpenID Connect Core §5.3 |
 //! | `GET /oauth2/logout` | OpenID Connect RP-Initiated Logout, Back-Channel Logout |
+//! | … by token-exchange | RFC 8693 |
+//! | … with proofs of possession, for named resources | RFC 9449, RFC 8705, RFC 8707 |
 //! | `POST /oauth2/introspect` | RFC 7662 |
 //! | `POST /oauth2/revoke` | RFC 7009 |
 //! | `GET /oauth2/jwks` | RFC 7517 §5 |
@@ -25,8 +27,10 @@ mod backchannel;
 mod browser;
 mod client;
 mod cookies;
+mod cors;
 mod described;
 mod device;
+mod dpop;
 mod end_session;
 mod endings;
 mod flow;
@@ -44,6 +48,8 @@ mod page_form;
 mod pages;
 mod people;
 mod problem;
+mod proving;
+mod resources;
 mod revoke;
 mod scopes;
 mod sign_in;
@@ -56,7 +62,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::middleware::map_response;
+use axum::middleware::{from_fn, map_response};
 use axum::response::Response;
 use base::Clock;
 use credentials::{Acknowledged, Passwords, SecretHashes, TermsSource, Tokens};
@@ -64,11 +70,13 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use store::Store;
 
+pub use client::ClientCertificate;
 pub use described::openapi;
 pub use guesses::GuessLimits;
 pub use housekeeping::housekeeping;
-pub use metrics::{Counter, IdentityMetrics};
+pub use metrics::{Counter, IdentityMetrics, Times};
 pub use people::{People, PeopleConfig};
+pub use proving::{Proving, ProvingConfig};
 
 /// What the role works with.
 pub struct IdentityState {
@@ -86,6 +94,8 @@ pub struct IdentityState {
     pub terms: Arc<dyn TermsSource>,
     /// Whether the nodes have a revocation.
     pub acknowledged: Arc<dyn Acknowledged>,
+    /// What clients prove by.
+    pub proving: Proving,
     /// Limits.
     pub config: IdentityConfig,
     /// What people pass through.
@@ -128,6 +138,7 @@ pub fn oauth_router(state: Arc<IdentityState>) -> Router {
         .split_for_parts()
         .0
         .method_not_allowed_fallback(problem::method_not_allowed)
+        .layer(from_fn(cors::open))
         .with_state(Arc::clone(&state));
     let pages = described::pages()
         .split_for_parts()
@@ -145,6 +156,7 @@ fn secret(routes: Router<Arc<IdentityState>>, state: Arc<IdentityState>) -> Rout
     routes
         .method_not_allowed_fallback(problem::method_not_allowed)
         .layer(DefaultBodyLimit::max(state.config.body_bytes_max))
+        .layer(from_fn(cors::open))
         .layer(map_response(no_store))
         .with_state(state)
 }

@@ -68,6 +68,10 @@ pub(crate) async fn login(
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Json<LoginAnswer>, ProblemAnswer> {
     let request = read_login(&headers, body)?;
+    let store_failed = |error: &_| state.store_problem(error, &headers);
+    // Before the user is looked at: what is revoked from here on ends the token.
+    let revision = state.store.revision().await;
+    let revision = revision.map_err(|error| store_failed(&error))?;
     let guesses = &state.people.guesses;
     let address = state.people.config.address(&extensions, &headers);
     let target = Target::Account {
@@ -81,7 +85,7 @@ pub(crate) async fn login(
         .store
         .user_get(&Org::default_org(), &request.username)
         .await
-        .map_err(|error| state.store_problem(&error, &headers))?;
+        .map_err(|error| store_failed(&error))?;
     let stored = user.as_ref().map(|user| user.password_hash.clone());
     let verified = state
         .passwords
@@ -109,7 +113,7 @@ pub(crate) async fn login(
     };
     let minted = state
         .tokens
-        .mint_control_token(&user)
+        .mint_control_token(&user, revision)
         .map_err(|error| internal(&error, &headers))?;
     state.metrics.logins.count();
     Ok(Json(LoginAnswer {

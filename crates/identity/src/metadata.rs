@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::IntoResponse;
 use http::header::CACHE_CONTROL;
 use serde_json::{Value, json};
-use store::SigningAlgorithm;
+use store::{AuthMethod, SigningAlgorithm};
 
 use crate::IdentityState;
 use crate::browser::ACR;
@@ -48,7 +48,6 @@ pub(crate) async fn openid_configuration(
 /// Back-Channel Logout §2.1.
 fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
     let issuer = state.tokens.issuer();
-    let methods = ["client_secret_basic", "client_secret_post"];
     let mut document = json!({
         "issuer": issuer,
         "token_endpoint": format!("{issuer}/oauth2/token"),
@@ -56,10 +55,8 @@ fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
         "grant_types_supported": GrantType::ALL.map(GrantType::name),
-        "token_endpoint_auth_methods_supported": methods,
-        "introspection_endpoint_auth_methods_supported": methods,
-        "revocation_endpoint_auth_methods_supported": methods,
     });
+    for_clients(state, &mut document);
     for_people(issuer, &mut document);
     ([(CACHE_CONTROL, CACHE)], Json(document))
 }
@@ -99,4 +96,44 @@ fn for_people(issuer: &str, document: &mut Value) {
         return;
     };
     document.extend(more);
+}
+
+/// How clients prove themselves and their keys.
+///
+/// Source: RFC 8414 §2, RFC 8705 §3.3 and §5, RFC 9449 §5.1.
+fn for_clients(state: &IdentityState, document: &mut Value) {
+    let config = &state.proving.config;
+    let known = AuthMethod::ALL.into_iter().filter(|method| {
+        let by_certificate = matches!(
+            method,
+            AuthMethod::TlsClientAuth | AuthMethod::SelfSignedTlsClientAuth
+        );
+        config.certificates || !by_certificate
+    });
+    let methods: Vec<&str> = known.map(AuthMethod::as_str).collect();
+    let proving: Vec<&str> = methods
+        .iter()
+        .copied()
+        .filter(|name| *name != "none")
+        .collect();
+    for (endpoint, methods) in [
+        ("token", &methods),
+        ("introspection", &proving),
+        ("revocation", &methods),
+    ] {
+        document[format!("{endpoint}_endpoint_auth_methods_supported")] = json!(methods);
+        document[format!("{endpoint}_endpoint_auth_signing_alg_values_supported")] =
+            json!(jose::ALGORITHMS);
+    }
+    document["dpop_signing_alg_values_supported"] = json!(jose::ALGORITHMS);
+    document["tls_client_certificate_bound_access_tokens"] = config.certificates.into();
+    if let Some(url) = &config.mtls_url {
+        let endpoints = ["token", "introspection", "revocation"];
+        let paths = ["token", "introspect", "revoke"];
+        let mut aliases = json!({});
+        for (endpoint, path) in endpoints.into_iter().zip(paths) {
+            aliases[format!("{endpoint}_endpoint")] = format!("{url}/oauth2/{path}").into();
+        }
+        document["mtls_endpoint_aliases"] = aliases;
+    }
 }

@@ -1,6 +1,7 @@
 //! Counters of the role, since the start.
 
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 /// What the role has done since the start.
 #[derive(Default, Debug)]
@@ -51,6 +52,8 @@ pub struct IdentityMetrics {
     pub clients_refused: Counter,
     /// Tokens revoked, of clients and users.
     pub tokens_revoked: Counter,
+    /// From the commit of a revocation until every node had it in force.
+    pub revocations: Times,
 }
 
 /// A number that only grows.
@@ -66,5 +69,43 @@ impl Counter {
 
     pub(crate) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// How long something took, counted by bounds.
+#[derive(Default, Debug)]
+pub struct Times {
+    counts: [AtomicU64; BOUNDS_S.len() + 1],
+    sum_us: AtomicU64,
+}
+
+/// The upper bounds that times are counted by, in seconds.
+const BOUNDS_S: [f64; 9] = [0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1.0, 5.0];
+
+impl Times {
+    pub(crate) fn add(&self, took: Duration) {
+        let bound = BOUNDS_S
+            .iter()
+            .position(|bound| took.as_secs_f64() <= *bound);
+        self.counts[bound.unwrap_or(BOUNDS_S.len())].fetch_add(1, Ordering::Relaxed);
+        let us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+        self.sum_us.fetch_add(us, Ordering::Relaxed);
+    }
+
+    /// How many there were up to each bound in seconds, not counting those of smaller bounds; the last bound is infinite.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(f64, u64)> {
+        let bounds = BOUNDS_S.into_iter().chain([f64::MAX]);
+        let counts = self
+            .counts
+            .iter()
+            .map(|count| count.load(Ordering::Relaxed));
+        bounds.zip(counts).collect()
+    }
+
+    /// All of them together, in seconds.
+    #[must_use]
+    pub fn sum_s(&self) -> f64 {
+        Duration::from_micros(self.sum_us.load(Ordering::Relaxed)).as_secs_f64()
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use base::GrantId;
-use credentials::{AccessGrant, Subject, TokenTerms};
+use base::{GrantId, Org};
+use credentials::{AccessGrant, IssueError, Subject, TokenTerms, gateway_audience};
 use jose::Confirmation;
 use serde::Serialize;
 use serde_json::Value;
+use store::TokenFormat;
 use utoipa::ToSchema;
 
 use crate::IdentityState;
@@ -27,8 +28,14 @@ pub(crate) struct Issue {
     pub(crate) lifetime_s: Option<u64>,
     /// What the user allowed, where somebody was asked.
     pub(crate) grant: Option<GrantId>,
+    /// What it looks like.
+    pub(crate) format: TokenFormat,
+    /// The second since 1970 after which it may not last; `None` = whatever its lifetime comes to.
+    pub(crate) ends_max_unix_s: Option<u64>,
     /// Who acts for the subject (RFC 8693 §4.1).
     pub(crate) actor: Option<Value>,
+    /// What it was exchanged for; see [`AccessGrant::from`].
+    pub(crate) from: Vec<Value>,
 }
 
 impl Issue {
@@ -39,8 +46,24 @@ impl Issue {
             audience: Vec::new(),
             lifetime_s: None,
             grant: None,
+            format: TokenFormat::default(),
+            ends_max_unix_s: None,
             actor: None,
+            from: Vec::new(),
         }
+    }
+
+    /// For this audience, with the lifetime and the form that the terms of the client have for it.
+    pub(crate) fn for_audience(
+        mut self,
+        audience: Vec<String>,
+        terms: &TokenTerms,
+        org: &Org,
+    ) -> Self {
+        self.lifetime_s = terms.lifetime_of(&audience, &gateway_audience(org));
+        self.format = terms.format;
+        self.audience = audience;
+        self
     }
 }
 
@@ -68,13 +91,15 @@ pub(crate) struct TokenAnswer {
 }
 
 impl IdentityState {
-    /// What the tokens of a client's application may be.
+    /// What the tokens of a client may be.
     pub(crate) async fn terms_of(&self, client: &Client) -> Result<TokenTerms, OAuthError> {
         let credential = &client.credential;
-        self.terms
+        let terms = self
+            .terms
             .terms_of(&credential.org, credential.application)
             .await
-            .map_err(|error| self.store_failed(&error))
+            .map_err(|error| self.store_failed(&error))?;
+        Ok(terms.for_client(client.metadata()))
     }
 
     /// Makes an access token. It is durable, where it has to be, when this returns.
@@ -90,23 +115,40 @@ impl IdentityState {
             .map(String::as_str)
             .collect::<Vec<_>>()
             .join(" ");
+        let metadata = client.metadata();
+        let own = issue.lifetime_s;
+        let lifetime_s = own.unwrap_or(self.tokens.config().access_lifetime_s);
+        let left = issue
+            .ends_max_unix_s
+            .map_or(u64::MAX, |ends| ends.saturating_sub(self.clock.unix_s()));
+        let lifetime_s = lifetime_s.min(left);
         let org = client.credential.org.clone();
         let grant = AccessGrant {
             scopes: issue.scopes,
-            lifetime_s: issue.lifetime_s,
+            lifetime_s: Some(lifetime_s),
             audience: issue.audience,
             revision: asked.revision,
             grant: issue.grant,
             confirmation: asked.confirmation.clone(),
             actor: issue.actor,
+            from: issue.from,
+            algorithm: metadata.access_token_signed_response_alg,
             ..AccessGrant::new(org, client.client_id.as_str(), issue.subject)
         };
-        let minted = self.tokens.mint_access_token(&grant).map_err(|error| {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "no token was minted"
-            );
-            OAuthError::server_error()
+        let minted = match issue.format {
+            TokenFormat::Jwt => self
+                .tokens
+                .mint_access_token(&grant)
+                .map_err(IssueError::Mint),
+            TokenFormat::Opaque => self.tokens.mint_opaque_token(&grant).await,
+        };
+        let minted = minted.map_err(|error| match error {
+            IssueError::Store(error) => self.store_failed(&error),
+            IssueError::Mint(error) => {
+                let error = &error as &dyn std::error::Error;
+                tracing::error!(error, "no token was minted");
+                OAuthError::server_error()
+            }
         })?;
         self.metrics.tokens_issued.count();
         Ok(TokenAnswer {

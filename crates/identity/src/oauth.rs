@@ -13,6 +13,7 @@ pub(crate) struct OAuthError {
     error: &'static str,
     description: String,
     retry_after_s: Option<u64>,
+    dpop_nonce: Option<String>,
 }
 
 impl OAuthError {
@@ -27,7 +28,7 @@ impl OAuthError {
 
     /// One text for every reason: which part was wrong is nobody's business.
     pub(crate) fn invalid_client() -> Self {
-        let description = "client authentication failed: send client_id and client_secret, by HTTP Basic or in the form";
+        let description = "client authentication failed: authenticate by the method that the client is registered for";
         Self::new(StatusCode::UNAUTHORIZED, "invalid_client", description)
     }
 
@@ -56,6 +57,17 @@ impl OAuthError {
     /// A code or refresh token that gives nothing: one text for every reason that is not the client's own fault.
     pub(crate) fn invalid_grant(description: &str) -> Self {
         Self::of("invalid_grant", description)
+    }
+
+    /// Tells the nonce that the next DPoP proof has to repeat (RFC 9449 §8).
+    pub(crate) fn with_nonce(mut self, nonce: String) -> Self {
+        self.dpop_nonce = Some(nonce);
+        self
+    }
+
+    /// Whether it says nothing about the request: it may come again.
+    pub(crate) fn is_unavailable(&self) -> bool {
+        self.status == StatusCode::SERVICE_UNAVAILABLE
     }
 
     pub(crate) fn too_large(status: StatusCode) -> Self {
@@ -98,6 +110,7 @@ impl OAuthError {
             error,
             description,
             retry_after_s: None,
+            dpop_nonce: None,
         }
     }
 }
@@ -110,6 +123,10 @@ impl IntoResponse for OAuthError {
         if self.status == StatusCode::UNAUTHORIZED {
             let challenge = HeaderValue::from_static("Basic realm=\"tollway\", charset=\"UTF-8\"");
             headers.insert(WWW_AUTHENTICATE, challenge);
+        }
+        if let Some(nonce) = self.dpop_nonce {
+            let nonce = HeaderValue::from_str(&nonce).expect("a nonce is base64url");
+            headers.insert(crate::dpop::DPOP_NONCE, nonce);
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, seconds.into());

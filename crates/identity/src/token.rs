@@ -29,9 +29,11 @@ pub(crate) struct Asked {
 /// Get tokens
 ///
 /// By `grant_type`: `client_credentials` is a client's token for itself. The application's subscriptions grant the scopes
-/// of the APIs: a scope outside is refused with `invalid_scope`, and who asks for none gets all.
+/// of the APIs: a scope outside is refused with `invalid_scope`, and who asks for none gets all. Token exchange gives a
+/// token for another audience of a token that somebody else was given. With a DPoP proof the tokens are bound to its key.
 ///
-/// Source: RFC 6749 §3.2, §4.4 (client_credentials), §3.3 (scope), §5 (answers); RFC 9068 (the token). The resource owner
+/// Source: RFC 6749 §3.2, §4.4 (client_credentials), §3.3 (scope), §5 (answers); RFC 8693 (exchange); RFC 8707
+/// (`resource`); RFC 9449 §5 (DPoP); RFC 8705 §3 (certificates); RFC 9068 (the token). The resource owner
 /// password and implicit grants do not exist (RFC 9700 §2.1.2, §2.4).
 #[utoipa::path(post, path = "/oauth2/token", operation_id = "oauth2_token", tag = "oauth2", security(("client" = []), ()),
     request_body(content = TokenForm, content_type = "application/x-www-form-urlencoded"),
@@ -48,10 +50,12 @@ pub(crate) async fn token(
         .await
         .map_err(|error| state.store_failed(&error))?;
     let client = state.client(&request).await?;
+    grant_type.allowed(&client)?;
+    let confirmation = state.bound_to(&request, &client).await?;
     let asked = Asked {
         client,
         request,
-        confirmation: None,
+        confirmation,
         revision,
     };
     grant_type.answer(&state, &asked).await.map(Json)

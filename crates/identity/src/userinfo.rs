@@ -72,6 +72,9 @@ pub(crate) async fn userinfo_options() -> Response {
     response
 }
 
+/// Where it is: what a proof has to be for.
+const PATH: &str = "/oauth2/userinfo";
+
 impl IdentityState {
     async fn userinfo(&self, headers: &HeaderMap) -> Result<Value, Refusal> {
         let token = bearer(headers).ok_or(Refusal::Absent)?;
@@ -83,9 +86,15 @@ impl IdentityState {
             }
             Err(_) => return Err(Refusal::Token("the token is not accepted")),
         };
-        // Whoever has a bound token alone has not proved the key (RFC 9449 §7.1, RFC 8705 §3).
-        if claims.other.contains_key("cnf") {
-            return Err(Refusal::Token("the token is bound to a key"));
+        let proved = self.proves_binding(headers, PATH, token, &claims).await;
+        let proved = proved.map_err(|error| {
+            tracing::error!(error = &error as &dyn std::error::Error, "the store failed");
+            Refusal::Away
+        })?;
+        if !proved {
+            return Err(Refusal::Token(
+                "the token is bound to a key, and the request does not prove it",
+            ));
         }
         let scopes: BTreeSet<String> = claims.scope.iter().cloned().collect();
         if !scopes.contains(OPENID) {
@@ -128,7 +137,9 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
         return None;
     }
     let (scheme, token) = value.split_once(' ')?;
-    scheme.eq_ignore_ascii_case("Bearer").then(|| token.trim())
+    let known = ["Bearer", "DPoP"].iter();
+    let mut known = known.filter(|known| scheme.eq_ignore_ascii_case(known));
+    known.next().map(|_| token.trim())
 }
 
 fn refuse(refusal: &Refusal, retry_after_s: u64) -> Response {

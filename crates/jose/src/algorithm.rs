@@ -27,6 +27,11 @@ pub enum Algorithm {
     EdDsa,
 }
 
+/// The `alg` values that are understood.
+pub const ALGORITHMS: [&str; 10] = [
+    "ES256", "ES384", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512",
+];
+
 impl Algorithm {
     /// The algorithm of this `alg` value; names are case-sensitive.
     #[must_use]

@@ -19,7 +19,7 @@ mod jwt;
 mod key_set;
 mod signing_key;
 
-pub use algorithm::Algorithm;
+pub use algorithm::{ALGORITHMS, Algorithm};
 pub use assertion::{AssertionExpectation, claimed_subject, verify_assertion};
 pub use confirmation::Confirmation;
 pub use dpop::{PROOF_BYTES_MAX, Proof, ProofExpectation, TYP_DPOP, sha256, verify_proof};

@@ -143,6 +143,7 @@ impl Policy for Running {
             scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
             limits: found.limits,
             token: None,
+            subscription: None,
         });
         Outcome::CONTINUE
     }

@@ -358,6 +358,7 @@ impl Running {
             environment: client.environment,
             scopes,
             limits: None,
+            subscription: None,
             token: Some(Arc::clone(token)),
         })
     }

@@ -41,7 +41,7 @@ impl PolicyKind for Subscription {
 
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        let Some(principal) = &cx.principal else {
+        let Some(principal) = &mut cx.principal else {
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
         let found = if principal.org == self.org {
@@ -73,6 +73,7 @@ impl Policy for Running {
                 )
                 .into();
         }
+        principal.subscription = Some(subscription.id);
         cx.subscription = Some(subscription);
         Outcome::CONTINUE
     }

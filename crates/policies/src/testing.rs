@@ -283,6 +283,7 @@ impl Bench {
             scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
             limits: None,
             token: None,
+            subscription: None,
         });
         cx
     }

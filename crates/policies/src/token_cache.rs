@@ -155,6 +155,7 @@ mod tests {
                 scopes: None,
                 limits: None,
                 token: None,
+                subscription: None,
             },
             version: 0,
         }

@@ -6,7 +6,9 @@ use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use base::{ApplicationId, Clock, CredentialId, Environment, KeyLimits, Org, TokenMarks};
+use base::{
+    ApplicationId, Clock, CredentialId, Environment, KeyLimits, Org, SubscriptionId, TokenMarks,
+};
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
 use smallvec::SmallVec;
@@ -99,6 +101,8 @@ pub struct Principal {
     pub scopes: Option<Arc<[String]>>,
     /// What an API key is limited to; `None` = nothing beyond its application's subscriptions.
     pub limits: Option<Arc<KeyLimits>>,
+    /// Under which subscription; set by the subscription check, so that a call that is open for long ends with it.
+    pub subscription: Option<SubscriptionId>,
     /// The token that proved it; `None` for what is no token.
     pub token: Option<Arc<TokenInUse>>,
 }

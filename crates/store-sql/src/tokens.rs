@@ -89,7 +89,8 @@ impl TokenStore for SqlStore {
     }
 
     async fn token_ended(&self, marks: &TokenMarks) -> Result<bool> {
-        let revoked = revocation::Entity::find_by_id(marks.jti.to_string())
+        let revoked = revocation::Entity::find()
+            .filter(revocation::Column::Jti.is_in(marks.ids()))
             .one(&self.readers)
             .await
             .map_err(database)?;

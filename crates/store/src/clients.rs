@@ -407,6 +407,10 @@ pub struct ClientMetadata {
     /// The audiences of its tokens where a request names none (RFC 8707); empty = those that its scopes imply.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub default_resources: Vec<String>,
+    /// The clients whose tokens it may exchange for tokens of its own (RFC 8693), by client id; none by default. What is
+    /// registered dynamically cannot say that of itself.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub token_exchange_subject_clients: Vec<String>,
     /// Users are not asked: the client belongs to whoever runs the platform.
     #[serde(skip_serializing_if = "is_false")]
     pub skip_consent: bool,
@@ -473,6 +477,7 @@ impl Default for ClientMetadata {
             require_pkce: true,
             refresh_token_rotation: None,
             default_resources: Vec::new(),
+            token_exchange_subject_clients: Vec::new(),
             skip_consent: false,
             default_max_age: None,
             require_auth_time: false,

@@ -159,7 +159,7 @@ impl World {
             roles: vec![role],
             created_unix_ms: START_MS,
         };
-        let token = self.tokens.mint_control_token(&user).unwrap();
+        let token = self.tokens.mint_control_token(&user, 0).unwrap();
         self.callers.insert(name, token.token.expose().clone());
         let batch = Batch {
             org: Org::default_org(),

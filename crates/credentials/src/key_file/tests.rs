@@ -97,6 +97,6 @@ fn each_purpose_has_a_key_of_its_own_and_none_is_shown() {
     }
     assert_eq!(
         format!("{keys:?}"),
-        "KeyFile { seal: ***, client_secret_hash: ***, api_key_hash: *** }"
+        "KeyFile { seal: ***, client_secret_hash: ***, api_key_hash: ***, proof_nonce: *** }"
     );
 }

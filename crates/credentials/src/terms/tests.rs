@@ -22,6 +22,7 @@ fn terms() -> TokenTerms {
                 scopes: set(&["admin", "read", "write"]),
                 roles: [("admin".to_owned(), set(&["admin", "publisher"]))].into(),
                 lifetime_s_max: Some(600),
+                ..ApiTerms::default()
             },
             ApiTerms {
                 name: "cats-1.0.0".to_owned(),
@@ -29,6 +30,7 @@ fn terms() -> TokenTerms {
                 scopes: set(&["read", "admin"]),
                 roles: [("admin".to_owned(), set(&["admin"]))].into(),
                 lifetime_s_max: None,
+                ..ApiTerms::default()
             },
         ],
     }

@@ -33,6 +33,9 @@ pub struct AccessGrant {
     pub confirmation: Option<Confirmation>,
     /// Who acts for the subject: the claim `act` of RFC 8693 §4.1.
     pub actor: Option<Value>,
+    /// What it came of by exchanges, nearest first: the claim `from`, entries with `jti` and `client_id`. The end of any of
+    /// them is its end.
+    pub from: Vec<Value>,
     /// What it is signed with.
     pub algorithm: SigningAlgorithm,
 }
@@ -78,6 +81,7 @@ impl AccessGrant {
             grant: None,
             confirmation: None,
             actor: None,
+            from: Vec::new(),
             algorithm: SigningAlgorithm::default(),
         }
     }
@@ -92,6 +96,7 @@ impl AccessGrant {
             several => put("aud", several.into()),
         };
         put("client_id", self.client_id.as_str().into());
+        put("org", self.org.as_str().into());
         if self.revision > 0 {
             put("rev", self.revision.into());
         }
@@ -126,6 +131,9 @@ impl AccessGrant {
         }
         if let Some(actor) = &self.actor {
             put("act", actor.clone());
+        }
+        if !self.from.is_empty() {
+            put("from", self.from.clone().into());
         }
         claims
     }

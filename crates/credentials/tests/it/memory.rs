@@ -227,7 +227,8 @@ impl TokenStore for Memory {
 
     async fn token_ended(&self, marks: &TokenMarks) -> Result<bool> {
         let rows = self.answering()?;
-        let by_id = rows.revocations.iter().any(|row| row.jti == *marks.jti);
+        let mut revoked = rows.revocations.iter();
+        let by_id = revoked.any(|row| marks.ids().any(|id| id == row.jti));
         let ends =
             |end: &Watermark| marks.of.contains(&end.of) && marks.ended_by(&end.of, end.revision);
         Ok(by_id || rows.ends.iter().any(ends))

@@ -67,7 +67,7 @@ fn access_grant(scopes: &[&str]) -> AccessGrant {
 
 fn control_token(world: &World) -> Secret<String> {
     let admin = world.store.rows().users[0].clone();
-    world.tokens.mint_control_token(&admin).unwrap().token
+    world.tokens.mint_control_token(&admin, 7).unwrap().token
 }
 
 fn parts(token: &str) -> (Value, Value) {
@@ -101,6 +101,7 @@ async fn an_access_token_has_what_rfc_9068_wants() {
             "aud": "urn:tollway:default:gateway",
             "sub": claims["sub"],
             "client_id": "twc_shop",
+            "org": "default",
             "rev": 7,
             "scope": "pets:read pets:write",
             "iat": now_s,

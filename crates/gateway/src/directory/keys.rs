@@ -114,6 +114,22 @@ impl Keys {
         }
     }
 
+    /// Whether a key has no text (any more) that is good now. Nobody waits for the writer: while it is at it the answer is
+    /// no, and the next question tells.
+    pub(super) fn has_ended(&self, credential: &CredentialId, now_unix_s: u64) -> bool {
+        let Ok(places) = self.places.try_lock() else {
+            return false;
+        };
+        let rows = self.rows.pin();
+        let more = places.more.get(credential).into_iter().flatten();
+        let mut texts = places.first.get(credential).into_iter().chain(more);
+        !texts.any(|half| {
+            let row = rows.get(half).filter(|row| row.credential == *credential);
+            let ends = row.map(|row| row.expires_unix_s().unwrap_or(u64::MAX));
+            ends.is_some_and(|ends| now_unix_s < ends)
+        })
+    }
+
     /// Removes a key with all its texts; another credential's is not there.
     pub(super) fn remove(&self, credential: &CredentialId) {
         let rows = self.rows.pin();

@@ -201,6 +201,7 @@ impl policy::Policy for Known {
         cx.principal = Some(policy::Principal {
             limits: None,
             token: None,
+            subscription: None,
             org: base::Org::default_org(),
             application: id.parse().unwrap(),
             credential: base::CredentialId::generate(),

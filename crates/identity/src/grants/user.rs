@@ -41,6 +41,7 @@ impl IdentityState {
             .for_resources(&resources)
             .map_err(|error| OAuthError::of("invalid_target", &error.to_string()))?;
         let lifetime_s = terms.lifetime_of(&resources, &gateway_audience(&grant.org));
+        let format = terms.format;
         let mut most = terms.scopes;
         most.extend(oidc_of(credential));
         let scopes: BTreeSet<String> = scopes.intersection(&most).cloned().collect();
@@ -57,6 +58,7 @@ impl IdentityState {
             scopes: scopes.clone(),
             audience: resources,
             lifetime_s,
+            format,
             grant: Some(grant.id),
             ..Issue::new(Subject::User(subject))
         };

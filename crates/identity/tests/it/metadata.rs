@@ -1,7 +1,7 @@
 use http::Method;
 use serde_json::{Value, json};
 
-use crate::world::{ISSUER, world};
+use crate::world::{ISSUER, basic, world};
 
 const DISCOVERY: [&str; 2] = [
     "/.well-known/oauth-authorization-server",
@@ -45,7 +45,20 @@ fn assert_contains(document: &Value, expected: &Value) {
 #[tokio::test]
 async fn discovery_names_what_exists() {
     let world = world().await;
-    let methods = json!(["client_secret_basic", "client_secret_post"]);
+    let methods = json!([
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt",
+        "none"
+    ]);
+    let proving = json!([
+        "client_secret_basic",
+        "client_secret_post",
+        "private_key_jwt"
+    ]);
+    let algs = json!([
+        "ES256", "ES384", "EdDSA", "Ed25519", "PS256", "PS384", "PS512", "RS256", "RS384", "RS512"
+    ]);
     for path in DISCOVERY {
         let answer = world.get(path).await;
         assert_eq!(answer.status, 200);
@@ -73,10 +86,16 @@ async fn discovery_names_what_exists() {
                     "client_credentials",
                     "urn:ietf:params:oauth:grant-type:device_code",
                     "refresh_token",
+                    "urn:ietf:params:oauth:grant-type:token-exchange",
                 ],
                 "token_endpoint_auth_methods_supported": methods,
-                "introspection_endpoint_auth_methods_supported": methods,
+                "introspection_endpoint_auth_methods_supported": proving,
                 "revocation_endpoint_auth_methods_supported": methods,
+                "token_endpoint_auth_signing_alg_values_supported": algs,
+                "introspection_endpoint_auth_signing_alg_values_supported": algs,
+                "revocation_endpoint_auth_signing_alg_values_supported": algs,
+                "dpop_signing_alg_values_supported": algs,
+                "tls_client_certificate_bound_access_tokens": false,
             }),
         );
         // Each endpoint that is named answers.
@@ -125,13 +144,14 @@ async fn the_host_header_changes_nothing() {
             plain.text
         );
     }
-    let (id, secret) = (&world.shop.client_id, world.shop.client_secret.expose());
-    let body = format!("grant_type=client_credentials&client_id={id}&client_secret={secret}");
+    let basic = basic(&world.shop.client_id, world.shop.client_secret.expose());
+    let body = "grant_type=client_credentials";
     for headers in tricks {
         let mut headers = headers.to_vec();
         headers.push(("content-type", "application/x-www-form-urlencoded"));
+        headers.push(("authorization", &basic));
         let answer = world
-            .send(Method::POST, "/oauth2/token", &headers, &body)
+            .send(Method::POST, "/oauth2/token", &headers, body)
             .await;
         let token = answer.json()["access_token"].as_str().unwrap().to_owned();
         // `verify_access` compares `iss` with the configured issuer.

@@ -4,6 +4,7 @@ use base::Org;
 use credentials::{KeyFile, SecretHashes};
 use http::Method;
 use identity::IdentityConfig;
+use store::{AuthMethod, ClientMetadata};
 
 use crate::world::{START_S, basic, client, world, world_with};
 
@@ -13,15 +14,27 @@ const GRANT: &str = "grant_type=client_credentials";
 #[tokio::test]
 async fn client_secret_basic_and_post_give_a_token() {
     let world = world().await;
-    let (id, secret) = (&world.shop.client_id, world.shop.client_secret.expose());
-    let post = format!("{GRANT}&client_id={id}&client_secret={secret}");
-    for answer in [
-        world.form_as(&world.shop, TOKEN, GRANT).await,
-        world.form(TOKEN, &post).await,
+    let id = &world.shop.client_id;
+    let metadata = ClientMetadata {
+        token_endpoint_auth_method: AuthMethod::ClientSecretPost,
+        ..ClientMetadata::default()
+    };
+    let poster = world.registered("poster", metadata).await;
+    let secret = poster.client_secret.expose();
+    let post = format!(
+        "{GRANT}&client_id={}&client_secret={secret}",
+        poster.client_id
+    );
+    for (id, answer) in [
+        (id, world.form_as(&world.shop, TOKEN, GRANT).await),
+        (&poster.client_id, world.form(TOKEN, &post).await),
         // A client_id beside HTTP Basic is no second authentication.
-        world
-            .form_as(&world.shop, TOKEN, &format!("{GRANT}&client_id={id}"))
-            .await,
+        (
+            id,
+            world
+                .form_as(&world.shop, TOKEN, &format!("{GRANT}&client_id={id}"))
+                .await,
+        ),
     ] {
         assert_eq!(answer.status, 200, "{}", answer.text);
         assert!(answer.is_not_stored());

@@ -12,12 +12,15 @@ use base::{ApplicationId, Clock as _, Digest, ManualClock, Org, Secret};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credentials::{
-    Acknowledged, KeyFile, NotAcknowledged, PasswordLimits, Passwords, SecretHashes, TermsSource,
-    TokenTerms, Tokens, TokensConfig, Wish, bootstrap,
+    Acknowledged, KeyFile, Nonces, NotAcknowledged, PasswordLimits, Passwords, SecretHashes,
+    TermsSource, TokenTerms, Tokens, TokensConfig, Wish, bootstrap,
 };
 use http::{HeaderMap, HeaderName, Method, Request, StatusCode};
 use http_body_util::BodyExt as _;
-use identity::{IdentityConfig, IdentityMetrics, IdentityState, People, PeopleConfig, router};
+use identity::{
+    IdentityConfig, IdentityMetrics, IdentityState, People, PeopleConfig, Proving, ProvingConfig,
+    router,
+};
 use serde_json::{Value, json};
 use store::record::Links;
 use store::{Batch, ClientMetadata, Credential, Expect, GrantStore, RecordKind, Store, Write};
@@ -73,6 +76,7 @@ impl TermsSource for Scopes {
             scopes: scopes.clone(),
             roles: self.roles.lock().unwrap().clone(),
             lifetime_s_max: None,
+            ..credentials::ApiTerms::default()
         };
         Ok(TokenTerms {
             apis: if scopes.is_empty() {
@@ -156,6 +160,7 @@ async fn make(
     let clock = Arc::new(ManualClock::at(START_S * 1000));
     let key_file = KeyFile::open_or_create(&folder.path().join("key")).unwrap();
     let secrets = SecretHashes::new(&key_file);
+    let nonces = Nonces::new(&key_file);
     let passwords = Passwords::new(limits);
     let given = Some(Secret::new(PASSWORD.to_owned()));
     bootstrap(store.as_ref(), &passwords, clock.as_ref(), given)
@@ -182,6 +187,7 @@ async fn make(
         waits: Mutex::default(),
     });
     let metrics = Arc::new(IdentityMetrics::default());
+    let proving = Proving::new(fetcher(), nonces, ProvingConfig::default());
     let router = router(Arc::new(IdentityState {
         store: store.clone(),
         clock: clock.clone(),
@@ -190,6 +196,7 @@ async fn make(
         secrets: secrets.clone(),
         terms: scopes.clone(),
         acknowledged: nodes.clone(),
+        proving,
         config,
         people: People::new(store.clone(), people_keys, issuer, Some(fetcher()), people),
         metrics: metrics.clone(),
@@ -371,6 +378,10 @@ impl World {
         request
             .extensions_mut()
             .insert(axum::extract::ConnectInfo(peer));
+        self.answer(request).await
+    }
+
+    pub(crate) async fn answer(&self, request: Request<Body>) -> Answer {
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (head, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -379,6 +390,17 @@ impl World {
             headers: head.headers,
             text: String::from_utf8(bytes.to_vec()).unwrap(),
         }
+    }
+
+    /// A new client of an application with the scopes of the shop.
+    pub(crate) async fn registered(&self, name: &str, metadata: ClientMetadata) -> TestClient {
+        let store = self.store.as_ref();
+        let client = client_with(store, &self.secrets, name, None, metadata).await;
+        let scopes = ["pets:read", "pets:write"].map(str::to_owned);
+        let mut granted = self.scopes.granted.lock().unwrap();
+        granted.insert(client.credential.application, scopes.into());
+        drop(granted);
+        client
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

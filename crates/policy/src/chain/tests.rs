@@ -87,6 +87,7 @@ fn known(cx: &mut RequestCx) -> Verdict {
     cx.principal = Some(Principal {
         limits: None,
         token: None,
+        subscription: None,
         org: Org::default_org(),
         application: ApplicationId::generate(),
         credential: CredentialId::generate(),

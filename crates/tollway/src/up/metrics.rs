@@ -11,13 +11,14 @@ use std::sync::Arc;
 use control::Control;
 use gateway::directory::NodeDirectory;
 use gateway::feed::FeedState;
-use identity::{Counter, IdentityMetrics};
+use identity::{Counter, IdentityMetrics, Times};
 use limits::Quotas;
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
+use prometheus_client::metrics::MetricType;
 use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
-use prometheus_client::registry::Registry;
+use prometheus_client::registry::{Registry, Unit};
 use store_sql::SqlStore;
 
 use super::{NodeSide, otlp};
@@ -61,6 +62,16 @@ impl Plain<'_> {
         let value = ConstCounter::new(value);
         let kind = value.metric_type();
         value.encode(self.0.encode_descriptor(name, help, None, kind)?)
+    }
+
+    fn times(&mut self, name: &str, help: &str, times: &Times) -> fmt::Result {
+        let counts = times.counts();
+        let all = counts.iter().map(|(_, count)| count).sum();
+        let unit = Unit::Seconds;
+        let kind = MetricType::Histogram;
+        self.0
+            .encode_descriptor(name, help, Some(&unit), kind)?
+            .encode_histogram::<NoLabelSet>(times.sum_s(), all, &counts, None)
     }
 }
 
@@ -218,7 +229,12 @@ impl Collector for Identity {
         ];
         counts
             .iter()
-            .try_for_each(|(name, help, count)| plain.counter(name, help, count.get()))
+            .try_for_each(|(name, help, count)| plain.counter(name, help, count.get()))?;
+        plain.times(
+            "tollway_identity_revocation",
+            "From the commit of a revocation until every node refused the token",
+            &identity.revocations,
+        )
     }
 }
 

@@ -8,6 +8,7 @@ mod data_dir;
 mod database;
 mod error;
 mod exposition;
+mod identity_tls;
 mod keys;
 mod logging;
 mod metrics;
@@ -16,6 +17,7 @@ mod options;
 mod otlp;
 mod outbound;
 mod people;
+mod proving;
 mod signals;
 mod usage;
 
@@ -31,7 +33,7 @@ use credentials::{PasswordLimits, Passwords, RotationConfig, SecretHashes, Token
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::{Gateway, Snapshots};
-use identity::{IdentityConfig, IdentityMetrics, IdentityState, People};
+use identity::{IdentityConfig, IdentityMetrics, IdentityState, People, Proving, ProvingConfig};
 use limits::Quotas;
 use prometheus_client::registry::Registry;
 use store::{GrantStore, Retention, Store, UsageStore};
@@ -57,6 +59,7 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 pub struct Running {
     control: SocketAddr,
     identity: Option<SocketAddr>,
+    identity_tls: Option<SocketAddr>,
     node: SocketAddr,
     http: SocketAddr,
     https: SocketAddr,
@@ -83,6 +86,12 @@ impl Running {
     #[must_use]
     pub fn identity(&self) -> Option<SocketAddr> {
         self.identity
+    }
+
+    /// The authorization server's address over TLS, where it has one.
+    #[must_use]
+    pub fn identity_tls(&self) -> Option<SocketAddr> {
+        self.identity_tls
     }
 
     /// Address of probes and metrics.
@@ -214,6 +223,12 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         Some(address) => Some(listen(Some(address), 0, "identity-listen").await?),
         None => None,
     };
+    let identity_tls = identity_tls::Settings::of(&options)?;
+    let identity_tls_listener = match options.identity_tls_listen {
+        Some(address) => Some(listen(Some(address), 0, "identity-tls-listen").await?),
+        None => None,
+    };
+    let identity_tls_address = identity_tls_listener.as_ref().map(address).transpose()?;
     let (control_address, node_address) = (address(&control_listener)?, address(&node_listener)?);
     let identity_address = identity_listener.as_ref().map(address).transpose()?;
 
@@ -223,8 +238,10 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
         .public_url
         .clone()
         .unwrap_or_else(|| format!("http://{}", identity_address.unwrap_or(control_address)));
+    let proving = proving::config(&options, identity_tls_address)?;
+    let clients = (issuer, proving);
     let plane =
-        ControlSide::start(&options, Arc::clone(&store), Arc::clone(&clock), issuer).await?;
+        ControlSide::start(&options, Arc::clone(&store), Arc::clone(&clock), clients).await?;
 
     let (stop, stopped) = watch::channel(false);
     let node_name = usage::node_name(&options, data_dir.path())?;
@@ -236,6 +253,15 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     let mut servers = vec![serve(control_listener, plane.router(), stopped.clone())];
     if let Some(listener) = identity_listener {
         servers.push(serve(listener, plane.identity_router(), stopped.clone()));
+    }
+    if let Some((listener, settings)) = identity_tls_listener.zip(identity_tls) {
+        let router = plane.identity_router();
+        servers.push(identity_tls::serve(
+            listener,
+            settings,
+            router,
+            stopped.clone(),
+        ));
     }
     let mut registry = Registry::default();
     node.gateway.metrics().register(&mut registry);
@@ -269,6 +295,7 @@ pub async fn start(options: Options) -> Result<Running, UpError> {
     let running = Running {
         control: control_address,
         identity: identity_address,
+        identity_tls: identity_tls_address,
         node: node_address,
         http: node.http,
         https: node.https,
@@ -320,7 +347,7 @@ impl ControlSide {
         options: &Options,
         store: Arc<SqlStore>,
         clock: Arc<dyn Clock>,
-        issuer: String,
+        (issuer, proving): (String, ProvingConfig),
     ) -> Result<Self, UpError> {
         let usage: Arc<dyn UsageStore> = store.clone();
         let grants: Arc<dyn GrantStore> = store.clone();
@@ -330,6 +357,7 @@ impl ControlSide {
         let path = options.key_file();
         let key_file = database::key_file(&path, store.as_ref()).await?;
         let secrets = SecretHashes::new(&key_file);
+        let nonces = credentials::Nonces::new(&key_file);
         let tokens = Tokens::open(
             Arc::clone(&store),
             key_file.clone(),
@@ -377,6 +405,7 @@ impl ControlSide {
         };
         let control = Control::new(parts, config);
         let identity_metrics = Arc::default();
+        let proving = Proving::new(fetcher.clone(), nonces, proving);
         let people = People::new(
             Arc::clone(&grants),
             key_file,
@@ -392,6 +421,7 @@ impl ControlSide {
             secrets,
             terms: Arc::new(control.clone()),
             acknowledged: Arc::new(control.clone()),
+            proving,
             config: IdentityConfig::default(),
             people,
             metrics: Arc::clone(&identity_metrics),
@@ -449,6 +479,9 @@ impl NodeSide {
         sink: Option<gateway::spans::Sink>,
     ) -> Result<Self, UpError> {
         let directory = Arc::new(NodeDirectory::new());
+        if let Some(proofs_max) = options.dpop_proofs_max {
+            directory.used_max_set(proofs_max);
+        }
         let counters = options.quota_counters_max.unwrap_or(QUOTA_COUNTERS_MAX);
         let quotas = Arc::new(Quotas::new(counters, limits::BUCKETS_DEFAULT));
         let snapshots = Arc::new(Snapshots::from_pointee(None));
@@ -489,7 +522,8 @@ impl NodeSide {
             Arc::clone(&directory),
             snapshots,
         )
-        .with_ports(gateway.ports());
+        .with_ports(gateway.ports())
+        .with_closer(gateway.closer());
         let state = feed.state();
         let feeding = tokio::spawn(feed.run());
         Ok(Self {

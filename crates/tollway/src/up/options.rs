@@ -73,6 +73,21 @@ options! {
     control_listen: SocketAddr = "ADDR";
     /// Address of the authorization server, where it is to have one of its own
     identity_listen: SocketAddr = "ADDR";
+    /// Address of the authorization server over TLS, which asks clients for a certificate
+    identity_tls_listen: SocketAddr = "ADDR";
+    /// Certificate of that listener (PEM, with its chain)
+    identity_tls_cert: PathBuf = "FILE";
+    /// Private key of that certificate (PEM)
+    identity_tls_key: PathBuf = "FILE";
+    /// Authorities (PEM) that vouch for certificates of clients registered for `tls_client_auth`
+    identity_tls_client_ca: PathBuf = "FILE";
+    /// URL under which clients reach that listener, for `mtls_endpoint_aliases` [default: https:// and its address, unless
+    /// --public-url is https]
+    identity_tls_url: String = "URL";
+    /// Whether DPoP proofs must repeat a nonce of the authorization server [default: true]
+    dpop_nonce: bool = "BOOL";
+    /// DPoP proofs that a gateway remembers at a time, so that none is used twice [default: 200000]
+    dpop_proofs_max: usize = "COUNT";
     /// URL under which clients reach the authorization server; the issuer of all tokens [default: http:// and its address]
     public_url: String = "URL";
     /// How long a key signs tokens before the next one does [default: 90d]

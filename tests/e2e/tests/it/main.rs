@@ -16,6 +16,7 @@ mod ports;
 mod revocation;
 mod streaming;
 mod swap;
+mod tokens;
 mod traces;
 mod usage;
 mod wso2;

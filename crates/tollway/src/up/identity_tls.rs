@@ -1,0 +1,289 @@
+//! The authorization server's TLS listener. It asks clients for a certificate and takes any, or none: whether one proves
+//! anything is for the role to judge (RFC 8705). The handshake proves that the client holds the certificate's key.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::extract::connect_info::Connected;
+use axum::extract::{ConnectInfo, Request};
+use axum::middleware::{self, Next};
+use axum::serve::{IncomingStream, Listener};
+use identity::ClientCertificate;
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{CryptoProvider, aws_lc_rs, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{
+    DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
+};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use super::{Options, UpError, part};
+
+/// Handshakes at a time.
+const HANDSHAKES_MAX: usize = 256;
+/// How long one may take.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What the options say of the listener.
+pub(super) struct Settings {
+    acceptor: TlsAcceptor,
+    /// Who vouches for clients' certificates; `None` = nobody.
+    authorities: Option<Arc<dyn ClientCertVerifier>>,
+}
+
+impl Settings {
+    /// The settings, where the options want the listener.
+    ///
+    /// # Errors
+    /// [`UpError`]: a file that cannot be read, a certificate that does not fit its key, options that lack each other.
+    pub(super) fn of(options: &Options) -> Result<Option<Self>, UpError> {
+        if options.identity_tls_listen.is_none() {
+            return Ok(None);
+        }
+        let (Some(cert), Some(key)) = (&options.identity_tls_cert, &options.identity_tls_key)
+        else {
+            return Err(UpError::Options(
+                "--identity-tls-listen needs --identity-tls-cert and --identity-tls-key".into(),
+            ));
+        };
+        let chain = certificates(cert)?;
+        let private = PrivateKeyDer::from_pem_file(key).map_err(file(key))?;
+        let crypto = Arc::new(aws_lc_rs::default_provider());
+        let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
+            .with_safe_default_protocol_versions()
+            .map_err(part("identity TLS"))?
+            .with_client_cert_verifier(Arc::new(AnyCertificate(Arc::clone(&crypto))))
+            .with_single_cert(chain, private)
+            .map_err(part("identity TLS"))?;
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        let authorities = match &options.identity_tls_client_ca {
+            Some(path) => Some(authorities(path, crypto)?),
+            None => None,
+        };
+        Ok(Some(Self {
+            acceptor: TlsAcceptor::from(Arc::new(config)),
+            authorities,
+        }))
+    }
+}
+
+fn file<E: std::error::Error>(path: &Path) -> impl FnOnce(E) -> UpError {
+    let path = path.to_owned();
+    move |error| UpError::File {
+        path,
+        cause: error.to_string(),
+    }
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, UpError> {
+    let read = CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
+    read.map_err(file(path))
+}
+
+fn authorities(
+    path: &Path,
+    crypto: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, UpError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        roots.add(certificate).map_err(file(path))?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), crypto)
+        .build()
+        .map(|verifier| verifier as Arc<dyn ClientCertVerifier>)
+        .map_err(file(path))
+}
+
+/// Serves until `stopped` says so.
+pub(super) fn serve(
+    listener: TcpListener,
+    settings: Settings,
+    router: Router,
+    mut stopped: watch::Receiver<bool>,
+) -> JoinHandle<()> {
+    let router = router.layer(middleware::from_fn(show));
+    let router = router.into_make_service_with_connect_info::<Peer>();
+    tokio::spawn(async move {
+        let address = match listener.local_addr() {
+            Ok(address) => address,
+            Err(error) => {
+                tracing::error!(%error, "the TLS listener of identity has no address");
+                return;
+            }
+        };
+        let (sender, connections) = mpsc::channel(16);
+        let accepting = tokio::spawn(accept(listener, Arc::new(settings), sender));
+        let listener = Handshaken {
+            connections,
+            address,
+        };
+        let stop = async move {
+            // An error means that the sender is gone: then there is nothing to wait for either.
+            let _ = stopped.wait_for(|stop| *stop).await;
+        };
+        let served = axum::serve(listener, router).with_graceful_shutdown(stop);
+        if let Err(error) = served.await {
+            tracing::error!(%error, "a listener ended");
+        }
+        accepting.abort();
+    })
+}
+
+/// Who is at the other end.
+#[derive(Clone, Debug)]
+struct Peer {
+    address: SocketAddr,
+    certificate: Option<ClientCertificate>,
+}
+
+/// Connections whose handshake is done.
+struct Handshaken {
+    connections: mpsc::Receiver<(TlsStream<TcpStream>, Peer)>,
+    address: SocketAddr,
+}
+
+impl Listener for Handshaken {
+    type Io = TlsStream<TcpStream>;
+    type Addr = Peer;
+
+    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
+        match self.connections.recv().await {
+            Some(connection) => connection,
+            // Nobody accepts any more: the server is about to stop.
+            None => std::future::pending().await,
+        }
+    }
+
+    fn local_addr(&self) -> std::io::Result<Peer> {
+        Ok(Peer {
+            address: self.address,
+            certificate: None,
+        })
+    }
+}
+
+impl Connected<IncomingStream<'_, Handshaken>> for Peer {
+    fn connect_info(stream: IncomingStream<'_, Handshaken>) -> Self {
+        stream.remote_addr().clone()
+    }
+}
+
+/// A client that dawdles holds up nobody: each handshake is a task, and there are so many.
+async fn accept(
+    listener: TcpListener,
+    settings: Arc<Settings>,
+    connections: mpsc::Sender<(TlsStream<TcpStream>, Peer)>,
+) {
+    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    loop {
+        let (stream, address) = match listener.accept().await {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+                continue;
+            }
+        };
+        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+            continue;
+        };
+        let (settings, connections) = (Arc::clone(&settings), connections.clone());
+        tokio::spawn(async move {
+            let _permit = permit;
+            let handshake = settings.acceptor.accept(stream);
+            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await {
+                let certificate = shown(&stream, settings.authorities.as_deref());
+                let peer = Peer {
+                    address,
+                    certificate,
+                };
+                // Nobody takes it when the server has stopped.
+                let _ = connections.send((stream, peer)).await;
+            }
+        });
+    }
+}
+
+fn shown(
+    stream: &TlsStream<TcpStream>,
+    authorities: Option<&dyn ClientCertVerifier>,
+) -> Option<ClientCertificate> {
+    let (own, chain) = stream.get_ref().1.peer_certificates()?.split_first()?;
+    let trusted = authorities.is_some_and(|authorities| {
+        let verified = authorities.verify_client_cert(own, chain, UnixTime::now());
+        verified.is_ok()
+    });
+    Some(ClientCertificate {
+        der: own.as_ref().into(),
+        trusted,
+    })
+}
+
+/// Puts what the connection showed where the role looks for it.
+async fn show(mut request: Request, next: Next) -> axum::response::Response {
+    let extensions = request.extensions_mut();
+    if let Some(ConnectInfo(peer)) = extensions.remove::<ConnectInfo<Peer>>() {
+        extensions.insert(ConnectInfo(peer.address));
+        if let Some(certificate) = peer.certificate {
+            extensions.insert(certificate);
+        }
+    }
+    next.run(request).await
+}
+
+/// Takes every certificate whose key the client holds.
+#[derive(Debug)]
+struct AnyCertificate(Arc<CryptoProvider>);
+
+impl ClientCertVerifier for AnyCertificate {
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &[]
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, cert, signed, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        cert: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, cert, signed, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
