@@ -83,7 +83,7 @@ async fn stream(
     api: &Api,
     header: &str,
     value: &str,
-) -> impl Stream<Item = bool> + Unpin {
+) -> impl Stream<Item = bool> + Unpin + use<> {
     let request = sandbox.http.get(format!("{}/sse", api.url));
     let answer = request.header(header, value).send().await.unwrap();
     assert_eq!(answer.status(), 200);
