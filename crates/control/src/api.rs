@@ -15,6 +15,7 @@ mod keys;
 mod operations;
 mod params;
 pub mod paths;
+mod registration;
 mod schema;
 mod source;
 mod status;
@@ -43,6 +44,7 @@ pub use dto::*;
 pub use explanation::*;
 pub use keys::{RollRequest, SigningKeyItem};
 pub use params::*;
+pub use registration::{RegistrationTokenItem, RegistrationTokenRequest};
 
 use crate::Control;
 use crate::http::{ApiError, ApiResult, caller, trace};
@@ -125,6 +127,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(undo::router())
         .merge(credentials::router())
         .merge(keys::router())
+        .merge(registration::router())
         .merge(bundle::router())
         .merge(users::router())
         .merge(self::usage::router())

@@ -13,6 +13,7 @@ mod catalogue;
 mod change;
 mod decisions;
 mod definition;
+pub mod expiring;
 mod housekeeping;
 mod http;
 mod hub;

@@ -10,7 +10,7 @@ use base::{
 };
 use store::{
     Client, ClientMetadata, ClientStore, Credential, CredentialKind, CredentialSecret,
-    LIVE_SECRETS_MAX, RESIDENT,
+    CredentialUse, LIVE_SECRETS_MAX, RESIDENT,
 };
 
 use crate::key_file::KeyFile;
@@ -285,7 +285,21 @@ impl SecretHashes {
     ) -> store::Result<Option<(Credential, SecretId)>> {
         let found = store.client_get(client_id).await?;
         let secret = self.client_secret_of(found.as_ref(), client_secret, now_unix_s);
-        Ok(found.zip(secret))
+        let proved = found.zip(secret);
+        if let Some((credential, secret)) = &proved {
+            note_use(store, credential, Some(*secret), now_unix_s).await;
+        }
+        Ok(proved)
+    }
+
+    /// A token for registrations: `twr_…`, and what is kept of it.
+    ///
+    /// # Errors
+    /// [`NoRandomness`].
+    pub fn registration_token(&self) -> Result<(Secret<String>, Digest), NoRandomness> {
+        let text = random_text("twr_", SECRET_BITS)?;
+        let hash = self.registration_hash(&text);
+        Ok((Secret::new(text), hash))
     }
 
     /// What is kept of a registration token, an initial one (RFC 7591 §3) or that of one client (RFC 7592 §3).
@@ -304,6 +318,31 @@ impl SecretHashes {
     #[must_use]
     pub fn api_key_hashing(&self) -> &Secret<[u8; 32]> {
         &self.api_key_hashing
+    }
+}
+
+/// How coarse the last use of a credential is, in seconds: it is written at most once in so many.
+pub const USE_EVERY_S: u64 = 60;
+
+/// Notes that a client was used, unless that was noted a moment ago. What cannot be written is not worth a refusal.
+pub async fn note_use(
+    store: &dyn ClientStore,
+    credential: &Credential,
+    secret: Option<SecretId>,
+    now_unix_s: u64,
+) {
+    let row = credential.secrets.iter().find(|row| Some(row.id) == secret);
+    let known = row.map_or(credential.used_unix_s, |row| row.used_unix_s);
+    if known.is_some_and(|known| now_unix_s < known.saturating_add(USE_EVERY_S)) {
+        return;
+    }
+    let used = CredentialUse {
+        credential: credential.id,
+        secret,
+        at_unix_s: now_unix_s,
+    };
+    if let Err(error) = store.credentials_used(&[used]).await {
+        tracing::warn!(%error, "the last use of a client was not noted");
     }
 }
 

@@ -23,7 +23,9 @@ pub mod tokens;
 
 pub use acknowledged::{Acknowledged, NotAcknowledged};
 pub use bootstrap::{ADMIN, Bootstrap, BootstrapError, bootstrap};
-pub use hashes::{NewApiKey, NewClient, RotateError, SecretHashes, Wish, equal};
+pub use hashes::{
+    NewApiKey, NewClient, RotateError, SecretHashes, USE_EVERY_S, Wish, equal, note_use,
+};
 pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
 pub use nonces::Nonces;

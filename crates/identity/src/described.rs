@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    IdentityState, authorize, device, end_session, introspect, login, metadata, revoke, sign_in,
-    token, userinfo,
+    IdentityState, authorize, device, end_session, introspect, login, metadata, register, revoke,
+    sign_in, token, userinfo,
 };
 
 /// Routes that still lack their state.
@@ -31,6 +31,12 @@ pub(crate) fn oauth() -> Routes {
         .routes(routes!(revoke::revoke))
         .routes(routes!(authorize::pushed_authorization_request))
         .routes(routes!(device::device_authorization))
+        .routes(routes!(register::register))
+        .routes(routes!(
+            register::registration,
+            register::registration_put,
+            register::registration_delete
+        ))
         .routes(routes!(
             userinfo::userinfo,
             userinfo::userinfo_post,

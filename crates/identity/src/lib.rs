@@ -49,6 +49,7 @@ mod pages;
 mod people;
 mod problem;
 mod proving;
+mod register;
 mod resources;
 mod revoke;
 mod scopes;

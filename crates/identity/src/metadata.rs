@@ -54,6 +54,7 @@ fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
         "jwks_uri": format!("{issuer}/oauth2/jwks"),
         "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
         "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+        "registration_endpoint": format!("{issuer}/oauth2/register"),
         "grant_types_supported": GrantType::ALL.map(GrantType::name),
     });
     for_clients(state, &mut document);

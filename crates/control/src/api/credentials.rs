@@ -196,7 +196,7 @@ fn expiry(control: &Control, expires_in: Option<u64>) -> ApiResult<Option<u64>> 
     Ok(expires_in.map(|seconds| now.saturating_add(seconds)))
 }
 
-fn checked_name(name: Option<String>) -> ApiResult<String> {
+pub(super) fn checked_name(name: Option<String>) -> ApiResult<String> {
     let name = name.unwrap_or_default();
     if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         return Err(ApiError::bad_request(format!(

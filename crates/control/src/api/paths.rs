@@ -118,6 +118,9 @@ pub fn api_keys(application: &str) -> String {
 /// `GET` → [`super::List`] of [`super::CredentialItem`]: those that end soon (`?expiringIn=`, seconds)
 pub const EXPIRING: &str = "/api/v1/credentials";
 
+/// `GET` → [`super::List`] of [`super::RegistrationTokenItem`], `POST` [`super::RegistrationTokenRequest`]; `DELETE` at `/{id}`
+pub const REGISTRATION_TOKENS: &str = "/api/v1/registration-tokens";
+
 /// `GET` → [`super::List`] of [`super::NoticeItem`]
 pub const NOTICES: &str = "/api/v1/notices";
 

@@ -106,6 +106,8 @@ pub(super) struct State {
     pub(super) issuers: Changelog<ResourceKey, Arc<IssuerModel>>,
     pub(super) entries: Changelog<EntryKey, Entry>,
     pub(super) expected: Expected,
+    /// The public signing keys, as they were read for a revision: those of the moment may be newer than what is told.
+    jwks: serde_json::Value,
 }
 
 /// APIs that have to be reduced anew.
@@ -130,6 +132,7 @@ impl State {
             issuers: Changelog::new(revision, max),
             entries: Changelog::new(revision, max),
             expected: Expected::new(revision),
+            jwks: serde_json::Value::Null,
         };
         let mut touched = Touched::new();
         for org in parts.store.org_list().await? {
@@ -159,6 +162,7 @@ impl State {
         state
             .entries
             .set(&EntryKey::ApiKeyHashing, Some(hashing), revision);
+        state.keys_read(parts).await;
         state.issuers_set(parts, revision);
         Ok(state)
     }
@@ -219,8 +223,8 @@ impl State {
                 }
             }
             self.reduce(parts, &touched, part.upto).await?;
-            if keys && let Err(error) = parts.tokens.reload().await {
-                tracing::error!(%error, "the signing keys could not be read again");
+            if keys {
+                self.keys_read(parts).await;
             }
             self.issuers_set(parts, part.upto);
             self.revision = part.upto;
@@ -527,9 +531,18 @@ impl State {
         self.entries.set(&EntryKey::Credential(id), entry, revision);
     }
 
+    /// Reads the signing keys again. Only at their own change: keys that were told under an earlier revision would never
+    /// reach a node that has that revision.
+    async fn keys_read(&mut self, parts: &Parts) {
+        if let Err(error) = parts.tokens.reload().await {
+            tracing::error!(%error, "the signing keys could not be read again");
+        }
+        self.jwks = parts.tokens.jwks();
+    }
+
     /// The platform itself, as an issuer of each organisation.
     fn issuers_set(&mut self, parts: &Parts, revision: u64) {
-        let jwks = parts.tokens.jwks();
+        let jwks = self.jwks.clone();
         let default = Org::default_org();
         let orgs: HashSet<&Org> = self.catalogues.keys().chain([&default]).collect();
         for org in orgs {

@@ -291,8 +291,21 @@ impl ClientStore for Memory {
         unreachable!("this crate does not ask for it")
     }
 
-    async fn credentials_used(&self, _: &[CredentialUse]) -> Result<()> {
-        unreachable!("this crate does not ask for it")
+    async fn credentials_used(&self, uses: &[CredentialUse]) -> Result<()> {
+        let mut rows = self.answering()?;
+        for used in uses {
+            for row in &mut rows.credentials {
+                if row.id == used.credential {
+                    row.used_unix_s = Some(used.at_unix_s);
+                }
+                for secret in &mut row.secrets {
+                    if Some(secret.id) == used.secret {
+                        secret.used_unix_s = Some(used.at_unix_s);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     async fn registration_token_get(&self, _: &Digest) -> Result<Option<RegistrationToken>> {

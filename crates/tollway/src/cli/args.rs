@@ -74,6 +74,9 @@ pub enum Command {
     /// The keys that tokens are signed with: list, roll (admin)
     #[command(subcommand)]
     Keys(super::keys::Keys),
+    /// Tokens that clients may register themselves with (RFC 7591): create, list, delete (admin)
+    #[command(subcommand)]
+    Registration(super::registration::Registration),
     /// Users: create, list, delete (admin)
     #[command(subcommand)]
     User(User),

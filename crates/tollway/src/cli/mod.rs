@@ -22,6 +22,7 @@ mod keys;
 mod lint;
 mod local;
 mod output;
+mod registration;
 mod revisions;
 mod session;
 mod usage;
@@ -65,6 +66,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::ApiKey(command) => self::credentials::api_keys(command).await,
         Command::Token(token) => apps::token(token).await,
         Command::Keys(command) => self::keys::run(command).await,
+        Command::Registration(command) => self::registration::run(command).await,
         Command::User(command) => users::run(command).await,
         Command::Usage(usage) => self::usage::run(*usage).await,
         Command::Apply(apply) => gitops::apply(apply).await,

@@ -54,6 +54,9 @@ use usage::UsageSide;
 const QUOTA_COUNTERS_MAX: usize = 1_000_000;
 /// How often idle counters and expired revocations are cleaned away.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
+/// How long before its end a credential is told of, in seconds, and how often is looked.
+const EXPIRING_S: u64 = 14 * 24 * 60 * 60;
+const EXPIRING_LOOK: Duration = Duration::from_secs(600);
 
 /// A running platform.
 pub struct Running {
@@ -595,7 +598,13 @@ fn housekeeping(
         );
         let usage = control::housekeeping(usage.as_ref(), clock.as_ref(), &keep, HOUSEKEEPING);
         let keys = keys::keep_rotating(&tokens, &control, rotation);
-        tokio::join!(counters, expired, usage, keys);
+        let ending = control::expiring::keep_noting(
+            store.as_ref(),
+            clock.as_ref(),
+            EXPIRING_S,
+            EXPIRING_LOOK,
+        );
+        tokio::join!(counters, expired, usage, keys, ending);
     })
 }
 

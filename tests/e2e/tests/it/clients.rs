@@ -372,3 +372,124 @@ async fn rotation_under_load_refuses_nobody() {
         "{metrics}"
     );
 }
+
+/// A client registers itself, gets tokens, and opens no API before its application is subscribed to one.
+#[tokio::test]
+async fn a_registered_client_has_no_access_without_a_subscription() {
+    let (_backend, sandbox, api) = setting().await;
+    let made = sandbox
+        .call(
+            Method::POST,
+            "/registration-tokens",
+            Some(json!({"uses": 1})),
+        )
+        .await
+        .unwrap();
+    let initial = made["token"].as_str().unwrap().to_owned();
+    let base = format!("{}/oauth2/register", sandbox.running.control_url());
+    let register = async |token: &str, body: Value| {
+        let request = sandbox.http.post(&base).bearer_auth(token).json(&body);
+        let answer = request.send().await.unwrap();
+        let status = answer.status();
+        (status, answer.json::<Value>().await.unwrap())
+    };
+    let wish = json!({"client_name": "Till", "grant_types": ["client_credentials"],
+        "skip_consent": true, "access_token_lifetime_s": 9999999});
+    assert_eq!(
+        register("nonsense", wish.clone()).await.0,
+        StatusCode::UNAUTHORIZED
+    );
+    let wrong = json!({"redirect_uris": ["http://app.example/cb"]});
+    let (status, error) = register(&initial, wrong).await;
+    assert_eq!(
+        (status, &error["error"]),
+        (StatusCode::BAD_REQUEST, &json!("invalid_redirect_uri"))
+    );
+    let statement = json!({"software_statement": "a.b.c"});
+    let (_, error) = register(&initial, statement).await;
+    assert_eq!(error["error"], "unapproved_software_statement");
+
+    let (status, client) = register(&initial, wish.clone()).await;
+    assert_eq!(status, StatusCode::CREATED, "{client}");
+    assert_eq!(
+        client.get("skip_consent"),
+        None,
+        "that is not its own to say"
+    );
+    assert_eq!(client.get("access_token_lifetime_s"), None);
+    assert_eq!(
+        register(&initial, wish).await.0,
+        StatusCode::UNAUTHORIZED,
+        "used up"
+    );
+    let text = |name: &str| client[name].as_str().unwrap().to_owned();
+    let (id, secret) = (text("client_id"), text("client_secret"));
+    let token = async || {
+        let url = format!("{}/oauth2/token", sandbox.running.control_url());
+        let request = sandbox.http.post(url).basic_auth(&id, Some(&secret));
+        let request = request.header("content-type", "application/x-www-form-urlencoded");
+        let answer = request
+            .body("grant_type=client_credentials")
+            .send()
+            .await
+            .unwrap();
+        let body: Value = answer.json().await.unwrap();
+        body["access_token"]
+            .as_str()
+            .map(|token| format!("Bearer {token}"))
+    };
+    let url = format!("{}/pets", api.url);
+    let bearer = token().await.unwrap();
+    let answer = call(&sandbox, Method::GET, &url, ("authorization", &bearer)).await;
+    assert_eq!(
+        answer,
+        refused(StatusCode::FORBIDDEN, "SUBSCRIPTION_MISSING")
+    );
+    let app = format!("client-{}", id.trim_start_matches("twc_"));
+    let subscription = json!({
+        "kind": "Subscription", "metadata": {"name": format!("{app}-pets")},
+        "spec": {"application": app, "api": {"name": "pets", "version": "1.0.0"}, "plan": "Unlimited"},
+    });
+    sandbox
+        .call(Method::POST, "/subscriptions", Some(subscription))
+        .await
+        .unwrap();
+    let answer = call(&sandbox, Method::GET, &url, ("authorization", &bearer)).await;
+    assert_eq!(answer.0, StatusCode::OK);
+
+    // RFC 7592: it shows, changes and deletes itself, and nobody else.
+    let own = format!("{base}/{id}");
+    let access = text("registration_access_token");
+    let manage =
+        |method: Method, token: &str| sandbox.http.request(method, &own).bearer_auth(token);
+    let status = manage(Method::GET, &initial).send().await.unwrap().status();
+    assert_eq!(status, StatusCode::UNAUTHORIZED);
+    let shown: Value = manage(Method::GET, &access)
+        .send()
+        .await
+        .unwrap()
+        .json()
+        .await
+        .unwrap();
+    assert_eq!(
+        (&shown["client_name"], shown.get("client_secret")),
+        (&json!("Till"), None)
+    );
+    let change =
+        json!({"client_id": id, "client_name": "Shop", "grant_types": ["client_credentials"]});
+    let changed = manage(Method::PUT, &access)
+        .json(&change)
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(changed.status(), StatusCode::OK);
+    let status = manage(Method::DELETE, &access)
+        .send()
+        .await
+        .unwrap()
+        .status();
+    assert_eq!(status, StatusCode::NO_CONTENT);
+    assert_eq!(token().await, None);
+    let answer = call(&sandbox, Method::GET, &url, ("authorization", &bearer)).await;
+    assert_eq!(answer.0, StatusCode::UNAUTHORIZED);
+}
