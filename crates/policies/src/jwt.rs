@@ -247,7 +247,7 @@ impl Running {
         let entry = if let Some(digest) = unknown::opaque(token) {
             self.look_up(digest, directory, now_unix_s, answer, unknown)?
         } else {
-            self.verify(token, directory, now_unix_s, answer, unknown)?
+            self.verify(token, directory, now_unix_s, answer.is_some(), unknown)?
         };
         bound::check(cx, scheme, token, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
         cx.principal = Some(entry.principal.clone());
@@ -368,7 +368,7 @@ impl Running {
         token: &str,
         directory: &dyn Directory,
         now_unix_s: u64,
-        answer: Option<Answer>,
+        asked: bool,
         unknown: &mut Unknown,
     ) -> Result<Entry, Refusal> {
         let version = directory.version();
@@ -381,7 +381,7 @@ impl Running {
                 let JoseError::UnknownKid { kid } = &*error else {
                     return Err(Refusal::Token(error));
                 };
-                if answer.is_some() {
+                if asked {
                     unknown.add(kid);
                 } else if !unknown.has(kid, now_unix_s) {
                     return Err(Refusal::Unknown(Question::Keys));

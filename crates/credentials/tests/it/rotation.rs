@@ -302,7 +302,7 @@ async fn rotations_in_flight_refuse_nobody() {
         seen.extend(world.tokens.keys().into_iter().map(|key| key.kid));
         let so_far = checked.load(Ordering::SeqCst);
         while checked.load(Ordering::SeqCst) < so_far + 4
-            && !callers.iter().any(|one| one.is_finished())
+            && !callers.iter().any(tokio::task::JoinHandle::is_finished)
         {
             tokio::task::yield_now().await;
         }
