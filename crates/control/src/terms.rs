@@ -41,7 +41,7 @@ impl TokenRules {
                 .iter()
                 .map(|scope| (scope.name.clone(), scope.roles.iter().cloned().collect()))
                 .collect(),
-            lifetime_s_max: api.tokens.max_lifetime.map(|lifetime| lifetime.as_s()),
+            lifetime_s_max: api.tokens.max_lifetime.map(spec::Duration::as_s),
         }
     }
 

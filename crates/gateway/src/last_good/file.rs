@@ -100,7 +100,7 @@ fn read_into(
         ));
     }
     let mut reader = BufReader::new(file);
-    let mut header = [0; HEADER_BYTES as usize];
+    let mut header = [0; 24];
     reader
         .read_exact(&mut header)
         .map_err(|_| "its beginning is missing".to_owned())?;
