@@ -89,7 +89,7 @@ async fn client_change(change: &ClientChange) -> Result<(), Failure> {
     let path = one_path(paths::credentials, &change.which);
     let session = waiting_client(&change.common.target, change.wait)?;
     let now: CredentialItem = session.get(&path).await?;
-    let present = serde_json::to_value(now.metadata).map_err(unreadable)?;
+    let present = serde_json::to_value(now.metadata).map_err(|error| unreadable(&error))?;
     let request = ClientPatch {
         name: change.name.clone(),
         expires_in: change.expires_in.map(|span| span.0.as_secs()),
@@ -165,7 +165,7 @@ fn metadata(present: Value, of: &Registered) -> Result<ClientMetadata, Failure> 
     for (name, _, value) in flags.into_iter().filter(|(_, given, _)| *given) {
         put(name, json!(value));
     }
-    serde_json::from_value(members).map_err(unreadable)
+    serde_json::from_value(members).map_err(|error| unreadable(&error))
 }
 
 /// The long names of grants need not be written out.
@@ -179,7 +179,7 @@ fn whole_grant(name: &str) -> String {
     }
 }
 
-fn unreadable(error: serde_json::Error) -> Failure {
+fn unreadable(error: &serde_json::Error) -> Failure {
     Failure::Usage(format!("the client's metadata: {error}"))
 }
 

@@ -19,7 +19,7 @@ pub(super) fn config(options: &Options, tls: Option<SocketAddr>) -> Result<Provi
         }
         (Some(url), _) => Some(url.trim_end_matches('/').to_owned()),
         // Where tokens are issued over that listener alone, there is nothing to say.
-        (None, Some(_)) if options.public_url.as_ref().is_some_and(is_https) => None,
+        (None, Some(_)) if options.public_url.as_deref().is_some_and(is_https) => None,
         (None, Some(address)) => Some(format!("https://{address}")),
         (None, None) => None,
     };
@@ -31,6 +31,6 @@ pub(super) fn config(options: &Options, tls: Option<SocketAddr>) -> Result<Provi
     })
 }
 
-fn is_https(url: &String) -> bool {
+fn is_https(url: &str) -> bool {
     url.starts_with("https://")
 }
