@@ -30,7 +30,7 @@ use crate::oauth::OAuthError;
 const NAME_BYTES_MAX: usize = 200;
 
 /// Members that a client cannot set for itself.
-const OURS: [&str; 7] = [
+const OURS: [&str; 8] = [
     "access_token_format",
     "access_token_lifetime_s",
     "refresh_token_lifetime_s",
@@ -38,6 +38,7 @@ const OURS: [&str; 7] = [
     "require_pkce",
     "refresh_token_rotation",
     "skip_consent",
+    "token_exchange_subject_clients",
 ];
 
 /// Why nothing was registered.
@@ -353,6 +354,7 @@ fn kept(old: &ClientMetadata, new: ClientMetadata) -> ClientMetadata {
         require_pkce: old.require_pkce || new.is_public(),
         refresh_token_rotation: old.refresh_token_rotation,
         skip_consent: old.skip_consent,
+        token_exchange_subject_clients: old.token_exchange_subject_clients.clone(),
         ..new
     }
 }

@@ -2,15 +2,16 @@
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
-use base::{Secret, UserId, code};
+use base::{Secret, TokensOf, UserId, code};
+use credentials::REVOCATION_MARGIN_S;
 use http::{HeaderValue, StatusCode, header};
 use store::{Expect, Filter, Page, RecordKind, Role, User, Write};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::{List, Me, NewUser, UserChange, UserItem, paths};
+use super::{List, Me, NewUser, UserChange, UserItem, Waiting, paths};
 use crate::Control;
-use crate::http::{ApiError, ApiResult, Caller, Json, Name};
+use crate::http::{ApiError, ApiResult, Caller, Json, Name, Params};
 
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
@@ -77,13 +78,16 @@ async fn create(
 }
 
 /// Change a user's password or roles
+///
+/// A new password ends all tokens of the user.
 #[utoipa::path(patch, path = "/users/{name}", operation_id = "user_change", tag = "users",
-    params(("name" = String, Path, description = "The user's name")), request_body = UserChange,
+    params(("name" = String, Path, description = "The user's name"), Waiting), request_body = UserChange,
     responses((status = 200, description = "The user", body = UserItem)))]
 async fn change(
     State(control): State<Control>,
     caller: Caller,
     Name(name): Name,
+    Params(waiting): Params<Waiting>,
     Json(change): Json<UserChange>,
 ) -> ApiResult<Json<UserItem>> {
     caller.require(&[Role::Admin])?;
@@ -91,7 +95,8 @@ async fn change(
         Some(password) => Some(hash(&control, &name, password).await?),
         None => None,
     };
-    let _writing = control.writing().await?;
+    let renewed = password_hash.is_some();
+    let writing = control.writing().await?;
     let mut user = user(&control, &caller, &name).await?;
     if let Some(hash) = password_hash {
         user.password_hash = hash;
@@ -104,30 +109,46 @@ async fn change(
         user.roles = roles;
     }
     let answer = item(user.clone());
-    control
-        .commit(&caller, vec![Write::UserPut(user, Expect::Any)])
-        .await?;
+    let mut writes = Vec::new();
+    if renewed {
+        writes.push(end_tokens(&control, user.id));
+    }
+    writes.push(Write::UserPut(user, Expect::Any));
+    let revision = control.commit(&caller, writes).await?;
+    drop(writing);
+    waiting.acknowledged(&control, revision).await?;
     Ok(Json(answer))
 }
 
 /// Delete a user
 #[utoipa::path(delete, path = "/users/{name}", operation_id = "user_delete", tag = "users",
-    params(("name" = String, Path, description = "The user's name")),
+    params(("name" = String, Path, description = "The user's name"), Waiting),
     responses((status = 204, description = "The user is gone; tokens of it are refused from now on")))]
 async fn delete(
     State(control): State<Control>,
     caller: Caller,
     Name(name): Name,
+    Params(waiting): Params<Waiting>,
 ) -> ApiResult<StatusCode> {
     caller.require(&[Role::Admin])?;
-    let _writing = control.writing().await?;
-    user(&control, &caller, &name).await?;
+    let writing = control.writing().await?;
+    let leaving = user(&control, &caller, &name).await?;
     keep_an_admin(&control, &caller, &name).await?;
     leaves_nothing(&control, &caller, &name).await?;
-    control
-        .commit(&caller, vec![Write::UserDelete(name)])
-        .await?;
+    let writes = vec![end_tokens(&control, leaving.id), Write::UserDelete(name)];
+    let revision = control.commit(&caller, writes).await?;
+    drop(writing);
+    waiting.acknowledged(&control, revision).await?;
     Ok(StatusCode::NO_CONTENT)
+}
+
+/// Ends all tokens that were asked for about a user; remembered for as long as one of them could last.
+fn end_tokens(control: &Control, user: UserId) -> Write {
+    let lasts_s = control.tokens().config().lifetime_max_s + REVOCATION_MARGIN_S;
+    Write::TokensEnd {
+        of: TokensOf::User(user),
+        expires_unix_s: control.clock().unix_s().saturating_add(lasts_s),
+    }
 }
 
 fn item(user: User) -> UserItem {

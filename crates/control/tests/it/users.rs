@@ -133,3 +133,39 @@ async fn nobody_inherits_applications_by_name() {
         .problem("NOT_FOUND");
     world.delete("admin", "/users/sue").await.expect(204);
 }
+
+/// A new password and a deletion end the tokens about a user that were asked for before, and none that come later.
+///
+/// req: S9
+#[tokio::test]
+async fn tokens_of_a_user_end_with_the_password_and_with_the_user() {
+    let world = World::new().await;
+    let new = json!({"name": "ann", "password": "correct horse battery", "roles": ["subscriber"]});
+    world.post("admin", "/users", new).await.expect(201);
+    let org = base::Org::default_org();
+    let ann = world.store.user_get(&org, "ann").await.unwrap().unwrap();
+    let asked_now = async || base::TokenMarks {
+        jti: "token".into(),
+        from: Box::default(),
+        of: [base::TokensOf::User(ann.id)].into(),
+        revision: world.store.revision().await.unwrap(),
+    };
+    let is_ended = async |marks: &base::TokenMarks| world.store.token_ended(marks).await.unwrap();
+    let change = async |change| {
+        let answer = world.call("admin", "PATCH", "/users/ann", change).await;
+        answer.expect(200);
+    };
+
+    let first = asked_now().await;
+    change(json!({"roles": ["publisher"]})).await;
+    assert!(
+        !is_ended(&first).await,
+        "roles are looked at when a token is made"
+    );
+    change(json!({"password": "another long secret"})).await;
+    assert!(is_ended(&first).await);
+    let second = asked_now().await;
+    assert!(!is_ended(&second).await);
+    world.delete("admin", "/users/ann").await.expect(204);
+    assert!(is_ended(&second).await);
+}
