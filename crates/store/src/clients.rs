@@ -208,13 +208,6 @@ impl AuthMethod {
     pub fn has_secret(self) -> bool {
         matches!(self, Self::ClientSecretBasic | Self::ClientSecretPost)
     }
-
-    /// Whether a client that is registered for `self` may come with `presented`. The two ways to present a secret stand
-    /// for each other: RFC 6749 §2.3.1 wants Basic for every client that has one, and the form says no less.
-    #[must_use]
-    pub fn accepts(self, presented: Self) -> bool {
-        self == presented || (self.has_secret() && presented.has_secret())
-    }
 }
 
 /// What a client may get tokens by.

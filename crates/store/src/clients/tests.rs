@@ -101,12 +101,3 @@ fn refresh_tokens_rotate_unless_theft_is_of_no_use() {
     assert!(!of(AuthMethod::ClientSecretBasic, true, None));
     assert!(of(AuthMethod::ClientSecretBasic, true, Some(true)));
 }
-
-#[test]
-fn ways_to_present_a_secret_stand_for_each_other() {
-    use AuthMethod::{ClientSecretBasic, ClientSecretPost, None, PrivateKeyJwt};
-    assert!(ClientSecretBasic.accepts(ClientSecretPost));
-    assert!(ClientSecretPost.accepts(ClientSecretBasic));
-    assert!(!PrivateKeyJwt.accepts(ClientSecretBasic));
-    assert!(!ClientSecretBasic.accepts(None));
-}

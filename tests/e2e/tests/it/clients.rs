@@ -394,7 +394,8 @@ async fn a_registered_client_has_no_access_without_a_subscription() {
         (status, answer.json::<Value>().await.unwrap())
     };
     let wish = json!({"client_name": "Till", "grant_types": ["client_credentials"],
-        "skip_consent": true, "access_token_lifetime_s": 9999999});
+        "skip_consent": true, "access_token_lifetime_s": 9999999,
+        "token_exchange_subject_clients": ["somebody-else"]});
     assert_eq!(
         register("nonsense", wish.clone()).await.0,
         StatusCode::UNAUTHORIZED
@@ -417,6 +418,7 @@ async fn a_registered_client_has_no_access_without_a_subscription() {
         "that is not its own to say"
     );
     assert_eq!(client.get("access_token_lifetime_s"), None);
+    assert_eq!(client.get("token_exchange_subject_clients"), None);
     assert_eq!(
         register(&initial, wish).await.0,
         StatusCode::UNAUTHORIZED,
