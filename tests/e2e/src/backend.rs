@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -38,7 +38,7 @@ type Body = BoxBody<Bytes, Infallible>;
 pub struct Backend {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
-    events: Arc<Mutex<Option<mpsc::Sender<Bytes>>>>,
+    events: Arc<Mutex<Vec<mpsc::Sender<Bytes>>>>,
     task: JoinHandle<()>,
 }
 
@@ -54,7 +54,7 @@ impl Backend {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let seen = Arc::<Mutex<Vec<Seen>>>::default();
-        let events = Arc::<Mutex<Option<mpsc::Sender<Bytes>>>>::default();
+        let events = Arc::<Mutex<Vec<mpsc::Sender<Bytes>>>>::default();
         let (seen_by_task, events_by_task) = (Arc::clone(&seen), Arc::clone(&events));
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
@@ -101,35 +101,33 @@ impl Backend {
             .clear();
     }
 
-    /// Sends one chunk on the open `/sse` answer; `false` when there is none.
+    /// Sends one chunk on every open `/sse` answer; `false` when there is none.
     pub async fn push(&self, chunk: &'static str) -> bool {
-        let sender = self
-            .events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone();
-        match sender {
-            Some(sender) => sender
+        let senders = self.senders().clone();
+        let mut heard = false;
+        for sender in senders {
+            heard |= sender
                 .send(Bytes::from_static(chunk.as_bytes()))
                 .await
-                .is_ok(),
-            None => false,
+                .is_ok();
         }
+        heard
     }
 
-    /// Ends the open `/sse` answer.
+    /// Ends the open `/sse` answers.
     pub fn end_events(&self) {
-        self.events
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
-            .take();
+        self.senders().clear();
+    }
+
+    fn senders(&self) -> MutexGuard<'_, Vec<mpsc::Sender<Bytes>>> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 async fn answer(
     request: Request<Incoming>,
     seen: &Mutex<Vec<Seen>>,
-    events: &Mutex<Option<mpsc::Sender<Bytes>>>,
+    events: &Mutex<Vec<mpsc::Sender<Bytes>>>,
 ) -> Result<Response<Body>, hyper::Error> {
     let (head, body) = request.into_parts();
     let body = body.collect().await?.to_bytes();
@@ -155,7 +153,10 @@ async fn answer(
     let path = target.split('?').next().unwrap_or_default();
     if path.ends_with("/sse") {
         let (sender, mut receiver) = mpsc::channel(8);
-        *events.lock().unwrap_or_else(PoisonError::into_inner) = Some(sender);
+        events
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(sender);
         let chunks = stream::poll_fn(move |cx| receiver.poll_recv(cx));
         let frames =
             futures_util::StreamExt::map(chunks, |chunk| Ok::<_, Infallible>(Frame::data(chunk)));

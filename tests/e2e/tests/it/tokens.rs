@@ -99,6 +99,16 @@ async fn ends(stream: &mut (impl Stream<Item = bool> + Unpin), why: &str) -> Dur
     begun.elapsed()
 }
 
+/// Whether a stream goes on; events that came meanwhile are passed over.
+fn is_open(stream: &mut (impl Stream<Item = bool> + Unpin)) -> bool {
+    while let Some(event) = stream.next().now_or_never() {
+        if event != Some(true) {
+            return false;
+        }
+    }
+    true
+}
+
 /// req: T2, S9
 #[tokio::test]
 async fn open_streams_end_with_what_let_them_in() {
@@ -112,8 +122,8 @@ async fn open_streams_end_with_what_let_them_in() {
     client.revoke(&sandbox, &one).await;
     let took = ends(&mut revoked, "its token was revoked").await;
     assert!(took < Duration::from_secs(1), "{took:?}");
-    assert!(other.next().now_or_never().is_none(), "another token's");
-    assert!(keyed.next().now_or_never().is_none(), "a key's");
+    assert!(is_open(&mut other), "another token's");
+    assert!(is_open(&mut keyed), "a key's");
 
     let path = format!("/applications/{}/api-keys", api.app);
     let keys = sandbox.call(Method::GET, &path, None).await.unwrap();
@@ -121,7 +131,7 @@ async fn open_streams_end_with_what_let_them_in() {
     let path = format!("{path}/{id}");
     sandbox.call(Method::DELETE, &path, None).await.unwrap();
     ends(&mut keyed, "its key is gone").await;
-    assert!(other.next().now_or_never().is_none(), "a token's");
+    assert!(is_open(&mut other), "a token's");
 
     let path = format!("/subscriptions/{}-pets", api.app);
     sandbox.call(Method::DELETE, &path, None).await.unwrap();
