@@ -40,9 +40,11 @@ async fn child() {
     if std::env::var_os(ASKED).is_none() {
         return;
     }
-    let before = resident_kib();
     let (store, _folder) = fresh().await;
     let store = Arc::new(store);
+    // What a database costs once, its migrations among it, is not what is asked about.
+    commit(&store, COMMITS).await;
+    let before = resident_kib();
     for number in 0..COMMITS {
         commit(&store, number).await;
     }
