@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use parts::Postgres;
+use serde_json::json;
 use tempfile::TempDir;
 
 use crate::platform::{BINARY, Platform, up};
@@ -93,7 +94,7 @@ fn a_first_start_of_two_makes_one_of_everything() {
         Postgres::shared().sql(&name, &query)
     };
     assert_eq!(count("users"), "1");
-    assert_eq!(count("signing_keys"), "1");
+    assert_eq!(count("signing_keys"), "2", "ES256 and Ed25519, once");
     assert_eq!(count("resources WHERE kind = 'Gateway'"), "1");
     assert_eq!(count("resources WHERE kind = 'Plan'"), "4");
     // No file of an embedded database beside it.
@@ -185,19 +186,22 @@ fn the_url_is_a_secret_wherever_it_comes_from() {
     assert!(line.contains("`sslmod`"), "{line}");
 }
 
-/// Makes a database look as an older program left it: without what the newest migration made.
-fn age(name: &str) -> String {
+/// Makes a database look as the program before this one left it: without what the newest migration made. Returns the newest
+/// migration that is left, and the one that is gone.
+fn age(name: &str) -> (String, String) {
     let postgres = Postgres::shared();
-    let newest = postgres.sql(name, "SELECT max(version) FROM seaql_migrations");
+    let newest = || postgres.sql(name, "SELECT max(version) FROM seaql_migrations");
+    let gone = newest();
+    assert_eq!(
+        gone, "m0007_tokens",
+        "drop here what a newer migration makes"
+    );
     postgres.sql(
         name,
-        "DELETE FROM seaql_migrations WHERE version <> 'm0001_foundation'; \
-         DROP TABLE api_revisions, nodes, usage_rows, usage_boots, usage_turn; \
-         DROP INDEX history_actor; \
-         ALTER TABLE history DROP COLUMN request, DROP COLUMN before_blob, DROP COLUMN after_blob; \
-         ALTER TABLE credentials DROP COLUMN environment",
+        "DELETE FROM seaql_migrations WHERE version = 'm0007_tokens'; \
+         DROP TABLE watermarks, opaque_tokens, used_once",
     );
-    newest
+    (newest(), gone)
 }
 
 /// req: C7
@@ -207,10 +211,10 @@ fn an_older_schema_on_a_server_is_migrated_by_a_command_of_its_own() {
     let (url_file, name) = url_file(folder.path());
     let data = folder.path().join("data");
     assert!(Platform::start(on(&data, &url_file)).terminate().success());
-    let newest = age(&name);
+    let (present, newest) = age(&name);
 
     let line = refused(&on(&data, &url_file).output().unwrap());
-    for part in ["m0001_foundation", &newest, "tollway migrate --run"] {
+    for part in [&*present, &newest, "tollway migrate --run"] {
         assert!(line.contains(part), "{line}");
     }
     let database = [
@@ -224,9 +228,12 @@ fn an_older_schema_on_a_server_is_migrated_by_a_command_of_its_own() {
     let plan: serde_json::Value = serde_json::from_str(&plan).unwrap();
     assert_eq!(plan[0]["migration"], "m0001_foundation");
     assert_eq!(plan[0]["state"], "applied");
-    let steps = plan.as_array().unwrap();
-    assert!(steps.len() > 1);
-    assert!(steps[1..].iter().all(|step| step["state"] == "pending"));
+    let (last, before) = plan.as_array().unwrap().split_last().unwrap();
+    assert!(before.iter().all(|step| step["state"] == "applied"));
+    assert_eq!(
+        (&last["migration"], &last["state"]),
+        (&json!(newest), &json!("pending"))
+    );
 
     // No backup, no migration.
     let mut command = Command::new(BINARY);
@@ -237,7 +244,10 @@ fn an_older_schema_on_a_server_is_migrated_by_a_command_of_its_own() {
     let line = refused(&command.output().unwrap());
     assert!(line.contains("back") && line.contains("pg_dump"), "{line}");
     let applied = "SELECT count(*) FROM seaql_migrations";
-    assert_eq!(Postgres::shared().sql(&name, applied), "1");
+    assert_eq!(
+        Postgres::shared().sql(&name, applied),
+        before.len().to_string()
+    );
 
     let dump = folder.path().join("before.dump");
     let said = done(&migrate(&["--run", "--backup", dump.to_str().unwrap()]));
