@@ -7,7 +7,7 @@ export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tollway/target
 # What is measured is what is shipped.
 bench: PROFILE ?= dist
 
-.PHONY: run test lint generate deny fuzz bench
+.PHONY: run test soak lint generate deny fuzz bench
 
 run: ## Build, start the platform, walk the main job, stay up until Ctrl-C
 	@./examples/main-job/run
@@ -15,6 +15,9 @@ run: ## Build, start the platform, walk the main job, stay up until Ctrl-C
 test: ## All tests, after installing the servers that they start
 	@./.ci/tools
 	cargo test --workspace --locked
+
+soak: ## Everything an operator does, under load: no call fails (long form)
+	SOAK=long cargo test --package tollway --test it --locked -- --nocapture soak::
 
 lint: ## Formatting and lints, warnings are errors
 	cargo fmt --all --check

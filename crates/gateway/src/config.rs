@@ -2,9 +2,12 @@
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
+use std::sync::Arc;
 
 pub use ipnet::IpNet;
 pub use policies::normalize_path::PathRules;
+
+use crate::sockets::Sockets;
 
 /// The gateway's configuration. Durations are in milliseconds, sizes in bytes.
 #[derive(Clone, Debug)]
@@ -37,6 +40,10 @@ pub struct Config {
     pub decisions_max: usize,
     /// How calls are counted.
     pub usage: UsageConfig,
+    /// Where listening sockets come from, and are put to be handed on.
+    pub sockets: Arc<Sockets>,
+    /// Nothing is accepted before [`crate::Gateway::accept`].
+    pub holds: bool,
 }
 
 /// How calls are counted and kept until the control plane has them.
@@ -79,6 +86,8 @@ impl Default for Config {
             tracing: TracingConfig::default(),
             decisions_max: 256,
             usage: UsageConfig::default(),
+            sockets: Arc::default(),
+            holds: false,
         }
     }
 }

@@ -15,6 +15,8 @@ use sync::{
     ResourceKey, SyncError, Update,
 };
 
+use tokio::sync::{Notify, watch};
+
 use crate::Snapshots;
 use crate::asking::{Asker, Rounds};
 use crate::directory::NodeDirectory;
@@ -40,6 +42,9 @@ pub struct FeedState {
     /// What is served came from the disk.
     from_disk: AtomicBool,
     seen_unix_ms: AtomicU64,
+    /// A round is wanted at once.
+    nudge: Notify,
+    rounds: watch::Sender<u64>,
 }
 
 impl FeedState {
@@ -65,6 +70,18 @@ impl FeedState {
     #[must_use]
     pub fn seen_unix_ms(&self) -> u64 {
         self.seen_unix_ms.load(Ordering::Acquire)
+    }
+
+    /// Has the feed look for news at once; returns when a round that began after this has ended well.
+    pub async fn caught_up(&self) {
+        let mut rounds = self.rounds.subscribe();
+        // The first one that ends may have begun before.
+        for _ in 0..2 {
+            let seen = *rounds.borrow_and_update();
+            self.nudge.notify_one();
+            // The sender is `self`.
+            let _ = rounds.wait_for(|rounds| *rounds > seen).await;
+        }
     }
 
     /// How many APIs do not compile on this node.
@@ -200,6 +217,7 @@ impl Feed {
             self.rounds.end(round);
             // What ends by the clock: a round comes every few seconds.
             self.close_ended();
+            self.state.rounds.send_modify(|rounds| *rounds += 1);
             let now_ms = self.clock.monotonic_ms();
             if now_ms.saturating_sub(swept_ms)
                 >= u64::try_from(SWEEP.as_millis()).unwrap_or(u64::MAX)
@@ -212,6 +230,7 @@ impl Feed {
             tokio::select! {
                 _ = news => {}
                 () = self.rounds.wanted(&mut nudged) => {}
+                () = self.state.nudge.notified() => {}
             }
         }
     }

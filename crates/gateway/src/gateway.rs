@@ -17,7 +17,9 @@ use crate::metrics::circuits::Circuits;
 use crate::metrics::{Metrics, Numbers};
 use crate::ports::Ports;
 use crate::seats::Seats;
-use crate::server_tls::{self, CertificateError};
+use crate::server_tls::CertificateError;
+use crate::shelf::Shelf;
+use crate::sockets::Sockets;
 use crate::tunnel::Tunnels;
 use crate::upstream::names::Names;
 use crate::upstream::state::States;
@@ -27,6 +29,9 @@ use crate::worker::{self, Entrance, Shared, Snapshots, Stage};
 
 /// How metrics call the certificate of the node's own options.
 const OWN_CERTIFICATE: &str = "own";
+/// The names of the process's own sockets.
+const HTTP: &str = "gateway-http";
+const HTTPS: &str = "gateway-https";
 
 /// The data plane cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -64,6 +69,7 @@ pub struct Gateway {
     endpoints: Endpoints,
     decisions: Option<Decisions>,
     closer: Closer,
+    shelf: Arc<Shelf>,
     flushes: Option<Flushes>,
     stage: watch::Sender<Stage>,
     accepting: Option<oneshot::Receiver<()>>,
@@ -89,8 +95,16 @@ pub fn start(
     snapshots: Arc<Snapshots>,
 ) -> Result<Gateway, StartError> {
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let http = config.http.map(listen).transpose()?;
-    let https = config.https.map(listen).transpose()?;
+    let sockets = Arc::clone(&config.sockets);
+    let listen = |name: &str, address| listen(&sockets, name, address);
+    let http = config
+        .http
+        .map(|address| listen(HTTP, address))
+        .transpose()?;
+    let https = config
+        .https
+        .map(|address| listen(HTTPS, address))
+        .transpose()?;
     let access_log = match &config.access_log {
         None => None,
         Some(log) => Some(AccessLog::open(log).map_err(|source| {
@@ -108,14 +122,15 @@ pub fn start(
     let (outlet, flushes) = usage::channel(count);
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
+    let shelf = Arc::new(Shelf::new(Arc::clone(&crypto), Arc::clone(&numbers)));
     let server_tls = match https {
-        Some(_) => Some(server_tls::load(
-            &config.tls,
-            Arc::clone(&crypto),
-            OWN_CERTIFICATE,
-            &numbers.certificates,
-        )?),
+        Some(_) => Some(shelf.open(config.tls.clone(), OWN_CERTIFICATE)?),
         None => None,
+    };
+    let first = if config.holds {
+        Stage::Holding
+    } else {
+        Stage::Serving
     };
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let (closer, closings) = live::closer(count);
@@ -133,6 +148,7 @@ pub fn start(
         numbers,
         crypto,
         server_tls,
+        shelf: Arc::clone(&shelf),
         access_log,
         decisions: senders_of_decisions,
         live: (0..count).map(|_| AtomicUsize::new(0)).collect(),
@@ -145,7 +161,7 @@ pub fn start(
     });
     let clock = Arc::clone(&shared.runtime.clock);
     let endpoints = Endpoints::new(Arc::clone(&shared.endpoints), clock);
-    let (stage, stages) = watch::channel(Stage::Serving);
+    let (stage, stages) = watch::channel(first);
     upkeep::spawn(Arc::clone(&shared), wanted, stages.clone()).map_err(StartError::Thread)?;
     let mut senders = Vec::new();
     let mut workers = Vec::new();
@@ -157,16 +173,20 @@ pub fn start(
         senders.push(sender);
         workers.push(ended);
     }
-    let own = [(http, None), (https, shared.server_tls.clone())];
+    let own = [
+        (HTTP, http, None),
+        (HTTPS, https, shared.server_tls.clone()),
+    ];
     let addresses = own
         .each_ref()
-        .map(|(bound, _)| bound.as_ref().map(|(address, _)| *address));
+        .map(|(_, bound, _)| bound.as_ref().map(|(address, _)| *address));
     let proxies = &shared.config.proxy_protocol_from;
     let listeners = own
         .into_iter()
-        .filter_map(|(bound, tls)| {
+        .filter_map(|(name, bound, tls)| {
             let proxies = proxies.clone();
             Some(Listener {
+                name: name.to_owned(),
                 socket: bound?.1,
                 entrance: Arc::new(Entrance { tls, proxies }),
             })
@@ -183,6 +203,7 @@ pub fn start(
         endpoints,
         decisions: Some(decisions),
         closer,
+        shelf,
         flushes: Some(flushes),
         stage,
         accepting: Some(accepting),
@@ -190,9 +211,13 @@ pub fn start(
     })
 }
 
-fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), StartError> {
+fn listen(
+    sockets: &Sockets,
+    name: &str,
+    address: SocketAddr,
+) -> Result<(SocketAddr, TcpListener), StartError> {
     let failed = |source| StartError::Listen { address, source };
-    let socket = listener::bind(address).map_err(failed)?;
+    let socket = sockets.listen(name, address).map_err(failed)?;
     Ok((socket.local_addr().map_err(failed)?, socket))
 }
 
@@ -218,6 +243,23 @@ impl Gateway {
     /// The decisions on refused and failed calls, for whoever takes them; there is one taker.
     pub fn take_decisions(&mut self) -> Option<Decisions> {
         self.decisions.take()
+    }
+
+    /// Begins to accept, where it was told to hold.
+    pub fn accept(&self) {
+        self.stage.send_if_modified(|stage| {
+            let holds = *stage == Stage::Holding;
+            if holds {
+                *stage = Stage::Serving;
+            }
+            holds
+        });
+    }
+
+    /// Reads the certificates of all listeners again; connections that stand keep theirs. Says how many were read, and
+    /// what is wrong with the others, which stay what they were.
+    pub fn reload_certificates(&self) -> (usize, Vec<CertificateError>) {
+        self.shelf.reload()
     }
 
     /// Ends open calls, when what let them in is not good any more.

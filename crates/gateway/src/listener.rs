@@ -30,6 +30,8 @@ const REFUSAL_TIME: Duration = Duration::from_secs(1);
 
 /// A bound socket.
 pub(crate) struct Listener {
+    /// Its name among the process's [`crate::Sockets`].
+    pub(crate) name: String,
     pub(crate) socket: TcpListener,
     pub(crate) entrance: Arc<Entrance>,
 }
@@ -113,7 +115,9 @@ impl Acceptor {
         mut stage: watch::Receiver<Stage>,
         mut stopped: oneshot::Receiver<()>,
     ) {
-        let entrance = listener.entrance;
+        let (name, entrance) = (listener.name, listener.entrance);
+        // An error means that the gateway is gone.
+        let _ = stage.wait_for(|stage| *stage != Stage::Holding).await;
         let socket = match tokio::net::TcpListener::from_std(listener.socket) {
             Ok(socket) => socket,
             Err(error) => {
@@ -137,6 +141,8 @@ impl Acceptor {
                 }
             }
         }
+        // Nobody hands on what is not accepted at any more.
+        self.shared.config.sockets.close(&name);
         // What the kernel has accepted for us would be reset when the socket is closed.
         if let Ok(socket) = socket.into_std() {
             while let Ok((stream, peer)) = socket.accept() {
@@ -221,7 +227,8 @@ fn too_many_of_one() -> Reject {
 /// Returns when no new connections shall be taken.
 pub(crate) async fn end_of_serving(stage: &mut watch::Receiver<Stage>) {
     // An error means that the gateway is gone: that is an end too.
-    let _ = stage.wait_for(|stage| *stage != Stage::Serving).await;
+    let serves = |stage: &Stage| matches!(stage, Stage::Holding | Stage::Serving);
+    let _ = stage.wait_for(|stage| !serves(stage)).await;
 }
 
 async fn say_full(stream: TcpStream, text: Vec<u8>) -> io::Result<()> {

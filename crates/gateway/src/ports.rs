@@ -8,14 +8,13 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use ipnet::IpNet;
-use rustls::ServerConfig;
 use sync::{ListenerFault, ListenerModel};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
 use crate::config::TlsFiles;
 use crate::listener::{self, Acceptor, Listener};
-use crate::server_tls;
+use crate::shelf::Shown;
 use crate::worker::{Entrance, Shared, Stage};
 
 /// Tells the gateway which ports to hold open beside its own.
@@ -133,9 +132,20 @@ impl OpenPorts {
         });
         let ip = self.own.first().map(|(own, _)| own.ip());
         let ip = ip.ok_or("the node serves no address")?;
-        let socket = listener::bind((ip, model.port).into()).map_err(|error| error.to_string())?;
+        let name = format!("port-{}", model.port);
+        let socket = self
+            .acceptor
+            .shared
+            .config
+            .sockets
+            .listen(&name, (ip, model.port).into());
+        let socket = socket.map_err(|error| error.to_string())?;
         let (stop, stopped) = oneshot::channel();
-        let listener = Listener { socket, entrance };
+        let listener = Listener {
+            name,
+            socket,
+            entrance,
+        };
         let accepting = Arc::clone(&self.acceptor).accept(listener, self.stage.clone(), stopped);
         self.open.insert(
             model.port,
@@ -176,10 +186,7 @@ pub fn networks(texts: &[impl AsRef<str>]) -> Result<Vec<IpNet>, String> {
 }
 
 /// The certificate of a listener; `None` for clear text.
-fn certificate(
-    shared: &Shared,
-    model: &ListenerModel,
-) -> Result<Option<Arc<ServerConfig>>, String> {
+fn certificate(shared: &Shared, model: &ListenerModel) -> Result<Option<Arc<Shown>>, String> {
     if !model.tls {
         return Ok(None);
     }
@@ -194,12 +201,6 @@ fn certificate(
         cert: folder.join("tls.crt"),
         key: folder.join("tls.key"),
     };
-    server_tls::load(
-        &files,
-        Arc::clone(&shared.crypto),
-        secret,
-        &shared.numbers.certificates,
-    )
-    .map(Some)
-    .map_err(|error| error.to_string())
+    let shown = shared.shelf.open(files, secret);
+    shown.map(Some).map_err(|error| error.to_string())
 }

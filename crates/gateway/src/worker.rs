@@ -24,6 +24,7 @@ use crate::live::{self, Live};
 use crate::metrics::{Numbers, WorkerNumbers};
 use crate::pace;
 use crate::seats::{Seat, Seats};
+use crate::shelf::{Shelf, Shown};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
 use crate::tunnel::Tunnels;
@@ -44,7 +45,8 @@ pub(crate) struct Shared {
     pub(crate) snapshots: Arc<Snapshots>,
     pub(crate) numbers: Arc<Numbers>,
     pub(crate) crypto: Arc<CryptoProvider>,
-    pub(crate) server_tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) server_tls: Option<Arc<Shown>>,
+    pub(crate) shelf: Arc<Shelf>,
     pub(crate) access_log: Option<AccessLog>,
     /// Where each worker puts its decisions.
     pub(crate) decisions: Vec<decisions::Sender>,
@@ -87,7 +89,7 @@ pub(crate) struct Accepted {
 /// What comes before HTTP on the connections of a port.
 pub(crate) struct Entrance {
     /// `None` for clear text.
-    pub(crate) tls: Option<Arc<rustls::ServerConfig>>,
+    pub(crate) tls: Option<Arc<Shown>>,
     /// Who has to say whose connection it is, and alone may connect; empty = clients connect themselves.
     pub(crate) proxies: Vec<IpNet>,
 }
@@ -107,6 +109,8 @@ impl Entrance {
 /// What the workers are to do.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Stage {
+    /// Accept nothing yet.
+    Holding,
     /// Serve.
     Serving,
     /// Finish what is in flight.
@@ -259,7 +263,7 @@ impl Worker {
         loop {
             let now = *stage.borrow_and_update();
             match now {
-                Stage::Serving => {}
+                Stage::Holding | Stage::Serving => {}
                 Stage::Draining => {
                     self.connections.close_gracefully();
                     let limits = &self.config.limits;

@@ -46,6 +46,9 @@ pub struct OpenOptions {
     /// How long a revision of another process may stay unheard of when its notification got lost; default 1 second. No
     /// meaning for a file, which one process uses at a time.
     pub poll_interval: Duration,
+    /// Whether a file of an older schema is migrated when it is opened; default yes. No meaning for a server, which never
+    /// is.
+    pub migrates: bool,
 }
 
 impl OpenOptions {
@@ -62,6 +65,7 @@ impl OpenOptions {
             cache_kib: 1024,
             feed_rows_max: 100_000,
             poll_interval: Duration::from_secs(1),
+            migrates: true,
         }
     }
 
@@ -213,7 +217,8 @@ pub(crate) async fn open<M: MigratorTrait>(options: &OpenOptions) -> Result<SqlS
     backend.check().await?;
     let schema = inspect::<M>(backend.as_ref()).await?;
     let is_new = schema.applied.is_empty();
-    if !schema.pending.is_empty() && !is_new && !backend.migrates_when_opened() {
+    let migrates = options.migrates && backend.migrates_when_opened();
+    if !schema.pending.is_empty() && !is_new && !migrates {
         return Err(OpenError::Older {
             database: schema.database,
             found: schema.applied.last().cloned().unwrap_or_default(),

@@ -50,7 +50,7 @@ pub(super) async fn open(
         seat.opened();
         return Ok((Stream::Tcp(tcp), is_h2, seat));
     };
-    let tls = handshake(worker, config, tcp).await?;
+    let tls = handshake(worker, &config.config(), tcp).await?;
     let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
     seat.opened();
     Ok((Stream::ServerTls(Box::new(tls)), is_h2, seat))

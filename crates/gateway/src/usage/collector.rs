@@ -79,6 +79,13 @@ impl Collector {
         }
     }
 
+    /// Tells this what it does, instead of a state of its own.
+    #[must_use]
+    pub fn with_state(mut self, state: Arc<UsageState>) -> Self {
+        self.state = state;
+        self
+    }
+
     /// What others may watch.
     #[must_use]
     pub fn state(&self) -> Arc<UsageState> {

@@ -32,6 +32,11 @@ pub struct Cli {
 pub enum Command {
     /// Run the platform: control plane, authorization server and gateway in one process
     Up(Box<Options>),
+    /// Let a new binary take over from the platform that runs on a data folder, without losing a connection; exit code 1
+    /// when the running one goes on
+    Upgrade(super::upgrade::Upgrade),
+    /// Have the platform that runs on a data folder read its config file and certificates again, as SIGHUP does
+    Reload(super::upgrade::Local),
     /// Bring the schema of a database up to date, after a backup, while no platform runs on it
     Migrate(Migrate),
     /// Copy the embedded database to a file, while the platform runs

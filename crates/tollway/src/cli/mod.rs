@@ -25,6 +25,7 @@ mod output;
 mod registration;
 mod revisions;
 mod session;
+mod upgrade;
 mod usage;
 mod users;
 
@@ -50,6 +51,8 @@ use session::Session;
 pub async fn run(command: Command) -> Result<(), Failure> {
     match command {
         Command::Up(_) => Err(Failure::Usage("`up` runs by itself".into())),
+        Command::Upgrade(command) => upgrade::upgrade(command),
+        Command::Reload(local) => upgrade::reload(local),
         Command::Migrate(command) => database::migrate(command).await,
         Command::Backup(command) => database::backup(command).await,
         Command::Restore(command) => database::restore(command).await,

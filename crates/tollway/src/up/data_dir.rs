@@ -9,7 +9,7 @@ use super::UpError;
 /// A data folder that this process holds; the lock goes with the value, and with the process however it ends.
 pub(crate) struct DataDir {
     path: PathBuf,
-    _lock: File,
+    lock: File,
 }
 
 impl DataDir {
@@ -36,7 +36,7 @@ impl DataDir {
         match lock.try_lock() {
             Ok(()) => Ok(Self {
                 path: path.to_owned(),
-                _lock: lock,
+                lock,
             }),
             Err(TryLockError::WouldBlock) => Err(fault(
                 "is in use by another tollway; stop it or choose another folder with --data-dir"
@@ -44,6 +44,22 @@ impl DataDir {
             )),
             Err(TryLockError::Error(error)) => Err(fault(format!("cannot be locked: {error}"))),
         }
+    }
+
+    /// Takes a folder over together with its lock, which the process before still holds too.
+    pub(crate) fn inherit(path: &Path, lock: File) -> Self {
+        Self {
+            path: path.to_owned(),
+            lock,
+        }
+    }
+
+    /// A second handle on the lock, to be handed on.
+    ///
+    /// # Errors
+    /// When the process has no descriptors left.
+    pub(crate) fn lock(&self) -> std::io::Result<File> {
+        self.lock.try_clone()
     }
 
     /// The folder.

@@ -22,7 +22,7 @@ use rustls::{
     DigitallySignedStruct, DistinguishedName, Error, RootCertStore, ServerConfig, SignatureScheme,
 };
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::sync::{Notify, Semaphore, mpsc, watch};
 use tokio::task::JoinHandle;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -31,10 +31,12 @@ use super::{Options, UpError, part};
 
 /// Handshakes at a time.
 const HANDSHAKES_MAX: usize = 256;
-/// How long one may take.
+/// How long one may take, and how long still when the listener ends.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+const HANDSHAKE_AT_END: Duration = Duration::from_secs(1);
 
 /// What the options say of the listener.
+#[derive(Clone)]
 pub(super) struct Settings {
     acceptor: TlsAcceptor,
     /// Who vouches for clients' certificates; `None` = nobody.
@@ -104,12 +106,12 @@ fn authorities(
         .map_err(file(path))
 }
 
-/// Serves until `stopped` says so.
+/// Serves until `stopped` says so; who is in the handshake then is served still.
 pub(super) fn serve(
     listener: TcpListener,
     settings: Settings,
     router: Router,
-    mut stopped: watch::Receiver<bool>,
+    stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     let router = router.layer(middleware::from_fn(show));
     let router = router.into_make_service_with_connect_info::<Peer>();
@@ -122,20 +124,18 @@ pub(super) fn serve(
             }
         };
         let (sender, connections) = mpsc::channel(16);
-        let accepting = tokio::spawn(accept(listener, Arc::new(settings), sender));
+        tokio::spawn(accept(listener, Arc::new(settings), sender, stopped));
+        let ended = Arc::<Notify>::default();
         let listener = Handshaken {
             connections,
+            ended: Arc::clone(&ended),
             address,
         };
-        let stop = async move {
-            // An error means that the sender is gone: then there is nothing to wait for either.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
+        let stop = async move { ended.notified().await };
         let served = axum::serve(listener, router).with_graceful_shutdown(stop);
         if let Err(error) = served.await {
             tracing::error!(%error, "a listener ended");
         }
-        accepting.abort();
     })
 }
 
@@ -149,6 +149,8 @@ struct Peer {
 /// Connections whose handshake is done.
 struct Handshaken {
     connections: mpsc::Receiver<(TlsStream<TcpStream>, Peer)>,
+    /// Told when nobody accepts any more and all handshakes have ended.
+    ended: Arc<Notify>,
     address: SocketAddr,
 }
 
@@ -159,8 +161,10 @@ impl Listener for Handshaken {
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         match self.connections.recv().await {
             Some(connection) => connection,
-            // Nobody accepts any more: the server is about to stop.
-            None => std::future::pending().await,
+            None => {
+                self.ended.notify_one();
+                std::future::pending().await
+            }
         }
     }
 
@@ -183,10 +187,17 @@ async fn accept(
     listener: TcpListener,
     settings: Arc<Settings>,
     connections: mpsc::Sender<(TlsStream<TcpStream>, Peer)>,
+    stopped: watch::Receiver<bool>,
 ) {
     let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+    let mut stop = stopped.clone();
     loop {
-        let (stream, address) = match listener.accept().await {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            // An error means that the sender is gone: then there is nothing to wait for either.
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let (stream, address) = match accepted {
             Ok(accepted) => accepted,
             Err(error) => {
                 tracing::warn!(%error, "a connection was not accepted");
@@ -198,10 +209,20 @@ async fn accept(
             continue;
         };
         let (settings, connections) = (Arc::clone(&settings), connections.clone());
+        let mut stop = stopped.clone();
         tokio::spawn(async move {
             let _permit = permit;
             let handshake = settings.acceptor.accept(stream);
-            if let Ok(Ok(stream)) = tokio::time::timeout(HANDSHAKE, handshake).await {
+            let handshake = tokio::time::timeout(HANDSHAKE, handshake);
+            let late = async {
+                let _ = stop.wait_for(|stop| *stop).await;
+                tokio::time::sleep(HANDSHAKE_AT_END).await;
+            };
+            let done = tokio::select! {
+                done = handshake => done.ok(),
+                () = late => None,
+            };
+            if let Some(Ok(stream)) = done {
                 let certificate = shown(&stream, settings.authorities.as_deref());
                 let peer = Peer {
                     address,

@@ -8,9 +8,11 @@ mod store;
 use std::fmt;
 use std::sync::Arc;
 
+use base::Clock;
 use control::Control;
 use gateway::directory::NodeDirectory;
 use gateway::feed::FeedState;
+use gateway::last_good::KeeperState;
 use identity::{Counter, IdentityMetrics, Times};
 use limits::Quotas;
 use prometheus_client::collector::Collector;
@@ -23,26 +25,30 @@ use store_sql::SqlStore;
 
 use super::{NodeSide, otlp};
 
-/// Adds them to a registry.
-pub(crate) fn register(
+/// Adds those of the control side to a registry.
+pub(crate) fn register_control(
     registry: &mut Registry,
-    node: &NodeSide,
     control: &Control,
     store: Arc<SqlStore>,
     identity: &Arc<IdentityMetrics>,
-    otlp: Option<Arc<otlp::Numbers>>,
 ) {
+    registry.register_collector(Box::new(Nodes(control.clone())));
+    registry.register_collector(Box::new(store::Connections(store)));
+    registry.register_collector(Box::new(Identity(Arc::clone(identity))));
+    registry.register_collector(Box::new(people::People(Arc::clone(identity))));
+}
+
+/// Adds those of the process and of its node to a registry.
+pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Arc<otlp::Numbers>>) {
     registry.register_collector(Box::new(process::Process));
     registry.register_collector(Box::new(Node {
         directory: Arc::clone(&node.directory),
         quotas: Arc::clone(&node.quotas),
         quotas_max: node.quotas_max,
         feed: Arc::clone(&node.feed),
+        kept: Arc::clone(&node.kept),
+        clock: Arc::clone(&node.clock),
     }));
-    registry.register_collector(Box::new(Nodes(control.clone())));
-    registry.register_collector(Box::new(store::Connections(store)));
-    registry.register_collector(Box::new(Identity(Arc::clone(identity))));
-    registry.register_collector(Box::new(people::People(Arc::clone(identity))));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }
@@ -81,6 +87,8 @@ struct Node {
     quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
     feed: Arc<FeedState>,
+    kept: Arc<KeeperState>,
+    clock: Arc<dyn Clock>,
 }
 
 impl fmt::Debug for Node {
@@ -162,6 +170,33 @@ impl Node {
             "tollway_node_feed_failures",
             "Times that the control plane could not be reached",
             self.feed.failures(),
+        )?;
+        let age_ms = match self.feed.is_from_disk() {
+            true => self
+                .clock
+                .unix_ms()
+                .saturating_sub(self.feed.seen_unix_ms()),
+            false => 0,
+        };
+        plain.gauge(
+            "tollway_node_last_good_age_seconds",
+            "How long ago the control plane answered whose last word, kept on the disk, the node serves; 0 = it is there",
+            age_ms / 1000,
+        )?;
+        plain.gauge(
+            "tollway_node_last_good_revision",
+            "The revision that the node has on its disk",
+            self.kept.revision(),
+        )?;
+        plain.gauge(
+            "tollway_node_last_good_bytes",
+            "Bytes of what the node serves on its disk",
+            self.kept.bytes(),
+        )?;
+        plain.counter(
+            "tollway_node_last_good_failures",
+            "Times that what the node serves could not be kept on its disk",
+            self.kept.failures(),
         )
     }
 }

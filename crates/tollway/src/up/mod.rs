@@ -2,52 +2,60 @@
 //!
 //! Here the roles are introduced to each other: identity and control share the store and `credentials`, the gateway
 //! gets the control plane's [`sync::ControlPlane`] and nothing else. The control side runs on threads of its own.
-//! Start at [`start`].
+//! Start at [`run`].
 
+mod begin;
 mod data_dir;
 mod database;
 mod error;
 mod exposition;
+pub mod handover;
 mod identity_tls;
 mod keys;
+mod late;
+mod lifetime;
 mod logging;
 mod metrics;
 mod node;
+mod notify;
 mod options;
 mod otlp;
 mod outbound;
 mod people;
 mod proving;
+mod running;
+mod servers;
 mod signals;
 mod usage;
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
-use base::{Clock, Secret, SystemClock};
+use base::{Clock, Secret};
 use control::{Control, ControlConfig};
 use credentials::{PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
-use gateway::{Gateway, Snapshots};
+use gateway::last_good::{self, Keeper, KeeperState};
+use gateway::{Gateway, Snapshots, Sockets};
 use identity::{IdentityConfig, IdentityMetrics, IdentityState, People, Proving, ProvingConfig};
 use limits::Quotas;
-use prometheus_client::registry::Registry;
 use store::{GrantStore, Retention, Store, UsageStore};
 use store_sql::SqlStore;
-use tokio::net::TcpListener;
-use tokio::sync::watch;
+use sync::ControlPlane;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 pub(crate) use data_dir::DataDir;
 pub use database::SecretText;
 pub use error::UpError;
-pub use options::{Options, Propagation, Span};
+pub use lifetime::run;
+pub use options::{Options, Propagation, Role, Span};
+pub use running::{Running, start};
 
-use node::NodeState;
 use usage::UsageSide;
 
 /// Counters of quotas that are kept at once, unless configured.
@@ -57,280 +65,6 @@ const HOUSEKEEPING: Duration = Duration::from_secs(60);
 /// How long before its end a credential is told of, in seconds, and how often is looked.
 const EXPIRING_S: u64 = 14 * 24 * 60 * 60;
 const EXPIRING_LOOK: Duration = Duration::from_secs(600);
-
-/// A running platform.
-pub struct Running {
-    control: SocketAddr,
-    identity: Option<SocketAddr>,
-    identity_tls: Option<SocketAddr>,
-    node: SocketAddr,
-    http: SocketAddr,
-    https: SocketAddr,
-    admin_password: Option<Secret<String>>,
-    drain_timeout: Duration,
-    gateway: Gateway,
-    stop: watch::Sender<bool>,
-    servers: Vec<JoinHandle<()>>,
-    background: Vec<JoinHandle<()>>,
-    usage: JoinHandle<()>,
-    plane: Control,
-    store: Arc<SqlStore>,
-    _data_dir: DataDir,
-}
-
-impl Running {
-    /// Base URL of the control API, as this machine reaches it.
-    #[must_use]
-    pub fn control_url(&self) -> String {
-        format!("http://{}", self.control)
-    }
-
-    /// The authorization server's own address, where it has one.
-    #[must_use]
-    pub fn identity(&self) -> Option<SocketAddr> {
-        self.identity
-    }
-
-    /// The authorization server's address over TLS, where it has one.
-    #[must_use]
-    pub fn identity_tls(&self) -> Option<SocketAddr> {
-        self.identity_tls
-    }
-
-    /// Address of probes and metrics.
-    #[must_use]
-    pub fn node(&self) -> SocketAddr {
-        self.node
-    }
-
-    /// The gateway's clear-text address.
-    #[must_use]
-    pub fn gateway_http(&self) -> SocketAddr {
-        self.http
-    }
-
-    /// The gateway's TLS address.
-    #[must_use]
-    pub fn gateway_https(&self) -> SocketAddr {
-        self.https
-    }
-
-    /// The password that the first start made for `admin`; kept nowhere else.
-    #[must_use]
-    pub fn admin_password(&self) -> Option<&Secret<String>> {
-        self.admin_password.as_ref()
-    }
-
-    /// Stops: no new connections, calls in flight finish within the drain timeout, then the control side goes.
-    /// Returns how many connections of the gateway were cut off.
-    pub async fn shutdown(self) -> usize {
-        let drained = self.gateway.drain(self.drain_timeout).await;
-        // While the control side is there: a stop leaves nothing in the spool.
-        let usage = self.usage.abort_handle();
-        if tokio::time::timeout(self.drain_timeout, self.usage)
-            .await
-            .is_err()
-        {
-            usage.abort();
-            tracing::error!("the usage of the last moments was not gathered in time");
-        }
-        self.stop.send_replace(true);
-        for server in self.servers {
-            let abort = server.abort_handle();
-            if tokio::time::timeout(self.drain_timeout, server)
-                .await
-                .is_err()
-            {
-                abort.abort();
-            }
-        }
-        for task in self.background {
-            task.abort();
-            // Cancelled or ended: either way it no longer writes.
-            let _ = task.await;
-        }
-        if let Err(error) = self.plane.leave().await {
-            tracing::warn!(%error, "other control processes wait for this node until its lease ends");
-        }
-        self.store.close().await;
-        drained.cut
-    }
-}
-
-/// Runs the platform until SIGTERM or SIGINT. `started` is called once, when it is ready.
-///
-/// # Errors
-/// [`UpError`] when it cannot start.
-pub fn run(options: Options, started: fn()) -> Result<(), UpError> {
-    logging::start();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(2)
-        .max_blocking_threads(16)
-        .thread_name("tollway-control")
-        .enable_all()
-        .build()
-        .map_err(|error| UpError::Part {
-            part: "control threads",
-            cause: error.to_string(),
-        })?;
-    runtime.block_on(async {
-        let stop = signals::stop().map_err(|error| UpError::Part {
-            part: "signals",
-            cause: error.to_string(),
-        })?;
-        let running = start(options).await?;
-        announce(&running);
-        started();
-        stop.await;
-        tracing::info!("stopping: calls in flight finish");
-        let cut = running.shutdown().await;
-        tracing::info!(cut, "stopped");
-        Ok(())
-    })
-}
-
-#[expect(
-    clippy::print_stdout,
-    reason = "the addresses and the first password are the command's output"
-)]
-fn announce(running: &Running) {
-    if let Some(password) = &running.admin_password {
-        println!("password of admin: {} (shown this once)", password.expose());
-    }
-    println!("control API  http://{}", running.control);
-    if let Some(identity) = running.identity {
-        println!("identity     http://{identity}");
-    }
-    println!(
-        "gateway      http://{}  https://{}",
-        running.http, running.https
-    );
-    println!("node         http://{}", running.node);
-}
-
-/// Starts the platform and returns when it is ready.
-///
-/// # Errors
-/// [`UpError`]: one line that names what is wrong and where.
-pub async fn start(options: Options) -> Result<Running, UpError> {
-    let options = options.with_file()?;
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock::new());
-    let database = options.database()?;
-    let data_dir = DataDir::open(&options.data_dir())?;
-    database::must_not_be_moved(&options, &database)?;
-    let node_token = node_token(&options)?;
-
-    let control_listener = listen(options.control_listen, 9400, "control-listen").await?;
-    let node_listener = listen(options.node_listen, 9401, "node-listen").await?;
-    let identity_listener = match options.identity_listen {
-        Some(address) => Some(listen(Some(address), 0, "identity-listen").await?),
-        None => None,
-    };
-    let identity_tls = identity_tls::Settings::of(&options)?;
-    let identity_tls_listener = match options.identity_tls_listen {
-        Some(address) => Some(listen(Some(address), 0, "identity-tls-listen").await?),
-        None => None,
-    };
-    let identity_tls_address = identity_tls_listener.as_ref().map(address).transpose()?;
-    let (control_address, node_address) = (address(&control_listener)?, address(&node_listener)?);
-    let identity_address = identity_listener.as_ref().map(address).transpose()?;
-
-    let store = SqlStore::open(&database).await.map_err(part("store"))?;
-    let store = Arc::new(store);
-    let issuer = options
-        .public_url
-        .clone()
-        .unwrap_or_else(|| format!("http://{}", identity_address.unwrap_or(control_address)));
-    let proving = proving::config(&options, identity_tls_address)?;
-    let clients = (issuer, proving);
-    let plane =
-        ControlSide::start(&options, Arc::clone(&store), Arc::clone(&clock), clients).await?;
-
-    let (stop, stopped) = watch::channel(false);
-    let node_name = usage::node_name(&options, data_dir.path())?;
-    let exporting = options.otlp(&node_name)?;
-    let exporting = exporting.map(|settings| otlp::start(settings, stopped.clone()));
-    let exporting = exporting.transpose()?;
-    let sink = exporting.as_ref().map(|running| running.sink.clone());
-    let node = NodeSide::start(&options, &data_dir, &plane.control, &clock, node_name, sink)?;
-    let mut servers = vec![serve(control_listener, plane.router(), stopped.clone())];
-    if let Some(listener) = identity_listener {
-        servers.push(serve(listener, plane.identity_router(), stopped.clone()));
-    }
-    if let Some((listener, settings)) = identity_tls_listener.zip(identity_tls) {
-        let router = plane.identity_router();
-        servers.push(identity_tls::serve(
-            listener,
-            settings,
-            router,
-            stopped.clone(),
-        ));
-    }
-    let mut registry = Registry::default();
-    node.gateway.metrics().register(&mut registry);
-    node.gateway.endpoints().register(&mut registry);
-    metrics::register(
-        &mut registry,
-        &node,
-        &plane.control,
-        Arc::clone(&store),
-        &plane.identity_metrics,
-        exporting
-            .as_ref()
-            .map(|running| Arc::clone(&running.numbers)),
-    );
-    usage::register(&mut registry, &node.usage.state);
-    let refusals = plane.control.import_refusals();
-    keys::register(&mut registry, &plane.tokens);
-    outbound::register(&mut registry, Arc::clone(&plane.fetches), refusals);
-    let state = node_state(registry, &node.feed, &plane.store, node_token);
-    servers.push(serve(node_listener, node::router(Arc::new(state)), stopped));
-    servers.extend(exporting.map(|running| running.task));
-
-    let keep = usage::retention(&options)?;
-    let rotation = keys::rotation(&options)?;
-    let background = vec![
-        housekeeping(&plane, &node.quotas, &clock, keep, rotation),
-        node.feeding,
-        node.deciding,
-        node.telling,
-    ];
-    let running = Running {
-        control: control_address,
-        identity: identity_address,
-        identity_tls: identity_tls_address,
-        node: node_address,
-        http: node.http,
-        https: node.https,
-        admin_password: plane.admin_password,
-        drain_timeout: options.drain_timeout(),
-        gateway: node.gateway,
-        stop,
-        servers,
-        background,
-        usage: node.usage.task,
-        plane: plane.control.clone(),
-        store,
-        _data_dir: data_dir,
-    };
-    wait_until_ready(&node.feed).await;
-    Ok(running)
-}
-
-/// The first update comes from this process: it is there in milliseconds, or the log says why not.
-async fn wait_until_ready(feed: &FeedState) {
-    let patience = Duration::from_secs(10);
-    let ready = async {
-        while !feed.is_ready() {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    if tokio::time::timeout(patience, ready).await.is_err() {
-        tracing::error!(
-            "the gateway has no configuration yet; it answers NODE_NOT_READY until it has"
-        );
-    }
-}
 
 /// Control and identity, with what they share.
 struct ControlSide {
@@ -463,6 +197,8 @@ struct NodeSide {
     directory: Arc<NodeDirectory>,
     quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
+    clock: Arc<dyn Clock>,
+    kept: Arc<KeeperState>,
     feed: Arc<FeedState>,
     feeding: JoinHandle<()>,
     usage: UsageSide,
@@ -472,15 +208,33 @@ struct NodeSide {
     telling: JoinHandle<()>,
 }
 
+/// What a node is given at its start.
+struct Surroundings {
+    plane: Arc<dyn ControlPlane>,
+    clock: Arc<dyn Clock>,
+    name: String,
+    sink: Option<gateway::spans::Sink>,
+    sockets: Arc<Sockets>,
+    last_good: last_good::Settings,
+    /// In a process that takes over: comes when the one before has ended.
+    free: Option<oneshot::Receiver<()>>,
+}
+
 impl NodeSide {
     fn start(
         options: &Options,
         data_dir: &DataDir,
-        control: &Control,
-        clock: &Arc<dyn Clock>,
-        node_name: String,
-        sink: Option<gateway::spans::Sink>,
+        surroundings: Surroundings,
     ) -> Result<Self, UpError> {
+        let Surroundings {
+            plane,
+            clock,
+            name,
+            sink,
+            sockets,
+            last_good,
+            free,
+        } = surroundings;
         let directory = Arc::new(NodeDirectory::new());
         if let Some(proofs_max) = options.dpop_proofs_max {
             directory.used_max_set(proofs_max);
@@ -491,16 +245,18 @@ impl NodeSide {
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
             quotas: Arc::clone(&quotas),
-            clock: Arc::clone(clock),
+            clock: Arc::clone(&clock),
         });
         let mut config = options.gateway(data_dir.path())?;
         config.tracing.sink = sink;
+        config.sockets = sockets;
+        config.holds = free.is_some();
         let mut gateway =
             gateway::start(config, runtime, Arc::clone(&snapshots)).map_err(part("gateway"))?;
         let bound = |address: Option<SocketAddr>| address.expect("both listeners are configured");
         let (http, https) = (bound(gateway.http_addr()), bound(gateway.https_addr()));
         let node = sync::Node {
-            id: sync::NodeId(node_name),
+            id: sync::NodeId(name),
             gateway: options
                 .gateway_name
                 .clone()
@@ -511,22 +267,26 @@ impl NodeSide {
             data_dir.path(),
             &node.id.0,
             &mut gateway,
-            control.plane(),
-            Arc::clone(clock),
+            Arc::clone(&plane),
+            Arc::clone(&clock),
+            free,
         )?;
         let decisions = gateway.take_decisions().expect("nobody has taken them yet");
-        let deciding = tokio::spawn(decisions.forward(control.plane(), node.clone()));
+        let deciding = tokio::spawn(decisions.forward(Arc::clone(&plane), node.clone()));
         let endpoints = gateway.endpoints();
-        let telling = tokio::spawn(endpoints.forward(control.plane(), node.clone()));
+        let telling = tokio::spawn(endpoints.forward(Arc::clone(&plane), node.clone()));
+        let keeper = Keeper::start(last_good.clone()).map_err(part("last-good"))?;
+        let kept = keeper.state();
         let feed = Feed::new(
-            control.plane(),
+            Arc::clone(&plane),
             node,
-            Arc::clone(clock),
+            Arc::clone(&clock),
             Arc::clone(&directory),
             snapshots,
         )
         .with_ports(gateway.ports())
-        .with_closer(gateway.closer());
+        .with_closer(gateway.closer())
+        .with_last_good(last_good, keeper);
         let state = feed.state();
         let feeding = tokio::spawn(feed.run());
         Ok(Self {
@@ -536,6 +296,8 @@ impl NodeSide {
             directory,
             quotas,
             quotas_max: counters,
+            clock,
+            kept,
             feed: state,
             feeding,
             usage,
@@ -545,31 +307,20 @@ impl NodeSide {
     }
 }
 
-fn node_state(
-    registry: Registry,
-    feed: &Arc<FeedState>,
-    store: &Arc<dyn Store>,
-    token: Option<Secret<String>>,
-) -> NodeState {
-    let (started, ready) = (Arc::clone(feed), Arc::clone(feed));
-    NodeState {
-        started: Box::new(move || started.is_ready()),
-        not_ready: Box::new(move || {
-            if ready.is_ready() {
-                Vec::new()
-            } else {
-                vec!["the gateway has no configuration yet".into()]
-            }
-        }),
-        store: Arc::clone(store),
-        registry,
-        token,
-    }
+/// Sweeps idle counters of quotas.
+fn counters(quotas: &Arc<Quotas<policy::LimitKey>>, clock: &Arc<dyn Clock>) -> JoinHandle<()> {
+    let (quotas, clock) = (Arc::clone(quotas), Arc::clone(clock));
+    tokio::spawn(async move {
+        let mut turns = tokio::time::interval(HOUSEKEEPING);
+        loop {
+            turns.tick().await;
+            quotas.sweep(clock.monotonic_ms());
+        }
+    })
 }
 
 fn housekeeping(
     plane: &ControlSide,
-    quotas: &Arc<Quotas<policy::LimitKey>>,
     clock: &Arc<dyn Clock>,
     keep: Retention,
     rotation: RotationConfig,
@@ -577,19 +328,8 @@ fn housekeeping(
     let (tokens, control) = (plane.tokens.clone(), plane.control.clone());
     let usage = Arc::clone(&plane.usage);
     let grants = Arc::clone(&plane.grants);
-    let (store, quotas, clock) = (
-        Arc::clone(&plane.store),
-        Arc::clone(quotas),
-        Arc::clone(clock),
-    );
+    let (store, clock) = (Arc::clone(&plane.store), Arc::clone(clock));
     tokio::spawn(async move {
-        let counters = async {
-            let mut turns = tokio::time::interval(HOUSEKEEPING);
-            loop {
-                turns.tick().await;
-                quotas.sweep(clock.monotonic_ms());
-            }
-        };
         let expired = identity::housekeeping(
             store.as_ref(),
             grants.as_ref(),
@@ -604,48 +344,8 @@ fn housekeeping(
             EXPIRING_S,
             EXPIRING_LOOK,
         );
-        tokio::join!(counters, expired, usage, keys, ending);
+        tokio::join!(expired, usage, keys, ending);
     })
-}
-
-fn serve(
-    listener: TcpListener,
-    router: Router,
-    mut stopped: watch::Receiver<bool>,
-) -> JoinHandle<()> {
-    tokio::spawn(async move {
-        let stop = async move {
-            // An error means that the sender is gone: then there is nothing to wait for either.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        // Who guesses passwords is slowed down by address.
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service)
-            .with_graceful_shutdown(stop)
-            .await
-        {
-            tracing::error!(%error, "a listener ended");
-        }
-    })
-}
-
-async fn listen(
-    address: Option<SocketAddr>,
-    port: u16,
-    flag: &'static str,
-) -> Result<TcpListener, UpError> {
-    let address = address.unwrap_or((Ipv4Addr::LOCALHOST, port).into());
-    TcpListener::bind(address)
-        .await
-        .map_err(|cause| UpError::Listen {
-            address,
-            flag,
-            cause,
-        })
-}
-
-fn address(listener: &TcpListener) -> Result<SocketAddr, UpError> {
-    listener.local_addr().map_err(part("listener"))
 }
 
 /// Probes and metrics are open on loopback only (req: S3).

@@ -20,8 +20,10 @@ pub(crate) struct NodeState {
     pub(crate) started: Box<dyn Fn() -> bool + Send + Sync>,
     /// Why the node should get no traffic; empty when it should.
     pub(crate) not_ready: Box<dyn Fn() -> Vec<String> + Send + Sync>,
-    /// Asked whether it answers.
-    pub(crate) store: Arc<dyn Store>,
+    /// What is worth knowing of a node that should get traffic.
+    pub(crate) notes: Box<dyn Fn() -> Vec<String> + Send + Sync>,
+    /// Asked whether it answers; `None` where the node serves without it.
+    pub(crate) store: Option<Arc<dyn Store>>,
     /// All metrics.
     pub(crate) registry: Registry,
     /// The bearer token that callers need; `None` = open.
@@ -52,11 +54,15 @@ async fn startup(State(state): State<Arc<NodeState>>) -> Response {
 
 async fn ready(State(state): State<Arc<NodeState>>) -> Response {
     let mut reasons = (state.not_ready)();
-    if state.store.revision().await.is_err() {
+    if let Some(store) = &state.store
+        && store.revision().await.is_err()
+    {
         reasons.push("the store does not answer".into());
     }
     if reasons.is_empty() {
-        return "ok\n".into_response();
+        let mut lines = vec!["ok".to_owned()];
+        lines.extend((state.notes)());
+        return format!("{}\n", lines.join("\n")).into_response();
     }
     (
         StatusCode::SERVICE_UNAVAILABLE,
@@ -133,7 +139,8 @@ mod tests {
                     vec!["store".to_owned()]
                 }
             }),
-            store: Arc::new(store),
+            notes: Box::new(Vec::new),
+            store: Some(Arc::new(store)),
             registry: Registry::default(),
             token: token.map(|token| Secret::new(token.to_owned())),
         };

@@ -38,6 +38,15 @@ macro_rules! options {
         }
     }
 
+            /// The flags that differ from those of `other`.
+            pub(super) fn changed(&self, other: &Self) -> Vec<String> {
+                let mut changed = Vec::new();
+                $(if format!("{:?}", self.$name) != format!("{:?}", other.$name) {
+                    changed.push(concat!("--", stringify!($name)).replace('_', "-"));
+                })+
+                changed
+            }
+
             /// These options where they are set, those of `below` elsewhere.
             fn over(self, below: Self) -> Self {
                 Self { config: self.config, $($name: self.$name.or(below.$name),)+ }
@@ -300,6 +309,25 @@ options! {
     acknowledge_timeout: Span = "DURATION";
     /// Time for calls in flight to finish after SIGTERM [default: 30s]
     drain_timeout: Span = "DURATION";
+    /// Time between SIGTERM and the end of accepting, in which `/readyz` says no, for load balancers to notice [default: 0s]
+    drain_delay: Span = "DURATION";
+    /// What this process runs: `all`, or `gateway` alone, which also starts while the database is away [default: all]
+    role: Role = "ROLE";
+    /// Bytes that a node may keep on its disk of what it serves; more is not kept [default: 1073741824]
+    last_good_bytes_max: u64 = "N";
+    /// Time that a node serves without its control plane; then it refuses calls until that is back [default: 72h]
+    last_good_max_age: Span = "DURATION";
+}
+
+/// What one process runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Role {
+    /// Control plane, authorization server and gateway
+    #[default]
+    All,
+    /// The gateway alone
+    Gateway,
 }
 
 /// The forms of `--trace-propagation`.
@@ -375,6 +403,12 @@ impl Options {
 }
 
 impl Options {
+    /// How long `/readyz` says no before accepting ends.
+    #[must_use]
+    pub fn drain_delay(&self) -> Duration {
+        self.drain_delay.map_or(Duration::ZERO, |span| span.0)
+    }
+
     /// The gateway's configuration; its own certificate lies in the data folder.
     ///
     /// # Errors

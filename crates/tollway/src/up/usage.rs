@@ -13,6 +13,7 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 use store::Retention;
 use sync::ControlPlane;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::options::{Options, Span};
@@ -75,7 +76,8 @@ pub(super) struct UsageSide {
     pub(super) task: JoinHandle<()>,
 }
 
-/// Opens the spool and starts gathering.
+/// Opens the spool and starts gathering; in a process that takes over only when the spool is `free`: until then what is
+/// counted stays in memory.
 pub(super) fn start(
     options: &Options,
     data_dir: &Path,
@@ -83,19 +85,34 @@ pub(super) fn start(
     gateway: &mut gateway::Gateway,
     plane: Arc<dyn ControlPlane>,
     clock: Arc<dyn Clock>,
+    free: Option<oneshot::Receiver<()>>,
 ) -> Result<UsageSide, UpError> {
     let config = config(options)?;
-    let spool = Spool::open(&data_dir.join("usage"), node, config.spool_bytes_max)
-        .map_err(part("usage"))?;
+    let (folder, node) = (data_dir.join("usage"), node.to_owned());
+    let open = move || Spool::open(&folder, &node, config.spool_bytes_max);
     let flushes = gateway
         .usage()
         .expect("the gateway was started just before, and nobody else asks");
     let interval = Duration::from_millis(config.flush_interval_ms);
-    let collector = Collector::new(flushes, spool, interval, plane, clock);
-    Ok(UsageSide {
-        state: collector.state(),
-        task: tokio::spawn(collector.run()),
-    })
+    let state = Arc::new(UsageState::default());
+    let told = Arc::clone(&state);
+    let collect = move |spool| {
+        Collector::new(flushes, spool, interval, plane, clock)
+            .with_state(told)
+            .run()
+    };
+    let task = match free {
+        None => tokio::spawn(collect(open().map_err(part("usage"))?)),
+        Some(free) => tokio::spawn(async move {
+            // An error means that nobody else holds it either.
+            let _ = free.await;
+            match open() {
+                Ok(spool) => collect(spool).await,
+                Err(error) => tracing::error!(%error, "usage cannot be kept: it is lost"),
+            }
+        }),
+    };
+    Ok(UsageSide { state, task })
 }
 
 /// The gateway's part of the options.

@@ -9,5 +9,7 @@ mod imports;
 mod lint;
 mod platform;
 mod revisions;
+mod soak;
 mod start;
+mod upgrade;
 mod usage;

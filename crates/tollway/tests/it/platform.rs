@@ -83,6 +83,11 @@ impl Platform {
         }
     }
 
+    /// The process's id.
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
     /// Sends SIGKILL: no handler runs, nothing is flushed.
     pub(crate) fn kill(mut self) {
         self.process.kill().unwrap();
