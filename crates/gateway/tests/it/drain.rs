@@ -73,3 +73,46 @@ async fn http2_is_told_by_goaway() {
     soon("end", connection).await.unwrap().unwrap();
     assert_eq!(soon("drain", draining).await.unwrap().cut, 0);
 }
+
+/// RFC 9113 §6.8: first a GOAWAY that still lets in what is on its way, then one that names the last stream.
+#[tokio::test]
+async fn http2_is_told_in_two_steps() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = &[0, 0, 0, 4, 0, 0, 0, 0, 0];
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    client.send([PREFACE, SETTINGS].concat()).await;
+    let draining = async {
+        let mut goaways = Vec::new();
+        loop {
+            let head = client.exactly(9).await;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            let payload = client.exactly(usize::try_from(length).unwrap()).await;
+            match (head[3], head[4]) {
+                (7, _) => {
+                    goaways.push(u32::from_be_bytes(payload[..4].try_into().unwrap()));
+                    if goaways.len() == 2 {
+                        return goaways;
+                    }
+                }
+                // A PING: its answer says that the first GOAWAY was seen.
+                (6, 0) => {
+                    let mut answer = vec![0, 0, 8, 6, 1, 0, 0, 0, 0];
+                    answer.extend(payload);
+                    client.send(answer).await;
+                }
+                _ => {}
+            }
+        }
+    };
+    sandbox
+        .counts("tollway_gateway_connections_open{protocol=\"h2c\"} 1")
+        .await;
+    let (goaways, drained) = tokio::join!(
+        soon("two GOAWAYs", draining),
+        sandbox.gateway.drain(Duration::from_secs(10))
+    );
+    assert_eq!(goaways, [(1 << 31) - 1, 0]);
+    assert_eq!(drained.cut, 0);
+}
