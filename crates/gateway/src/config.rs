@@ -186,6 +186,8 @@ pub struct Limits {
     pub tunnel_idle_timeout_ms: u64,
     /// How long tunnels may go on while the node drains; at most as long as calls may.
     pub tunnel_drain_ms: u64,
+    /// How long an idle HTTP/1.1 connection is left open when the node drains, for a request that is on its way.
+    pub drain_idle_ms: u64,
     /// What clients may send over HTTP/2.
     pub h2: H2Limits,
 }
@@ -260,6 +262,7 @@ impl Default for Limits {
             tunnels_per_client_max: 1_000,
             tunnel_idle_timeout_ms: 300_000,
             tunnel_drain_ms: 20_000,
+            drain_idle_ms: 1_000,
             h2: H2Limits::default(),
         }
     }

@@ -32,6 +32,8 @@ const REST_MS: u64 = 1_000;
 enum Order {
     /// Nothing.
     Go,
+    /// The node drains: answer one more request, which may be on its way, and say that it was the last one.
+    Drain,
     /// Answer what is in flight, then close.
     CloseGracefully,
     /// Close at once; the head did not come in time.
@@ -134,6 +136,11 @@ impl Connection {
         self.guard.get().and_then(guard::Handle::violation)
     }
 
+    /// Whether an answer over HTTP/1.1 has to say that it is the last one.
+    pub(crate) fn ends_with_this(&self) -> bool {
+        self.order.get() == Order::Drain && self.guard.get().is_some()
+    }
+
     /// Whether the request in flight asks for a WebSocket over HTTP/1.1.
     pub(crate) fn waits(&self) -> bool {
         self.guard.get().is_some_and(guard::Handle::waits)
@@ -231,6 +238,10 @@ impl Connection {
         let idle_ms = passed(self.idle_since_ms.get());
         if idle_ms > limits.idle_timeout_ms + limits.head_timeout_ms {
             self.give(Order::Cut);
+        } else if self.order.get() == Order::Drain {
+            if idle_ms > limits.drain_idle_ms {
+                self.give(Order::CloseGracefully);
+            }
         } else if self.order.get() != Order::Go {
         } else if idle_ms > limits.idle_timeout_ms {
             worker.numbers().limit(Limit::IdleTimeout);
@@ -296,11 +307,15 @@ impl Registry {
         }
     }
 
-    /// Every connection closes when what is in flight has been answered; those that come do so too.
-    pub(crate) fn close_gracefully(&self) {
+    /// Every connection closes when what is in flight has been answered; those that come do so too. One that is idle
+    /// gets a moment: its client may have sent a request that has not arrived.
+    pub(crate) fn drain(&self, now_ms: u64) {
         self.closing.set(true);
         for connection in self.open.borrow().values() {
-            connection.give(Order::CloseGracefully);
+            if connection.active.get() == 0 {
+                connection.idle_since_ms.set(now_ms);
+            }
+            connection.give(Order::Drain);
         }
     }
 
@@ -312,7 +327,7 @@ impl Registry {
             tls,
         };
         let order = if self.closing.get() {
-            Order::CloseGracefully
+            Order::Drain
         } else {
             Order::Go
         };

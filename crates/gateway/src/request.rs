@@ -11,7 +11,7 @@ use std::time::Instant;
 
 use base::{Code, Environment, code};
 use bytes::Bytes;
-use http::header::{ALLOW, HeaderValue};
+use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use hyper::body::Incoming;
@@ -113,7 +113,12 @@ pub(crate) async fn handle(
         connection.stays();
     }
     record.counts(counted);
-    Ok(finish(&worker, opened, &snapshot, &matched, answer, record))
+    let mut response = finish(&worker, opened, &snapshot, &matched, answer, record);
+    if connection.ends_with_this() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
+    }
+    Ok(response)
 }
 
 /// Makes a tunnel of the client's connection, or of its stream: it begins when the answer has gone out.

@@ -265,7 +265,7 @@ impl Worker {
             match now {
                 Stage::Holding | Stage::Serving => {}
                 Stage::Draining => {
-                    self.connections.close_gracefully();
+                    self.connections.drain(self.read_clock());
                     let limits = &self.config.limits;
                     self.live
                         .drain_at(self.read_clock() + limits.tunnel_drain_ms);

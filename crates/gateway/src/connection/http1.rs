@@ -104,9 +104,14 @@ async fn serve_awake(
                 closing = true;
                 Pin::new(&mut http).graceful_shutdown();
             }
+            // Of an idle connection the next answer says it.
+            Order::Drain if !closing && connection.active.get() > 0 => {
+                closing = true;
+                Pin::new(&mut http).graceful_shutdown();
+            }
             Order::HeadTimedOut => return Poll::Ready(Left::HeadTimedOut),
             Order::Cut => return Poll::Ready(Left::Done(Ok(()))),
-            Order::Go | Order::CloseGracefully | Order::Rest => {}
+            Order::Go | Order::Drain | Order::CloseGracefully | Order::Rest => {}
         }
         if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
             return Poll::Ready(Left::Done(ended));
@@ -167,7 +172,7 @@ async fn rest(worker: &Worker, connection: &Connection, guarded: &Guarded<Watche
     std::future::poll_fn(|cx| {
         connection.remember(cx);
         match connection.order.get() {
-            Order::Go | Order::Rest => {}
+            Order::Go | Order::Drain | Order::Rest => {}
             Order::CloseGracefully | Order::HeadTimedOut | Order::Cut => {
                 return Poll::Ready(false);
             }

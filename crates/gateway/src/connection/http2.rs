@@ -52,12 +52,12 @@ pub(super) async fn serve(
     let ended = std::future::poll_fn(|cx| {
         connection.remember(cx);
         match connection.order.get() {
-            Order::CloseGracefully if !closing => {
+            Order::Drain | Order::CloseGracefully if !closing => {
                 closing = true;
                 http.as_mut().graceful_shutdown();
             }
             Order::Cut | Order::HeadTimedOut => return Poll::Ready(Ok(())),
-            Order::Go | Order::CloseGracefully | Order::Rest => {}
+            Order::Go | Order::Drain | Order::CloseGracefully | Order::Rest => {}
         }
         Pin::new(&mut http).poll(cx)
     })

@@ -18,8 +18,16 @@ async fn what_is_in_flight_finishes_and_the_client_is_told() {
     client.send(GET).await;
     let mut backend = peer.accept().await;
     backend.head().await;
+    let mut late = sandbox.connect().await;
+    late.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    late.answer().await;
     let draining = tokio::spawn(sandbox.gateway.drain(Duration::from_secs(10)));
-    // The idle connection is closed at once.
+    // A request that was on its way when the drain began is answered, with word that it was the last one.
+    late.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    let (head, _) = late.answer().await;
+    assert_eq!(field(&head, "connection"), Some("close"));
+    assert!(late.closes().await);
+    // The idle connection is closed after a moment.
     assert!(idle.closes().await);
     let refused = async {
         while tokio::net::TcpStream::connect(addr).await.is_ok() {

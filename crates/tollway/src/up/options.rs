@@ -311,6 +311,8 @@ options! {
     drain_timeout: Span = "DURATION";
     /// Time between SIGTERM and the end of accepting, in which `/readyz` says no, for load balancers to notice [default: 0s]
     drain_delay: Span = "DURATION";
+    /// Time that idle connections to the gateway are left open when it stops, for requests that are on their way [default: 1s]
+    drain_idle: Span = "DURATION";
     /// What this process runs: `all`, or `gateway` alone, which also starts while the database is away [default: all]
     role: Role = "ROLE";
     /// Bytes that a node may keep on its disk of what it serves; more is not kept [default: 1073741824]
@@ -518,6 +520,7 @@ impl Options {
             limits.tunnels_per_client_max => gateway_tunnels_per_client_max;
             limits.tunnel_idle_timeout_ms => ms gateway_tunnel_idle_timeout;
             limits.tunnel_drain_ms => ms gateway_tunnel_drain;
+            limits.drain_idle_ms => ms drain_idle;
             limits.h2.streams_max => gateway_h2_streams_max;
             limits.h2.resets_max => gateway_h2_resets_max;
             limits.h2.pings_max => gateway_h2_pings_max;
