@@ -104,8 +104,8 @@ async fn serve_awake(
                 closing = true;
                 Pin::new(&mut http).graceful_shutdown();
             }
-            // Of an idle connection the next answer says it.
-            Order::Drain if !closing && connection.active.get() > 0 => {
+            // Of an idle connection the next answer says it; an answer that changes the protocol does not.
+            Order::Drain if !closing && connection.active.get() > 0 && !connection.waits() => {
                 closing = true;
                 Pin::new(&mut http).graceful_shutdown();
             }
