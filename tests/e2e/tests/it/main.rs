@@ -6,6 +6,7 @@ mod database;
 mod described;
 mod explain;
 mod framing;
+mod last_good;
 mod lifecycle;
 mod limits;
 mod main_job;
