@@ -265,7 +265,7 @@ async fn furnish(user: &User, backends: &[HttpBackend]) -> String {
     }
     admin
         .edit("/apis/calls-1.0.0", |api| {
-            api["spec"]["backends"] = json!({"production": "pair"})
+            api["spec"]["backends"] = json!({"production": "pair"});
         })
         .await;
     user.ok(&["app", "create", "shop"]);
@@ -304,7 +304,7 @@ async fn operate(user: &User, admin: &Admin, backends: &mut Vec<HttpBackend>, ro
         .collect();
     admin
         .edit("/backends/pair", |document| {
-            document["spec"]["endpoints"] = json!(others)
+            document["spec"]["endpoints"] = json!(others);
         })
         .await;
     backends.push(out.restart().await);
@@ -314,7 +314,7 @@ async fn operate(user: &User, admin: &Admin, backends: &mut Vec<HttpBackend>, ro
         .collect();
     admin
         .edit("/backends/pair", |document| {
-            document["spec"]["endpoints"] = json!(all)
+            document["spec"]["endpoints"] = json!(all);
         })
         .await;
     let data = user.path("data");
