@@ -15,7 +15,7 @@ impl Attributes for Request {
             Attribute::Method => Some("GET".into()),
             Attribute::Path => Some("/a/ä".into()),
             Attribute::Query | Attribute::Application => None,
-            Attribute::Header(name) => Some(name.as_str().into()),
+            Attribute::Header(name) => Some(name.clone().into()),
             Attribute::ClientIp => Some("192.0.2.7".into()),
         }
     }

@@ -92,7 +92,9 @@ async fn every_change_is_told_with_actor_call_and_difference() {
             ("paul", "deployed", "Api"),
             ("paul", "moved", "Api"),
             ("admin", "deleted", "User"),
+            ("admin", "revoked", "Token"),
             ("admin", "changed", "User"),
+            ("admin", "revoked", "Token"),
             ("admin", "created", "User"),
             ("sue", "deleted", "Credential"),
             ("sue", "created", "Credential"),
@@ -101,7 +103,7 @@ async fn every_change_is_told_with_actor_call_and_difference() {
             ("paul", "created", "Api"),
         ]
     );
-    let (changed, moved, user) = (&all[1], &all[3], &all[5]);
+    let (changed, moved, user) = (&all[1], &all[3], &all[6]);
     assert_eq!(
         changed["fields"],
         json!([{"pointer": "/spec/defaultVersion", "before": false, "after": true}])
