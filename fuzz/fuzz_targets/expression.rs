@@ -2,20 +2,27 @@
 //! error.
 #![no_main]
 
-use std::borrow::Cow;
+use std::sync::LazyLock;
 
-use expr::{Attribute, Attributes, Expr};
+use expr::{Attribute, Attributes, Expr, Value};
 use libfuzzer_sys::fuzz_target;
 
 struct Request;
 
+static ROLES: LazyLock<Vec<String>> = LazyLock::new(|| vec!["a".to_owned(), "b".to_owned()]);
+static CLAIM: LazyLock<serde_json::Value> =
+    LazyLock::new(|| serde_json::json!({"a": ["b", 1, 2.5, null, true], "b": {"a": "ä"}}));
+
 impl Attributes for Request {
-    fn value(&self, attribute: &Attribute) -> Option<Cow<'_, str>> {
+    fn value(&self, attribute: &Attribute) -> Option<Value<'_>> {
         match attribute {
             Attribute::Method => Some("GET".into()),
             Attribute::Path => Some("/a/ä".into()),
-            Attribute::Query | Attribute::Application => None,
-            Attribute::Header(name) => Some(name.clone().into()),
+            Attribute::Query | Attribute::Application | Attribute::Scopes => None,
+            Attribute::Header(name) | Attribute::Parameter(name) => Some(name.clone().into()),
+            Attribute::Subject => Some("alice".into()),
+            Attribute::Roles => Some(Value::Texts(&ROLES)),
+            Attribute::Claim(_) => Some(Value::Json(&CLAIM)),
             Attribute::ClientIp => Some("192.0.2.7".into()),
         }
     }

@@ -148,14 +148,14 @@ impl Checker<'_> {
                 }
                 Ok(())
             }
-            Expr::Select(select) => self.select(at, select),
+            Expr::Select(select) => self.select(at, select, depth),
             Expr::Call(call) => {
                 let name = call.func_name.as_str();
                 if !CALLS.contains(&name) {
                     return self.fault(at, format!("`{}` is not served", shown(name)));
                 }
-                if let Some(header) = header(name, &call.args) {
-                    self.needs.insert(Attribute::Header(header));
+                if let Some(attribute) = named(name, &call.args) {
+                    self.needs.insert(attribute);
                     return Ok(());
                 }
                 if let Some(target) = &call.target {
@@ -178,24 +178,37 @@ impl Checker<'_> {
             .try_for_each(|inner| self.part(inner, depth + 1))
     }
 
-    fn select(&mut self, at: &IdedExpr, select: &SelectExpr) -> Result<(), CompileError> {
+    fn select(
+        &mut self,
+        at: &IdedExpr,
+        select: &SelectExpr,
+        depth: usize,
+    ) -> Result<(), CompileError> {
         let attribute = match (root(&select.operand), select.field.as_str()) {
             (Some("request"), "method") => Attribute::Method,
             (Some("request"), "path") => Attribute::Path,
             (Some("request"), "query") => Attribute::Query,
             (Some("client"), "ip") => Attribute::ClientIp,
             (Some("application"), "id") => Attribute::Application,
-            (Some("request"), "headers") => {
+            (Some("principal"), "subject") => Attribute::Subject,
+            (Some("principal"), "scopes") => Attribute::Scopes,
+            (Some("principal"), "roles") => Attribute::Roles,
+            (_, _) if Collection::of(at).is_some() => {
                 return self.fault(
                     at,
-                    "a header is named by a literal, as in `request.headers['x-user']`",
+                    "headers, parameters and claims are named by a literal, as in `request.headers['x-user']`",
                 );
             }
-            (_, field) if is_headers(&select.operand) => {
-                Attribute::Header(field.to_ascii_lowercase())
-            }
             (Some(root), field) => return self.fault(at, unknown(&format!("{root}.{field}"))),
-            (None, field) => return self.fault(at, unknown(&format!("….{field}"))),
+            (None, field) => match Collection::of(&select.operand) {
+                Some(Collection::Headers) => Attribute::Header(field.to_ascii_lowercase()),
+                Some(collection) => collection.attribute(field),
+                // A part of a claim.
+                None if is_of_claim(&select.operand) => {
+                    return self.part(&select.operand, depth + 1);
+                }
+                None => return self.fault(at, unknown(&format!("….{field}"))),
+            },
         };
         self.needs.insert(attribute);
         Ok(())
@@ -209,26 +222,61 @@ fn root(at: &IdedExpr) -> Option<&str> {
     }
 }
 
-fn is_headers(at: &IdedExpr) -> bool {
-    match &at.expr {
-        Expr::Select(select) => {
-            select.field == "headers" && root(&select.operand) == Some("request")
+/// What holds any number of values by their names.
+#[derive(Clone, Copy)]
+enum Collection {
+    Headers,
+    Parameters,
+    Claims,
+}
+
+impl Collection {
+    fn of(at: &IdedExpr) -> Option<Self> {
+        let Expr::Select(select) = &at.expr else {
+            return None;
+        };
+        Some(match (root(&select.operand)?, select.field.as_str()) {
+            ("request", "headers") => Self::Headers,
+            ("request", "parameters") => Self::Parameters,
+            ("principal", "claims") => Self::Claims,
+            _ => return None,
+        })
+    }
+
+    fn attribute(self, name: &str) -> Attribute {
+        let name = name.to_owned();
+        match self {
+            Self::Headers => Attribute::Header(name),
+            Self::Parameters => Attribute::Parameter(name),
+            Self::Claims => Attribute::Claim(name),
         }
-        _ => false,
     }
 }
 
-/// The header that `request.headers['x']` or `'x' in request.headers` names. Names are compared as the library does,
-/// by their letters, so upper case is of no use: whoever evaluates offers the lower case.
-fn header(call: &str, arguments: &[IdedExpr]) -> Option<String> {
-    let ((operators::INDEX, [headers, name]) | (operators::IN, [name, headers])) =
+/// Whether this is a claim, or a part of one.
+fn is_of_claim(at: &IdedExpr) -> bool {
+    let inner = match &at.expr {
+        Expr::Select(select) => &*select.operand,
+        Expr::Call(call) if call.func_name == operators::INDEX => match call.args.first() {
+            Some(inner) => inner,
+            None => return false,
+        },
+        _ => return false,
+    };
+    matches!(Collection::of(inner), Some(Collection::Claims)) || is_of_claim(inner)
+}
+
+/// What `request.headers['x']` or `'x' in request.headers` names. Headers are compared as the library does, by their
+/// letters, so upper case is of no use: whoever evaluates offers the lower case.
+fn named(call: &str, arguments: &[IdedExpr]) -> Option<Attribute> {
+    let ((operators::INDEX, [collection, name]) | (operators::IN, [name, collection])) =
         (call, arguments)
     else {
         return None;
     };
     match &name.expr {
-        Expr::Literal(LiteralValue::String(text)) if is_headers(headers) => {
-            Some(text.inner().to_owned())
+        Expr::Literal(LiteralValue::String(text)) => {
+            Some(Collection::of(collection)?.attribute(text.inner()))
         }
         _ => None,
     }

@@ -41,41 +41,105 @@ pub(super) fn text(expr: &Expr, request: &dyn Attributes) -> Result<String, Eval
 }
 
 fn run(expr: &Expr, request: &dyn Attributes) -> Result<Value, EvalError> {
-    let mut context = Context::with_env(Arc::clone(&LANGUAGE));
-    let (mut of_request, mut headers) = (Vec::new(), Vec::new());
-    let (mut client, mut application) = (Vec::new(), Vec::new());
+    let mut variables = Variables::default();
     for attribute in &expr.needs {
+        variables.add(attribute, request);
+    }
+    let mut context = Context::with_env(Arc::clone(&LANGUAGE));
+    for (name, members) in variables.finish() {
+        context.add_variable_from_value(name, map(members));
+    }
+    let run = expr.program.execute(&context);
+    run.map_err(|error| EvalError::NoValue(error.to_string()))
+}
+
+type Members = Vec<(String, Value)>;
+
+/// What an expression looks at, by the variables under which it stands.
+#[derive(Default)]
+struct Variables {
+    request: Members,
+    headers: Members,
+    parameters: Members,
+    client: Members,
+    application: Members,
+    principal: Members,
+    claims: Members,
+}
+
+impl Variables {
+    fn add(&mut self, attribute: &Attribute, request: &dyn Attributes) {
         // Header names are matched in lower case, and filed as the expression spells them.
         let asked = match attribute {
             Attribute::Header(name) => &Attribute::Header(name.to_ascii_lowercase()),
             other => other,
         };
         let Some(value) = request.value(asked) else {
-            continue;
+            return;
         };
-        let value = value.into_owned();
-        match attribute {
-            Attribute::Method => of_request.push(("method".to_owned(), text_value(value))),
-            Attribute::Path => of_request.push(("path".to_owned(), text_value(value))),
-            Attribute::Query => of_request.push(("query".to_owned(), text_value(value))),
-            Attribute::Header(name) => headers.push((name.clone(), text_value(value))),
-            Attribute::ClientIp => client.push(("ip".to_owned(), text_value(value))),
-            Attribute::Application => application.push(("id".to_owned(), text_value(value))),
-        }
+        let (members, name) = match attribute {
+            Attribute::Method => (&mut self.request, "method"),
+            Attribute::Path => (&mut self.request, "path"),
+            Attribute::Query => (&mut self.request, "query"),
+            Attribute::Header(name) => (&mut self.headers, name.as_str()),
+            Attribute::Parameter(name) => (&mut self.parameters, name.as_str()),
+            Attribute::ClientIp => (&mut self.client, "ip"),
+            Attribute::Application => (&mut self.application, "id"),
+            Attribute::Subject => (&mut self.principal, "subject"),
+            Attribute::Scopes => (&mut self.principal, "scopes"),
+            Attribute::Roles => (&mut self.principal, "roles"),
+            Attribute::Claim(name) => (&mut self.claims, name.as_str()),
+        };
+        members.push((name.to_owned(), of_request(value)));
     }
-    of_request.push(("headers".to_owned(), map(headers)));
-    context.add_variable_from_value("request", map(of_request));
-    context.add_variable_from_value("client", map(client));
-    context.add_variable_from_value("application", map(application));
-    let run = expr.program.execute(&context);
-    run.map_err(|error| EvalError::NoValue(error.to_string()))
+
+    fn finish(mut self) -> [(&'static str, Members); 4] {
+        self.request.push(("headers".to_owned(), map(self.headers)));
+        self.request
+            .push(("parameters".to_owned(), map(self.parameters)));
+        self.principal.push(("claims".to_owned(), map(self.claims)));
+        [
+            ("request", self.request),
+            ("client", self.client),
+            ("application", self.application),
+            ("principal", self.principal),
+        ]
+    }
 }
 
-fn text_value(text: String) -> Value {
-    Value::String(Arc::new(text))
+fn of_request(value: crate::Value<'_>) -> Value {
+    match value {
+        crate::Value::Text(text) => Value::String(Arc::new(text.into_owned())),
+        crate::Value::Texts(texts) => {
+            let texts = texts
+                .iter()
+                .map(|text| Value::String(Arc::new(text.clone())));
+            Value::List(Arc::new(texts.collect::<Vec<_>>()))
+        }
+        crate::Value::Json(value) => of_json(value),
+    }
 }
 
-fn map(entries: Vec<(String, Value)>) -> Value {
+/// As JSON has it; a number that is whole is an `int`, so that it can be compared with one.
+fn of_json(value: &serde_json::Value) -> Value {
+    use serde_json::Value as Json;
+    match value {
+        Json::Null => Value::Null,
+        Json::Bool(truth) => Value::Bool(*truth),
+        Json::Number(number) => number.as_i64().map_or_else(
+            || Value::Float(number.as_f64().unwrap_or(f64::NAN)),
+            Value::Int,
+        ),
+        Json::String(text) => Value::String(Arc::new(text.clone())),
+        Json::Array(items) => Value::List(Arc::new(items.iter().map(of_json).collect::<Vec<_>>())),
+        Json::Object(members) => map(members
+            .iter()
+            .map(|(name, value)| (name.clone(), of_json(value)))
+            .collect()),
+    }
+}
+
+fn map(entries: Members) -> Value {
     let entries = entries.into_iter();
     let map: HashMap<Key, Value> = entries
         .map(|(key, value)| (Key::String(Arc::new(key)), value))

@@ -41,8 +41,25 @@ pub const VARIABLES: &[(&str, &str)] = &[
     ),
     ("client.ip", "the client's address"),
     (
+        "request.parameters['name']",
+        "the first value of a query parameter, decoded; test it with `'name' in request.parameters`",
+    ),
+    (
         "application.id",
         "the id of the calling application; test it with `has(application.id)`",
+    ),
+    (
+        "principal.subject",
+        "who calls: the `sub` of a token, the name of a user; test it with `has(principal.subject)`",
+    ),
+    (
+        "principal.scopes",
+        "the scopes of the caller, a list; test it with `has(principal.scopes)`",
+    ),
+    ("principal.roles", "the roles of the caller, a list"),
+    (
+        "principal.claims['name']",
+        "what a token says of its bearer, of whatever type; test it with `'name' in principal.claims`",
     ),
 ];
 
@@ -59,14 +76,47 @@ pub enum Attribute {
     Header(String),
     /// The client's address.
     ClientIp,
+    /// The first value of a query parameter, by its name.
+    Parameter(String),
     /// The id of the calling application.
     Application,
+    /// Who calls, by name.
+    Subject,
+    /// The scopes of the caller.
+    Scopes,
+    /// The roles of the caller.
+    Roles,
+    /// What a token says under this name.
+    Claim(String),
+}
+
+/// The value of an attribute, borrowed where that is possible.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Value<'a> {
+    /// A text.
+    Text(Cow<'a, str>),
+    /// Several texts.
+    Texts(&'a [String]),
+    /// Anything.
+    Json(&'a serde_json::Value),
+}
+
+impl<'a> From<&'a str> for Value<'a> {
+    fn from(text: &'a str) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<String> for Value<'_> {
+    fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
 }
 
 /// A request, as far as expressions see it.
 pub trait Attributes {
     /// Its value; `None` where the request has none.
-    fn value(&self, attribute: &Attribute) -> Option<Cow<'_, str>>;
+    fn value(&self, attribute: &Attribute) -> Option<Value<'_>>;
 }
 
 /// A compiled expression. Shared by all who evaluate it.
@@ -122,6 +172,7 @@ impl Expr {
             [Attribute::Query] => "request.query",
             [Attribute::ClientIp] => "client.ip",
             [Attribute::Application] => "application.id",
+            [Attribute::Subject] => "principal.subject",
             _ => return None,
         };
         (self.source.trim() == name).then(|| &self.needs[0])

@@ -1,14 +1,28 @@
-use std::borrow::Cow;
-
 use proptest::prelude::*;
+use serde_json::json;
 
 use super::*;
 
-struct Request;
+struct Request {
+    roles: Vec<String>,
+    claims: serde_json::Value,
+}
+
+fn request() -> Request {
+    Request {
+        roles: vec!["admin".to_owned()],
+        claims: json!({"dept": "sales", "level": 3, "realm": {"roles": ["a", "b"]}, "aud": ["x"]}),
+    }
+}
 
 impl Attributes for Request {
-    fn value(&self, attribute: &Attribute) -> Option<Cow<'_, str>> {
+    fn value(&self, attribute: &Attribute) -> Option<Value<'_>> {
         let value = match attribute {
+            Attribute::Parameter(name) if name == "page" => "2",
+            Attribute::Subject => "alice",
+            Attribute::Roles => return Some(Value::Texts(&self.roles)),
+            Attribute::Claim(name) => return self.claims.get(name).map(Value::Json),
+            Attribute::Parameter(_) | Attribute::Scopes => return None,
             Attribute::Method => "GET",
             Attribute::Path => "/shop/1.0.0/items/7",
             Attribute::Query => "a=b",
@@ -36,9 +50,22 @@ fn values_of_a_request() {
         ),
         ("size(request.path) * 2", "38"),
         ("has(application.id) ? application.id : 'nobody'", "nobody"),
+        ("request.parameters['page'] + request.parameters.page", "22"),
+        (
+            "'per' in request.parameters ? request.parameters['per'] : '10'",
+            "10",
+        ),
+        ("principal.subject", "alice"),
+        (
+            "principal.claims['dept'] + principal.claims.dept",
+            "salessales",
+        ),
+        ("principal.claims.realm.roles[0]", "a"),
+        ("principal.claims['realm']['roles'][1]", "b"),
+        ("principal.claims.level + 1", "4"),
     ] {
         let expr = Expr::compile(source).unwrap();
-        assert_eq!(expr.text(&Request).as_deref(), Ok(expected), "{source}");
+        assert_eq!(expr.text(&request()).as_deref(), Ok(expected), "{source}");
     }
 }
 
@@ -50,17 +77,27 @@ fn conditions_hold_or_not_or_have_no_answer() {
             Ok(true),
         ),
         ("request.query.contains('c=')", Ok(false)),
+        ("'admin' in principal.roles", Ok(true)),
+        ("'a' in principal.claims.realm.roles", Ok(true)),
+        ("!('c' in principal.claims['realm'].roles)", Ok(true)),
+        ("'dept' in principal.claims", Ok(true)),
+        ("has(principal.claims.group)", Ok(false)),
+        (
+            "has(principal.scopes) && 'read' in principal.scopes",
+            Ok(false),
+        ),
+        ("principal.claims.aud == ['x']", Ok(true)),
         ("request.path", Err(EvalError::WrongType("truth value"))),
     ] {
         assert_eq!(
-            Expr::compile(source).unwrap().holds(&Request),
+            Expr::compile(source).unwrap().holds(&request()),
             expected,
             "{source}"
         );
     }
     let missing = Expr::compile("application.id == 'a'").unwrap();
     assert!(matches!(
-        missing.holds(&Request),
+        missing.holds(&request()),
         Err(EvalError::NoValue(_))
     ));
 }
@@ -78,6 +115,15 @@ fn what_is_refused_is_told_with_its_place() {
         ),
         ("request.headers == {}", 1, 8, "named by a literal"),
         ("request.headers[request.path]", 1, 8, "named by a literal"),
+        ("principal.claims", 1, 10, "named by a literal"),
+        (
+            "principal.claims[request.path]",
+            1,
+            10,
+            "named by a literal",
+        ),
+        ("principal.name", 1, 10, "`principal.name` is not known"),
+        ("{'a': 1}.a", 1, 9, "is not known"),
         ("[1, 2].all(x, x > 0)", 1, 11, "loops"),
         (
             "request.path.matches('a+')",
@@ -116,7 +162,7 @@ fn size_and_depth_are_bounded() {
     let minuses = format!("{}1", "- ".repeat(SIGNS_MAX));
     for source in [sums, choices, minuses] {
         if let Ok(expr) = Expr::compile(&source) {
-            expr.text(&Request).unwrap();
+            expr.text(&request()).unwrap();
         }
     }
 }
@@ -126,8 +172,8 @@ proptest! {
     #[test]
     fn no_text_brings_it_down(source in "[a-z.()'\\[\\]!&|?:+0-9 ]{0,60}") {
         if let Ok(expr) = Expr::compile(&source) {
-            let _ = expr.text(&Request);
-            let _ = expr.holds(&Request);
+            let _ = expr.text(&request());
+            let _ = expr.holds(&request());
         }
     }
 }

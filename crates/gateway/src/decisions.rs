@@ -272,7 +272,7 @@ impl Refused<'_> {
     fn caller(&self) -> Option<Caller> {
         let principal = self.cx.principal.as_ref()?;
         let subscription = self.cx.subscription.as_ref();
-        let scopes = principal.scopes.as_ref();
+        let scopes = principal.identity.scopes.as_ref();
         Some(Caller {
             application: principal.application,
             credential: principal.credential,

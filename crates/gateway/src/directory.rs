@@ -153,14 +153,19 @@ impl NodeDirectory {
         let subscribed = principal.subscription;
         token
             || self.credential_ended(principal, now_unix_s)
-            || self.org_of(principal.application).is_none()
+            || principal
+                .application
+                .is_some_and(|application| self.org_of(application).is_none())
             || subscribed.is_some_and(|id| !places.contains_key(&id))
     }
 
     fn credential_ended(&self, principal: &Principal, now_unix_s: u64) -> bool {
+        let Some(credential) = &principal.credential else {
+            return false;
+        };
         match &principal.token {
-            Some(_) => !self.client_places.pin().contains_key(&principal.credential),
-            None => self.api_keys.has_ended(&principal.credential, now_unix_s),
+            Some(_) => !self.client_places.pin().contains_key(credential),
+            None => self.api_keys.has_ended(credential, now_unix_s),
         }
     }
 

@@ -157,7 +157,10 @@ impl Opening {
                     .operation
                     .map(|operation| Arc::clone(&operation.label)),
             }),
-            application: cx.principal.as_ref().map(|principal| principal.application),
+            application: cx
+                .principal
+                .as_ref()
+                .and_then(|principal| principal.application),
             plan: subscribed,
             status: 0,
             code: None,

@@ -162,6 +162,32 @@ impl Claims {
         })
     }
 
+    /// All claims by their names, as a token has them.
+    #[must_use]
+    pub fn into_members(self) -> Map<String, Value> {
+        let mut members = self.other;
+        members.insert("iss".to_owned(), self.iss.into());
+        members.insert("sub".to_owned(), self.sub.into());
+        members.insert("aud".to_owned(), self.aud.into());
+        members.insert("exp".to_owned(), self.exp.into());
+        let optional = [
+            ("nbf", self.nbf.map(Value::from)),
+            ("iat", self.iat.map(Value::from)),
+            ("jti", self.jti.map(Value::from)),
+            ("client_id", self.client_id.map(Value::from)),
+            (
+                "scope",
+                (!self.scope.is_empty()).then(|| self.scope.join(" ").into()),
+            ),
+        ];
+        for (name, value) in optional {
+            if let Some(value) = value {
+                members.insert(name.to_owned(), value);
+            }
+        }
+        members
+    }
+
     fn check_access_token(&self) -> Result<(), JoseError> {
         required("iat", self.iat)?;
         required("jti", self.jti.as_ref())?;

@@ -154,7 +154,10 @@ mod tests {
                     .insert("x-api-key", HeaderValue::from_static(API_KEY));
             }
             bench.run(&*jwt_or_key(), &mut cx).unwrap();
-            assert_eq!(cx.principal.as_ref().unwrap().scopes.is_some(), token);
+            assert_eq!(
+                cx.principal.as_ref().unwrap().identity.scopes.is_some(),
+                token
+            );
             assert!(cx.headers.is_empty(), "{:?}", cx.headers);
         }
     }

@@ -1,9 +1,13 @@
 //! `apiKey`: the caller shows an API key in a header or in the query.
 
+use std::sync::Arc;
+
 use base::code::{API_KEY_ADDRESS_REFUSED, API_KEY_INVALID, CREDENTIALS_MISSING};
 use base::{Diagnostic, Org, key_text};
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
-use policy::{CompileEnv, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx};
+use policy::{
+    CompileEnv, Identity, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -137,10 +141,13 @@ impl Policy for Running {
             .and_then(|limits| limits.scopes.as_ref());
         cx.principal = Some(Principal {
             org: found.org,
-            application: found.application,
-            credential: found.credential,
+            application: Some(found.application),
+            credential: Some(found.credential),
             environment: found.environment,
-            scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
+            identity: Arc::new(Identity {
+                scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
+                ..Identity::default()
+            }),
             limits: found.limits,
             token: None,
             subscription: None,
@@ -245,8 +252,8 @@ mod tests {
         let mut cx = with_key(&bench, API_KEY);
         bench.run(&*compile("apiKey", json!({})), &mut cx).unwrap();
         let principal = cx.principal.unwrap();
-        assert_eq!(principal.application, bench.application);
-        assert!(principal.scopes.is_none());
+        assert_eq!(principal.application, Some(bench.application));
+        assert!(principal.identity.scopes.is_none());
         assert!(cx.headers.is_empty());
     }
 

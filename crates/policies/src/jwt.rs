@@ -10,7 +10,7 @@ use base::{Diagnostic, Digest, Org, TokenMarks};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
 use jose::{Claims, Confirmation, Expectation, JoseError, JoseErrorKind, Verified};
 use policy::{
-    CompileEnv, Directory, Fact, Issuer, NotAnswered, Outcome, Phase, Policy, PolicyKind,
+    CompileEnv, Directory, Fact, Identity, Issuer, NotAnswered, Outcome, Phase, Policy, PolicyKind,
     Principal, RequestCx, TokenInUse, Verdict,
 };
 use schemars::JsonSchema;
@@ -327,8 +327,8 @@ impl Running {
             }
             entry.issuer = issuer;
         }
-        let scopes = entry.principal.scopes.clone();
-        entry.principal = self.principal(directory, &entry.token, &entry.client_id, scopes)?;
+        let identity = Arc::clone(&entry.principal.identity);
+        entry.principal = self.principal(directory, &entry.token, &entry.client_id, identity)?;
         entry.version = version;
         Ok(true)
     }
@@ -338,7 +338,7 @@ impl Running {
         directory: &dyn Directory,
         token: &Arc<TokenInUse>,
         client_id: &str,
-        scopes: Option<Arc<[String]>>,
+        identity: Arc<Identity>,
     ) -> Result<Principal, Refusal> {
         if directory.is_revoked(&token.marks) {
             let fact = fact("claim jti", &token.marks.jti, "not revoked");
@@ -353,10 +353,10 @@ impl Running {
             })?;
         Ok(Principal {
             org: client.org,
-            application: client.application,
-            credential: client.credential,
+            application: Some(client.application),
+            credential: Some(client.credential),
             environment: client.environment,
-            scopes,
+            identity,
             limits: None,
             subscription: None,
             token: Some(Arc::clone(token)),
@@ -436,8 +436,8 @@ impl Running {
     ) -> Result<Entry, Refusal> {
         let absent =
             || Refusal::Unusable("claim-missing", "jti or client_id is missing".to_owned());
-        let token_id = claims.jti.ok_or_else(absent)?;
-        let client_id = claims.client_id.ok_or_else(absent)?;
+        let token_id = claims.jti.clone().ok_or_else(absent)?;
+        let client_id = claims.client_id.clone().ok_or_else(absent)?;
         let confirmation = match claims.other.get("cnf") {
             None => None,
             Some(claim) => {
@@ -450,15 +450,22 @@ impl Running {
             marks: TokenMarks::of_claims(&token_id, &client_id, &claims.sub, &claims.other),
             ends_unix_s: claims.exp,
         });
-        let principal = self.principal(directory, &token, &client_id, Some(claims.scope.into()))?;
         let begins = |claim, at: Option<u64>| (claim, at.unwrap_or(0));
         let (nbf, iat) = (begins("nbf", claims.nbf), begins("iat", claims.iat));
+        let (ends_unix_s, audience) = (claims.exp, claims.aud.clone().into());
+        let identity = Arc::new(Identity {
+            subject: Some(claims.sub.clone()),
+            scopes: Some(claims.scope.clone()),
+            roles: Vec::new(),
+            claims: claims.into_members(),
+        });
+        let principal = self.principal(directory, &token, &client_id, identity)?;
         Ok(Entry {
             org: self.org.clone(),
             issuer,
             kid,
-            audience: claims.aud.into(),
-            ends_unix_s: claims.exp,
+            audience,
+            ends_unix_s,
             begins_unix_s: if nbf.1 >= iat.1 { nbf } else { iat },
             token,
             confirmation,

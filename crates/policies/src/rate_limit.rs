@@ -169,7 +169,8 @@ impl Key {
             Self::Application => cx
                 .principal
                 .as_ref()
-                .map_or(0, |principal| principal.application.0.as_u128()),
+                .and_then(|principal| principal.application)
+                .map_or(0, |application| application.0.as_u128()),
             Self::Expr(expr) => expr
                 .text(cx)
                 .map_or(0, |text| u128::from_be_bytes(first(text.as_bytes()))),

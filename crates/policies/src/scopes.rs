@@ -103,7 +103,7 @@ impl Policy for Running {
         let Some(principal) = &cx.principal else {
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
-        let Some(held) = &principal.scopes else {
+        let Some(held) = &principal.identity.scopes else {
             return Outcome::CONTINUE;
         };
         let enough = self

@@ -44,20 +44,22 @@ impl Policy for Running {
         let Some(principal) = &mut cx.principal else {
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
-        let found = if principal.org == self.org {
-            cx.core
-                .runtime
-                .directory
-                .subscription(principal.application, &self.api)
-        } else {
-            None
-        };
+        let directory = &cx.core.runtime.directory;
+        let found = principal
+            .application
+            .filter(|_| principal.org == self.org)
+            .and_then(|application| directory.subscription(application, &self.api));
         let Some(subscription) = found else {
-            let detail =
-                "the application has no subscription to this API; subscribe it, then call again";
+            let application = principal.application.map(|id| id.to_string());
+            let detail = match application {
+                Some(_) => {
+                    "the application has no subscription to this API; subscribe it, then call again"
+                }
+                None => "the caller is no application, and only applications can be subscribed",
+            };
             return Reject::new(SUBSCRIPTION_MISSING, detail)
                 .because("subscribed")
-                .fact("application", principal.application.to_string(), "")
+                .fact("application", application.unwrap_or_default(), "")
                 .fact("subscription", "", format!("to {}", self.api))
                 .into();
         };
@@ -111,6 +113,22 @@ mod tests {
             .run(&*compile("subscription", json!({})), &mut cx)
             .unwrap_err();
         assert_eq!(reject.code.name, "SUBSCRIPTION_MISSING");
+    }
+
+    #[test]
+    fn a_caller_that_is_no_application_is_not_subscribed() {
+        let bench = Bench::new();
+        let mut cx = bench.request_of("GET", "/x", None);
+        cx.principal.as_mut().unwrap().application = None;
+        let reject = bench
+            .run(&*compile("subscription", json!({})), &mut cx)
+            .unwrap_err();
+        assert_eq!(reject.code.name, "SUBSCRIPTION_MISSING");
+        assert!(
+            reject.detail.contains("no application"),
+            "{}",
+            reject.detail
+        );
     }
 
     #[test]

@@ -14,9 +14,9 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{Claims, KeySet, SigningKey};
 use limits::Quotas;
 use policy::{
-    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Issuer, NotAnswered, Once,
-    Outcome, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Slots,
-    SubscriptionView, Trace, Verdict, Window,
+    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Identity, Issuer,
+    NotAnswered, Once, Outcome, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx,
+    Runtime, Slots, SubscriptionView, Trace, Verdict, Window,
 };
 use serde_json::{Value, json};
 
@@ -277,10 +277,13 @@ impl Bench {
         let mut cx = self.request(method, path);
         cx.principal = Some(Principal {
             org: Org::default_org(),
-            application: self.application,
-            credential: CredentialId::generate(),
+            application: Some(self.application),
+            credential: Some(CredentialId::generate()),
             environment: Environment::Production,
-            scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+            identity: Arc::new(Identity {
+                scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),
+                ..Identity::default()
+            }),
             limits: None,
             token: None,
             subscription: None,

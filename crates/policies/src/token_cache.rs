@@ -149,10 +149,10 @@ mod tests {
             client_id: "c".into(),
             principal: Principal {
                 org: Org::default_org(),
-                application: ApplicationId::generate(),
-                credential: CredentialId::generate(),
+                application: Some(ApplicationId::generate()),
+                credential: Some(CredentialId::generate()),
                 environment: base::Environment::Production,
-                scopes: None,
+                identity: Arc::default(),
                 limits: None,
                 token: None,
                 subscription: None,

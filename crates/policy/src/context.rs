@@ -2,6 +2,7 @@
 
 use std::any::{Any, TypeId};
 use std::cell::{RefCell, RefMut};
+use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -11,6 +12,7 @@ use base::{
 };
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
+use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::directory::{Directory, SubscriptionView};
@@ -88,23 +90,47 @@ pub struct Trace {
 /// Who calls. Made by an authentication policy and by nobody else.
 #[derive(Clone, Debug)]
 pub struct Principal {
-    /// The application's organisation.
+    /// The caller's organisation.
     pub org: Org,
-    /// The application.
-    pub application: ApplicationId,
-    /// The credential that proved it.
-    pub credential: CredentialId,
+    /// The application; `None` for a caller that is none of ours, and so has no subscription.
+    pub application: Option<ApplicationId>,
+    /// The credential that proved it, where it is one that the platform keeps.
+    pub credential: Option<CredentialId>,
     /// What the credential is for: it decides which backend is called.
     pub environment: Environment,
-    /// The scopes that its token carries, or that its API key stands for; `None` for an API key that is not limited by
-    /// scopes.
-    pub scopes: Option<Arc<[String]>>,
+    /// What is known of the caller.
+    pub identity: Arc<Identity>,
     /// What an API key is limited to; `None` = nothing beyond its application's subscriptions.
     pub limits: Option<Arc<KeyLimits>>,
     /// Under which subscription; set by the subscription check, so that a call that is open for long ends with it.
     pub subscription: Option<SubscriptionId>,
     /// The token that proved it; `None` for what is no token.
     pub token: Option<Arc<TokenInUse>>,
+}
+
+/// What is known of who calls. Made once for a credential, shared by all calls with it.
+#[derive(Clone, Default, PartialEq)]
+pub struct Identity {
+    /// `sub` of a token, the name of a user, the subject of a certificate; `None` for an API key.
+    pub subject: Option<String>,
+    /// The scopes that its token carries, or that its API key stands for; `None` for an API key that is not limited by
+    /// scopes, and for nothing else: who has none has `Some` of an empty list.
+    pub scopes: Option<Vec<String>>,
+    /// Its roles.
+    pub roles: Vec<String>,
+    /// All that the token, or who vouched for the caller, says.
+    pub claims: Map<String, Value>,
+}
+
+/// Claims are about people: only their names are shown.
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("scopes", &self.scopes)
+            .field("roles", &self.roles)
+            .field("claims", &self.claims.keys().collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
 }
 
 /// A token with which somebody calls: what ends a call that is open for long.

@@ -19,8 +19,8 @@ use std::pin::Pin;
 
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{
-    Client, ClientCertificate, Core, Principal, RequestCx, ResponseCx, Runtime, Slots, TokenInUse,
-    Trace,
+    Client, ClientCertificate, Core, Identity, Principal, RequestCx, ResponseCx, Runtime, Slots,
+    TokenInUse, Trace,
 };
 pub use directory::{
     ApiKeyView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered, Once, Plan,

@@ -120,10 +120,12 @@ pub enum StepOutcome {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Caller {
-    /// The application.
-    pub application: ApplicationId,
-    /// The credential that proved it.
-    pub credential: CredentialId,
+    /// The application; `None` for a caller that is none.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub application: Option<ApplicationId>,
+    /// The credential that proved it, where it is one that the platform keeps.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub credential: Option<CredentialId>,
     /// The scopes of its token; `None` for an API key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub scopes: Option<Vec<String>>,

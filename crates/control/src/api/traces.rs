@@ -38,8 +38,13 @@ async fn trace_explain(
         if !may_see(&caller, told.decision.org()) {
             continue;
         }
-        let application = match &told.decision.caller {
-            Some(known) => control.hub().application_name(known.application).await?,
+        let application = match told
+            .decision
+            .caller
+            .as_ref()
+            .and_then(|known| known.application)
+        {
+            Some(application) => control.hub().application_name(application).await?,
             None => None,
         };
         calls.push(ExplainedCall {

@@ -274,7 +274,8 @@ fn line(
         application: cx
             .principal
             .as_ref()
-            .map(|principal| principal.application.to_string()),
+            .and_then(|principal| principal.application)
+            .map(|application| application.to_string()),
         plan: plan.to_owned(),
         backend_us: answer.backend_us,
     }

@@ -66,7 +66,7 @@ impl<'a> Subject<'a> {
             environment: if sandbox { SANDBOX } else { environment },
             api: matched.api.map_or(NO_API, |api| &api.name),
             operation: matched.operation_label(),
-            application: principal.map(|caller| caller.application),
+            application: principal.and_then(|caller| caller.application),
             plan: plan.map_or("", |plan| plan.name.as_str()),
             status,
         }

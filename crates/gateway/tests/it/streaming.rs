@@ -203,10 +203,10 @@ impl policy::Policy for Known {
             token: None,
             subscription: None,
             org: base::Org::default_org(),
-            application: id.parse().unwrap(),
-            credential: base::CredentialId::generate(),
+            application: Some(id.parse().unwrap()),
+            credential: Some(base::CredentialId::generate()),
             environment: base::Environment::default(),
-            scopes: None,
+            identity: std::sync::Arc::default(),
         });
         policy::Outcome::CONTINUE
     }
@@ -246,7 +246,7 @@ async fn open_answers_of_a_revoked_caller_end_and_others_go_on() {
     }
     let closer = sandbox.gateway.closer();
     let reason = gateway::live::Reason::Revoked;
-    closer.close_where(reason, move |caller| caller.application == revoked);
+    closer.close_where(reason, move |caller| caller.application == Some(revoked));
     let (mut client, mut backend) = open.remove(0);
     // Cut, not ended: nobody takes it for whole.
     assert!(client.closes().await);

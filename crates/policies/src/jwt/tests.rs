@@ -44,8 +44,8 @@ fn cached(bench: &Bench) -> usize {
 fn a_good_token_names_its_application_and_scopes() {
     let bench = Bench::new();
     let principal = call(&bench, &json!({}), &bench.bearer(&bench.claims())).unwrap();
-    assert_eq!(principal.application, bench.application);
-    let scopes = principal.scopes.unwrap();
+    assert_eq!(principal.application, Some(bench.application));
+    let scopes = principal.identity.scopes.clone().unwrap();
     assert_eq!(scopes.as_ref(), ["orders:read", "orders:write"]);
     assert_eq!(cached(&bench), 1);
 }
@@ -191,7 +191,7 @@ fn a_deleted_client_stops_and_a_restored_one_has_its_scopes_and_no_more() {
         .clients
         .insert(CLIENT.to_owned(), client);
     let principal = call(&bench, &json!({}), &token).unwrap();
-    assert_eq!(principal.scopes.unwrap().len(), 2);
+    assert_eq!(principal.identity.scopes.clone().unwrap().len(), 2);
 }
 
 #[test]
@@ -259,13 +259,13 @@ fn a_cached_token_is_not_verified_again_and_looked_up_only_after_a_change() {
     assert_eq!(lookups(), 1);
     // Another issuer object with the same key: the signature stays believed. The scopes of the entry show that it
     // is the same one.
-    let before = call(&bench, &json!({}), &token).unwrap().scopes.unwrap();
+    let before = call(&bench, &json!({}), &token).unwrap().identity;
     bench
         .directory
         .tables()
         .issuers
         .insert("resident".to_owned(), issuer_of(&bench.key));
-    let after = call(&bench, &json!({}), &token).unwrap().scopes.unwrap();
+    let after = call(&bench, &json!({}), &token).unwrap().identity;
     assert!(Arc::ptr_eq(&before, &after));
     assert_eq!(lookups(), 2);
 }

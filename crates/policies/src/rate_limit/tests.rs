@@ -110,7 +110,7 @@ fn applications_are_counted_apart() {
     assert!(call(&bench, &limit, &mut own).0.is_ok());
     let mut other = bench.request_of("GET", "/x", None);
     if let Some(principal) = &mut other.principal {
-        principal.application = base::ApplicationId::generate();
+        principal.application = Some(base::ApplicationId::generate());
     }
     assert!(call(&bench, &limit, &mut other).0.is_ok());
     let mut again = bench.request_of("GET", "/x", None);

@@ -89,10 +89,10 @@ fn known(cx: &mut RequestCx) -> Verdict {
         token: None,
         subscription: None,
         org: Org::default_org(),
-        application: ApplicationId::generate(),
-        credential: CredentialId::generate(),
+        application: Some(ApplicationId::generate()),
+        credential: Some(CredentialId::generate()),
         environment: base::Environment::Production,
-        scopes: None,
+        identity: Arc::default(),
     });
     Verdict::Continue
 }

@@ -101,9 +101,10 @@ fn caller(out: &mut Lines, call: &ExplainedCall) {
     let Some(caller) = &call.decision.caller else {
         return;
     };
-    let id = caller.application.to_string();
-    let name = call.application.clone().unwrap_or(id);
-    out.line("application", name);
+    let id = caller.application.map(|id| id.to_string());
+    if let Some(name) = call.application.clone().or(id) {
+        out.line("application", name);
+    }
     if let Some(scopes) = &caller.scopes {
         out.line("scopes", scopes.join(" "));
     }

@@ -24,7 +24,7 @@ fn an_opaque_token_is_asked_for_once_and_then_known() {
     let token = opaque(&bench, &bench.claims());
     for _ in 0..3 {
         let principal = call(&bench, &json!({}), &token).unwrap();
-        assert_eq!(principal.application, bench.application);
+        assert_eq!(principal.application, Some(bench.application));
     }
     assert_eq!(asked(&bench), 1);
     // Revocations come by the feed, expiry by the clock; nobody has to be asked.
