@@ -68,7 +68,7 @@ codes! {
         NODE_NOT_READY 503 Gateway "Not ready":
             "The node has not yet loaded its configuration.";
         UPGRADE_NOT_SUPPORTED 501 Client "Upgrade not supported":
-            "The request asks for a tunnel (CONNECT) to somewhere, or for another protocol than WebSocket.";
+            "The request asks for a tunnel (CONNECT) to somewhere, or for another protocol than WebSocket; or for a WebSocket whose backend speaks HTTP/2 alone and takes none there (RFC 8441).";
         WEBSOCKET_HANDSHAKE 400 Client "Not a WebSocket handshake":
             "The request asks for a WebSocket, and is no handshake of RFC 6455. The detail says what is wrong.";
         WEBSOCKET_VERSION 426 Client "WebSocket version not supported":

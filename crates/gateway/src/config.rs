@@ -150,6 +150,8 @@ pub struct Limits {
     pub openings_per_client_max: usize,
     /// How long that may take.
     pub opening_timeout_ms: u64,
+    /// Size of a header of version 2 of the PROXY protocol; one of version 1 has 107 bytes at most by itself.
+    pub proxy_header_bytes_max: usize,
     /// Header fields of a request.
     pub headers_max: usize,
     /// Size of a request's head.
@@ -178,6 +180,8 @@ pub struct Limits {
     pub rate_min: u64,
     /// How long a connection may be open without a request.
     pub idle_timeout_ms: u64,
+    /// After so long without a request the buffers of an HTTP/1.1 connection are given back.
+    pub rest_after_ms: u64,
     /// Tunnels (WebSockets) that are open at a time. What comes above is answered 503.
     pub tunnels_max: usize,
     /// Tunnels of one client's address.
@@ -192,7 +196,7 @@ pub struct Limits {
     pub h2: H2Limits,
 }
 
-/// Limits of one HTTP/2 connection. Frames are counted over the last [`H2Limits::WINDOW_MS`]; useful work, which is
+/// Limits of one HTTP/2 connection. Frames are counted over the last [`H2Limits::window_ms`]; useful work, which is
 /// answers and the bytes of bodies, allows for more of them. A connection above one is ended with GOAWAY
 /// `ENHANCE_YOUR_CALM`.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -214,11 +218,8 @@ pub struct H2Limits {
     pub window_updates_max: u32,
     /// `PRIORITY` frames and those of unknown types (CVE-2019-9513).
     pub other_frames_max: u32,
-}
-
-impl H2Limits {
-    /// Over how long frames are counted: the last five to ten seconds.
-    pub const WINDOW_MS: u64 = 10_000;
+    /// Over how long frames are counted: between a half and all of it, at least 2.
+    pub window_ms: u64,
 }
 
 impl Default for H2Limits {
@@ -232,6 +233,7 @@ impl Default for H2Limits {
             empty_data_max: 100,
             window_updates_max: 1_000,
             other_frames_max: 500,
+            window_ms: 10_000,
         }
     }
 }
@@ -244,6 +246,7 @@ impl Default for Limits {
             openings_max: 4_096,
             openings_per_client_max: 256,
             opening_timeout_ms: 10_000,
+            proxy_header_bytes_max: 4 * 1024,
             headers_max: 100,
             head_bytes_max: 32 * 1024,
             target_bytes_max: 8 * 1024,
@@ -258,6 +261,7 @@ impl Default for Limits {
             answer_timeout_ms: 60_000,
             rate_min: 100,
             idle_timeout_ms: 75_000,
+            rest_after_ms: 1_000,
             tunnels_max: 10_000,
             tunnels_per_client_max: 1_000,
             tunnel_idle_timeout_ms: 300_000,
@@ -300,6 +304,9 @@ pub struct UpstreamConfig {
     pub age_max_ms: u64,
     /// How many calls a connection takes; 0 = any number.
     pub requests_max: u32,
+    /// The longest pause within an answer's body, unless the backend's document says another; 0 = any. Answers that pause
+    /// by their nature, events and gRPC, have none.
+    pub body_idle_ms: u64,
     /// Header fields of an answer.
     pub headers_max: usize,
     /// Size of an answer's head.
@@ -323,6 +330,7 @@ impl Default for UpstreamConfig {
             h2_ping_timeout_ms: 10_000,
             age_max_ms: 0,
             requests_max: 0,
+            body_idle_ms: 300_000,
             headers_max: 100,
             head_bytes_max: 64 * 1024,
         }

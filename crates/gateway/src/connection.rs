@@ -24,9 +24,6 @@ use crate::timers;
 use crate::tunnel::Tunnel;
 use crate::worker::{Accepted, Worker};
 
-/// After so long without a request the buffers of an HTTP/1.1 connection are given back.
-const REST_MS: u64 = 1_000;
-
 /// What the sweep has decided about a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Order {
@@ -61,6 +58,8 @@ pub(crate) struct Connection {
     head_since_ms: Cell<Option<u64>>,
     /// Answers that wait for the client on the wire; HTTP/2 only.
     streams: Cell<Streams>,
+    /// Answers that were handed over and whose heads have not gone out; HTTP/2 only.
+    unsent: Cell<u32>,
     /// Answers that come in parts, with how the client takes them.
     outflows: RefCell<Vec<Rc<Outflow>>>,
     /// Something waits for the client to read; HTTP/1.1 only.
@@ -131,6 +130,18 @@ impl Connection {
         }
     }
 
+    /// An answer was handed over to be sent.
+    pub(crate) fn answer_handed(&self) {
+        self.unsent.set(self.unsent.get().saturating_add(1));
+    }
+
+    /// The head of an answer has gone out; whether it is one that was handed over. HTTP/2 only.
+    fn head_sent(&self) -> bool {
+        let unsent = self.unsent.get().checked_sub(1);
+        self.unsent.set(unsent.unwrap_or(0));
+        unsent.is_some()
+    }
+
     /// What the guard has found wrong with what the client sent.
     pub(crate) fn violation(&self) -> Option<Violation> {
         self.guard.get().and_then(guard::Handle::violation)
@@ -176,6 +187,10 @@ impl Connection {
     /// So many streams wait for the end of their answers, and whether one has just ended; HTTP/2 only.
     fn has_open(&self, open: usize, ended: bool) {
         let stuck_since_ms = self.streams.get().stuck_since_ms.filter(|_| !ended);
+        if open == 0 {
+            // Those whose streams the client has reset never go out.
+            self.unsent.set(0);
+        }
         self.streams.set(Streams {
             open,
             stuck_since_ms,
@@ -246,7 +261,7 @@ impl Connection {
         } else if idle_ms > limits.idle_timeout_ms {
             worker.numbers().limit(Limit::IdleTimeout);
             self.give(Order::CloseGracefully);
-        } else if idle_ms > REST_MS && !self.resting.get() && !self.is_h2() {
+        } else if idle_ms > limits.rest_after_ms && !self.resting.get() && !self.is_h2() {
             self.give(Order::Rest);
         }
     }
@@ -341,6 +356,7 @@ impl Registry {
             idle_since_ms: Cell::new(now_ms),
             head_since_ms: Cell::new(None),
             streams: Cell::default(),
+            unsent: Cell::new(0),
             outflows: RefCell::default(),
             blocked: Cell::new(false),
             resting: Cell::new(false),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::access_log::AccessLog;
-use crate::config::Config;
+use crate::config::{AccessLogConfig, Config};
 use crate::decisions::{self, Decisions};
 use crate::endpoints::Endpoints;
 use crate::listener::{self, Listener};
@@ -21,7 +21,7 @@ use crate::server_tls::CertificateError;
 use crate::shelf::Shelf;
 use crate::sockets::Sockets;
 use crate::tunnel::Tunnels;
-use crate::upstream::names::Names;
+use crate::upstream::names::{Names, Tell};
 use crate::upstream::state::States;
 use crate::upstream::upkeep;
 use crate::usage::{self, Flushes};
@@ -94,36 +94,18 @@ pub fn start(
     runtime: Arc<policy::Runtime>,
     snapshots: Arc<Snapshots>,
 ) -> Result<Gateway, StartError> {
-    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let sockets = Arc::clone(&config.sockets);
-    let listen = |name: &str, address| listen(&sockets, name, address);
-    let http = config
-        .http
-        .map(|address| listen(HTTP, address))
-        .transpose()?;
-    let https = config
-        .https
-        .map(|address| listen(HTTPS, address))
-        .transpose()?;
-    let access_log = match &config.access_log {
-        None => None,
-        Some(log) => Some(AccessLog::open(log).map_err(|source| {
-            let file = log.file.as_ref();
-            StartError::AccessLog {
-                file: file.map_or("stdout".to_owned(), |file| file.display().to_string()),
-                source,
-            }
-        })?),
-    };
+    let own = Own::listen(&config)?;
+    let access_log = config.access_log.as_ref().map(access_log).transpose()?;
     let count = match config.workers {
         0 => std::thread::available_parallelism().map_or(1, usize::from),
         count => count,
     };
+    let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (outlet, flushes) = usage::channel(count);
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
     let shelf = Arc::new(Shelf::new(Arc::clone(&crypto), Arc::clone(&numbers)));
-    let server_tls = match https {
+    let server_tls = match own.https {
         Some(_) => Some(shelf.open(config.tls.clone(), OWN_CERTIFICATE)?),
         None => None,
     };
@@ -142,6 +124,7 @@ pub fn start(
     };
     // Nobody has set it before: the numbers are new.
     let _ = numbers.circuits.set(circuits);
+    let endpoints = Endpoints::new(Arc::clone(&states), Arc::clone(&runtime.clock));
     let shared = Arc::new(Shared {
         runtime,
         snapshots,
@@ -159,42 +142,13 @@ pub fn start(
         tunnels: Tunnels::default(),
         endpoints: states,
     });
-    let clock = Arc::clone(&shared.runtime.clock);
-    let endpoints = Endpoints::new(Arc::clone(&shared.endpoints), clock);
     let (stage, stages) = watch::channel(first);
-    upkeep::spawn(Arc::clone(&shared), wanted, stages.clone()).map_err(StartError::Thread)?;
-    let mut senders = Vec::new();
-    let mut workers = Vec::new();
-    for (index, closings) in closings.into_iter().enumerate() {
-        let (sender, accepted) = mpsc::unbounded_channel();
-        let shared = Arc::clone(&shared);
-        let ended = worker::spawn(shared, index, accepted, stages.clone(), closings)
-            .map_err(StartError::Thread)?;
-        senders.push(sender);
-        workers.push(ended);
-    }
-    let own = [
-        (HTTP, http, None),
-        (HTTPS, https, shared.server_tls.clone()),
-    ];
-    let addresses = own
-        .each_ref()
-        .map(|(_, bound, _)| bound.as_ref().map(|(address, _)| *address));
-    let proxies = &shared.config.proxy_protocol_from;
-    let listeners = own
-        .into_iter()
-        .filter_map(|(name, bound, tls)| {
-            let proxies = proxies.clone();
-            Some(Listener {
-                name: name.to_owned(),
-                socket: bound?.1,
-                entrance: Arc::new(Entrance { tls, proxies }),
-            })
-        })
-        .collect();
-    let (ports, accepting) =
-        listener::spawn(listeners, shared, senders, stages).map_err(StartError::Thread)?;
-    let [http, https] = addresses;
+    let (http, https) = own.addresses();
+    let Threads {
+        workers,
+        ports,
+        accepting,
+    } = threads(&shared, own, wanted, stages, closings).map_err(StartError::Thread)?;
     Ok(Gateway {
         http,
         https,
@@ -208,6 +162,98 @@ pub fn start(
         stage,
         accepting: Some(accepting),
         workers,
+    })
+}
+
+/// The sockets that the process's own options name, bound.
+struct Own {
+    http: Option<(SocketAddr, TcpListener)>,
+    https: Option<(SocketAddr, TcpListener)>,
+}
+
+impl Own {
+    fn listen(config: &Config) -> Result<Self, StartError> {
+        let bind = |name: &str, address: Option<SocketAddr>| {
+            address
+                .map(|address| listen(&config.sockets, name, address))
+                .transpose()
+        };
+        Ok(Self {
+            http: bind(HTTP, config.http)?,
+            https: bind(HTTPS, config.https)?,
+        })
+    }
+
+    fn addresses(&self) -> (Option<SocketAddr>, Option<SocketAddr>) {
+        let address = |(address, _): &(SocketAddr, TcpListener)| *address;
+        (
+            self.http.as_ref().map(address),
+            self.https.as_ref().map(address),
+        )
+    }
+
+    /// With what is spoken there.
+    fn into_listeners(self, shared: &Shared) -> Vec<Listener> {
+        let proxies = &shared.config.proxy_protocol_from;
+        let all = [
+            (HTTP, self.http, None),
+            (HTTPS, self.https, shared.server_tls.clone()),
+        ];
+        let listener = |(name, bound, tls): (&str, Option<(SocketAddr, TcpListener)>, _)| {
+            Some(Listener {
+                name: name.to_owned(),
+                socket: bound?.1,
+                entrance: Arc::new(Entrance {
+                    tls,
+                    proxies: proxies.clone(),
+                }),
+            })
+        };
+        all.into_iter().filter_map(listener).collect()
+    }
+}
+
+/// What runs.
+struct Threads {
+    /// Each tells when it has ended.
+    workers: Vec<oneshot::Receiver<usize>>,
+    ports: Ports,
+    accepting: oneshot::Receiver<()>,
+}
+
+/// Starts the threads: one that looks after backends and certificates, one for each core, one that accepts.
+fn threads(
+    shared: &Arc<Shared>,
+    own: Own,
+    wanted: mpsc::UnboundedReceiver<Tell>,
+    stages: watch::Receiver<Stage>,
+    closings: Vec<live::Closings>,
+) -> std::io::Result<Threads> {
+    upkeep::spawn(Arc::clone(shared), wanted, stages.clone())?;
+    let mut senders = Vec::new();
+    let mut workers = Vec::new();
+    for (index, closings) in closings.into_iter().enumerate() {
+        let (sender, accepted) = mpsc::unbounded_channel();
+        let (shared, stages) = (Arc::clone(shared), stages.clone());
+        workers.push(worker::spawn(shared, index, accepted, stages, closings)?);
+        senders.push(sender);
+    }
+    let listeners = own.into_listeners(shared);
+    let (ports, accepting) = listener::spawn(listeners, Arc::clone(shared), senders, stages)?;
+    Ok(Threads {
+        workers,
+        ports,
+        accepting,
+    })
+}
+
+fn access_log(log: &AccessLogConfig) -> Result<AccessLog, StartError> {
+    AccessLog::open(log).map_err(|source| {
+        let file = log.file.as_ref();
+        StartError::AccessLog {
+            file: file.map_or("stdout".to_owned(), |file| file.display().to_string()),
+            source,
+        }
     })
 }
 

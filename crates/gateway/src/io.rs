@@ -1,6 +1,7 @@
 //! A client's or a backend's byte stream: clear text or TLS.
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -18,13 +19,30 @@ pub(crate) enum Stream {
 }
 
 impl Stream {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Self::Tcp(tcp) => tcp,
+            Self::ServerTls(tls) => tls.get_ref().0,
+            Self::ClientTls(tls) => tls.get_ref().0,
+        }
+    }
+
+    /// Whether bytes go out as they are written.
+    pub(crate) fn is_clear(&self) -> bool {
+        matches!(self, Self::Tcp(_))
+    }
+
     /// Ready when there is something to read, or the end; reads nothing.
     pub(crate) fn poll_readable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self {
-            Self::Tcp(tcp) => tcp.poll_read_ready(cx),
-            Self::ServerTls(tls) => tls.get_ref().0.poll_read_ready(cx),
-            Self::ClientTls(tls) => tls.get_ref().0.poll_read_ready(cx),
-        }
+        self.tcp().poll_read_ready(cx)
+    }
+
+    /// Whether the peer has sent something, has ended or has broken the connection: asked of the system, because what
+    /// the runtime knows is as old as its last look. Reads nothing.
+    pub(crate) fn has_come(&self) -> bool {
+        let mut byte = [MaybeUninit::uninit()];
+        let looked = socket2::SockRef::from(self.tcp()).peek(&mut byte);
+        !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
     }
 }
 
@@ -92,5 +110,30 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         delegate!(self, inner => inner.poll_shutdown(cx))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Waker;
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    /// Nothing is awaited behind the close: the runtime cannot have heard of it.
+    #[tokio::test]
+    async fn the_system_knows_of_an_end_that_the_runtime_has_not_seen() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = Stream::Tcp(TcpStream::connect(address).await.unwrap());
+        let (peer, _) = listener.accept().unwrap();
+        assert!(!stream.has_come());
+        drop(peer);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !stream.has_come() {
+            assert!(Instant::now() < deadline, "the end did not come");
+        }
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(stream.poll_readable(&mut cx).is_pending());
     }
 }

@@ -33,6 +33,7 @@ mod request;
 mod seats;
 mod server_tls;
 mod shelf;
+mod stamp;
 mod sockets;
 pub mod spans;
 mod timers;

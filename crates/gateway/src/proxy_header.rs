@@ -15,8 +15,6 @@ const SIGNATURE: [u8; 12] = *b"\r\n\r\n\0\r\nQUIT\n";
 const V2_HEAD_BYTES: usize = 16;
 /// The longest line of version 1, with its end (§2.1).
 const V1_BYTES_MAX: usize = 107;
-/// The longest header of version 2 that is taken: addresses have at most 216 bytes, what is beyond may say more.
-const V2_BYTES_MAX: usize = 4096;
 
 /// A connection does not begin with a header that can be used.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +35,12 @@ pub(crate) enum HeaderFault {
 
 /// Takes the header off the front of a connection, and nothing behind it. `None`: the proxy speaks for itself, as for
 /// its health checks (`LOCAL`, `UNKNOWN`), or for a client without an IP address.
-pub(crate) async fn take(tcp: &mut TcpStream) -> Result<Option<IpAddr>, HeaderFault> {
+///
+/// `bytes_max` is for version 2: addresses have at most 216 bytes, what is beyond may say more.
+pub(crate) async fn take(
+    tcp: &mut TcpStream,
+    bytes_max: usize,
+) -> Result<Option<IpAddr>, HeaderFault> {
     // Both versions are longer than that.
     let mut first = [0; SIGNATURE.len()];
     for at in 0..first.len() {
@@ -48,7 +51,7 @@ pub(crate) async fn take(tcp: &mut TcpStream) -> Result<Option<IpAddr>, HeaderFa
         }
     }
     if first == SIGNATURE {
-        take_v2(tcp).await
+        take_v2(tcp, bytes_max).await
     } else {
         take_v1(tcp, &first).await
     }
@@ -94,13 +97,16 @@ fn source_v1(line: &str) -> Option<Option<IpAddr>> {
     whole.then_some(Some(source))
 }
 
-async fn take_v2(tcp: &mut TcpStream) -> Result<Option<IpAddr>, HeaderFault> {
+async fn take_v2(
+    tcp: &mut TcpStream,
+    bytes_max: usize,
+) -> Result<Option<IpAddr>, HeaderFault> {
     let mut head = [0; V2_HEAD_BYTES];
     head[..SIGNATURE.len()].copy_from_slice(&SIGNATURE);
     tcp.read_exact(&mut head[SIGNATURE.len()..]).await?;
     let [.., high, low] = head;
     let length = V2_HEAD_BYTES + usize::from(u16::from_be_bytes([high, low]));
-    if length > V2_BYTES_MAX {
+    if length > bytes_max {
         return Err(HeaderFault::TooLong);
     }
     let mut bytes = vec![0; length];
@@ -137,6 +143,8 @@ mod tests {
 
     use super::*;
 
+    const V2_BYTES_MAX: usize = 300;
+
     /// What is made of these bytes, and what is left behind them.
     async fn read(bytes: &[u8]) -> Result<(Option<IpAddr>, Vec<u8>), HeaderFault> {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -146,7 +154,7 @@ mod tests {
         let (mut served, _) = listener.accept().await.unwrap();
         client.write_all(bytes).await.unwrap();
         client.shutdown().await.unwrap();
-        let found = take(&mut served).await?;
+        let found = take(&mut served, V2_BYTES_MAX).await?;
         let mut rest = Vec::new();
         served.read_to_end(&mut rest).await.unwrap();
         Ok((found, rest))

@@ -17,7 +17,7 @@ use http_body::Body;
 use hyper::body::Incoming;
 use policies::hop_by_hop;
 use policy::{Permit, Reject, RequestCx, Stop};
-use snapshot::{Api, Backend, Found, Gate, MethodSet, Operation, Protocol, Snapshot};
+use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
 use usage::StatusClass;
 
 use crate::body::{AnswerBody, RequestBody};
@@ -118,6 +118,7 @@ pub(crate) async fn handle(
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
+    connection.answer_handed();
     Ok(response)
 }
 
@@ -293,7 +294,7 @@ async fn ask<'s>(
             .fact("backend", "", &*key.name);
         return Answer::refuse(worker, cx, reject);
     };
-    let slot = match scene.handshake.map(|_| tunnel_slot(scene, backend, cx)) {
+    let slot = match scene.handshake.map(|_| tunnel_slot(scene, cx)) {
         Some(Err(reject)) => return Answer::refuse(worker, cx, *reject),
         Some(Ok(slot)) => Some(Box::new(slot)),
         None => None,
@@ -346,7 +347,8 @@ fn heard(
         Ok((mut head, Source::Switched(backend)))
             if let (Some(handshake), Some(slot)) = (scene.handshake, slot) =>
         {
-            if let Some(fault) = handshake.fault(&head.headers) {
+            let fault = handshake.fault(&head.headers);
+            if let Some(fault) = fault.filter(|_| backend.proves()) {
                 let reject = Reject::new(code::BACKEND_FAILED, fault);
                 return Answer::refuse(worker, cx, reject);
             }
@@ -377,12 +379,8 @@ fn heard(
 }
 
 /// A place for one more tunnel.
-fn tunnel_slot(scene: Scene<'_>, backend: &Backend, cx: &RequestCx) -> Result<Slot, Box<Reject>> {
+fn tunnel_slot(scene: Scene<'_>, cx: &RequestCx) -> Result<Slot, Box<Reject>> {
     let worker = scene.worker;
-    if backend.protocol == Protocol::Http2 {
-        let detail = "the backend speaks HTTP/2 alone, and a WebSocket needs HTTP/1.1 there";
-        return Err(Box::new(Reject::new(code::UPGRADE_NOT_SUPPORTED, detail)));
-    }
     Slot::take(&worker.shared, cx.client.ip).map_err(|full| {
         let (limit, detail) = match full {
             Full::Process => (Limit::Tunnels, "the node holds as many tunnels as it may"),

@@ -48,6 +48,16 @@ pub enum CertificateError {
     },
 }
 
+impl TlsFiles {
+    /// The certificate and the key.
+    pub(crate) fn paths(&self) -> [PathBuf; 2] {
+        match self {
+            Self::Files { cert, key } => [cert.clone(), key.clone()],
+            Self::SelfSigned { dir } => [dir.join("gateway-cert.pem"), dir.join("gateway-key.pem")],
+        }
+    }
+}
+
 /// The configuration of the HTTPS listener: TLS 1.2 and 1.3, HTTP/2 preferred. Under this name it is noted how long the
 /// certificate is valid.
 pub(crate) fn load(
@@ -56,16 +66,8 @@ pub(crate) fn load(
     name: &str,
     known: &Certificates,
 ) -> Result<Arc<ServerConfig>, CertificateError> {
-    let (cert, key) = match files {
-        TlsFiles::Files { cert, key } => (cert.clone(), key.clone()),
-        TlsFiles::SelfSigned { dir } => {
-            let (cert, key) = (dir.join("gateway-cert.pem"), dir.join("gateway-key.pem"));
-            if !cert.exists() || !key.exists() {
-                generate(&cert, &key)?;
-            }
-            (cert, key)
-        }
-    };
+    make_missing(files)?;
+    let [cert, key] = files.paths();
     let pem = |path: &Path| {
         let path = path.to_owned();
         move |source| CertificateError::Pem { path, source }
@@ -85,6 +87,15 @@ pub(crate) fn load(
         .map_err(|source| CertificateError::Unusable { cert, key, source })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(Arc::new(config))
+}
+
+/// Makes a certificate of our own where there is to be one and is none.
+pub(crate) fn make_missing(files: &TlsFiles) -> Result<(), CertificateError> {
+    let [cert, key] = files.paths();
+    match files {
+        TlsFiles::SelfSigned { .. } if !cert.exists() || !key.exists() => generate(&cert, &key),
+        _ => Ok(()),
+    }
 }
 
 /// Makes a self-signed certificate. The key is written first: a certificate never stands without its key.

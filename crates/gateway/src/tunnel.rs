@@ -15,7 +15,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use crate::connection::Connection;
 use crate::live::{Place, Reason};
 use crate::metrics::TunnelEnd;
-use crate::upstream::h1;
+use crate::upstream::Far;
 use crate::usage::table::Row;
 use crate::worker::Worker;
 
@@ -33,7 +33,7 @@ const TURNS: usize = 16;
 pub(crate) struct Tunnel {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
-    backend: Box<h1::Connection>,
+    backend: Far,
     live: Place,
     /// What its bytes are counted under.
     row: Rc<Row>,
@@ -158,7 +158,7 @@ impl Tunnel {
     pub(crate) fn new(
         worker: &Rc<Worker>,
         connection: &Rc<Connection>,
-        backend: Box<h1::Connection>,
+        backend: Far,
         live: Place,
         row: Rc<Row>,
         slot: Slot,
@@ -189,7 +189,7 @@ impl Tunnel {
             if let Some(reason) = self.live.closing(cx) {
                 return Poll::Ready(end_of(reason));
             }
-            let backend = self.backend.stream();
+            let backend = &mut self.backend;
             let mut scratch = self.worker.scratch.borrow_mut();
             scratch.resize(READ_BYTES, 0);
             let there = inward.poll(&mut client, backend, &mut scratch, cx);

@@ -12,6 +12,7 @@ pub(crate) mod connect;
 pub(crate) mod dns;
 mod eyeballs;
 mod failure;
+mod far;
 pub(crate) mod h1;
 pub(crate) mod h2;
 mod health;
@@ -44,6 +45,7 @@ use balance::{PickInput, Picked, Tried};
 pub(crate) use breaker::Circuit;
 use connect::{DialError, Dialled};
 pub(crate) use failure::Failure;
+pub(crate) use far::Far;
 use failure::Limited;
 use members::Did;
 use pool::{BackendPool, EndpointPool};
@@ -122,7 +124,7 @@ pub(crate) struct Ask {
     pub(crate) body: RequestBody,
     /// How the body fares, where there is one.
     pub(crate) body_state: Option<Rc<BodyState>>,
-    /// A WebSocket is asked for: over HTTP/1.1, on a connection that becomes a tunnel.
+    /// A WebSocket is asked for: on a connection, or on a stream of HTTP/2, that becomes a tunnel.
     pub(crate) switches: bool,
     /// When the head of the answer must be there, by the monotonic clock.
     pub(crate) deadline_ms: u64,
@@ -256,7 +258,9 @@ pub(crate) async fn call(
         Some(BodyFault::Broken) => Failure::BodyBroken,
         None => failure,
     })?;
-    if let (Source::Streaming(body), Some(idle_ms)) = (&mut source, calls.body_idle_ms) {
+    if let Source::Streaming(body) = &mut source
+        && let Some(idle_ms) = stall::pause_max_ms(worker, calls, &parts.headers)
+    {
         body.limit_pauses(worker, idle_ms);
     }
     Ok((parts, source))
@@ -311,6 +315,7 @@ fn did(sent: &Result<Answered, Lost>) -> Did {
             | Failure::BodyTooSlow
             | Failure::BodyBroken
             | Failure::Overloaded(_)
+            | Failure::NoTunnel
             | Failure::CircuitOpen(_) => Did::GaveUp,
         },
     }
@@ -374,6 +379,7 @@ async fn dial_and_send(
         tries.failed(address, tries::causes(&error));
         Lost::before(match error {
             DialError::Pending(max) => Failure::Overloaded(Limited::Pending(max)),
+            DialError::NoTunnel => Failure::NoTunnel,
             error if error.is_tls() => Failure::Untrusted,
             _ => Failure::Unreachable,
         })

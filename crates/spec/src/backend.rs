@@ -41,9 +41,10 @@ pub struct BackendSpec {
     #[serde(default = "BackendSpec::default_timeout")]
     #[schemars(extend("format" = "tollway-duration-positive"))]
     pub timeout: Duration,
-    /// The longest pause within the body of an answer; absent = no limit.
+    /// The longest pause within the body of an answer; `0s` = any. Absent = as the node says (5 minutes), and any for events
+    /// (`text/event-stream`) and gRPC.
     #[serde(skip_serializing_if = "Option::is_none", default)]
-    #[schemars(extend("format" = "tollway-duration-positive"))]
+    #[schemars(extend("format" = "tollway-duration"))]
     pub idle_timeout: Option<Duration>,
     /// When a call is sent again; absent = once, where that is safe.
     #[serde(skip_serializing_if = "Option::is_none", default)]

@@ -14,7 +14,7 @@ pub struct CallRules {
     pub breaker: Option<Box<BreakerRules>>,
     /// Whom to trust and what to show, over TLS.
     pub tls: TlsRules,
-    /// The longest pause within an answer's body.
+    /// The longest pause within an answer's body; 0 = any.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub body_idle_ms: Option<u64>,
     /// How long connections are kept.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::fs::File;
-use std::net::{Ipv4Addr, SocketAddr, UdpSocket};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -44,10 +44,10 @@ impl std::fmt::Debug for Dnsmasq {
 }
 
 impl Dnsmasq {
-    /// Starts one that knows these hosts below `.test` and these services, and returns when it answers. Records of hosts
+    /// Starts one that knows these hosts below `.test` (A and AAAA) and these services, and returns when it answers. Records of hosts
     /// live for `ttl_s` seconds.
     #[must_use]
-    pub fn start(hosts: &[(&str, Ipv4Addr)], services: &[Service<'_>], ttl_s: u32) -> Self {
+    pub fn start(hosts: &[(&str, IpAddr)], services: &[Service<'_>], ttl_s: u32) -> Self {
         for _ in 0..STARTS {
             if let Some(started) = Self::try_start(hosts, services, ttl_s) {
                 return started;
@@ -63,14 +63,14 @@ impl Dnsmasq {
     }
 
     /// From now on it knows these hosts alone.
-    pub fn set_hosts(&self, hosts: &[(&str, Ipv4Addr)]) {
+    pub fn set_hosts(&self, hosts: &[(&str, IpAddr)]) {
         self.write_hosts(hosts);
         let pid = self.server.id().to_string();
         let told = Command::new("kill").args(["-HUP", &pid]).status();
         assert!(told.is_ok_and(|status| status.success()), "dnsmasq is gone");
     }
 
-    fn write_hosts(&self, hosts: &[(&str, Ipv4Addr)]) {
+    fn write_hosts(&self, hosts: &[(&str, IpAddr)]) {
         let mut text = String::new();
         for (name, address) in hosts {
             writeln!(text, "{address} {name}.test").expect("a text can be written to");
@@ -78,7 +78,7 @@ impl Dnsmasq {
         std::fs::write(self.folder.join("hosts"), text).expect("the folder can be written");
     }
 
-    fn try_start(hosts: &[(&str, Ipv4Addr)], services: &[Service<'_>], ttl_s: u32) -> Option<Self> {
+    fn try_start(hosts: &[(&str, IpAddr)], services: &[Service<'_>], ttl_s: u32) -> Option<Self> {
         let folder = tempfile::Builder::new()
             .prefix("tollway-dnsmasq-")
             .tempdir()

@@ -25,9 +25,20 @@ impl GrpcHealth {
     /// Starts one. It ends when its input does, so also when the test is killed.
     #[must_use]
     pub fn start() -> Self {
+        Self::started(&[])
+    }
+
+    /// As [`GrpcHealth::start`], over TLS with this certificate and its key (PEM).
+    #[must_use]
+    pub fn start_tls(certificate: &str, key: &str) -> Self {
+        Self::started(&[("CERTIFICATE", certificate), ("KEY", key)])
+    }
+
+    fn started(tls: &[(&str, &str)]) -> Self {
         let mut server = Command::new("python3")
             .args(["-c", SERVER])
             .env("PYTHONPATH", libraries())
+            .envs(tls.iter().copied())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::inherit())

@@ -23,7 +23,11 @@ pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 
 /// A port of loopback that is free at this moment; whoever takes it must be ready for another one to be faster.
-fn free_port() -> u16 {
+///
+/// # Panics
+/// When there is none.
+#[must_use]
+pub fn free_port() -> u16 {
     let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
     free.expect("loopback has a free port").port()
 }

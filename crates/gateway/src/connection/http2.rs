@@ -102,6 +102,13 @@ impl Watch for Books {
         self.connection.has_open(open, ended);
     }
 
+    /// What nobody has handed over the library has answered by itself: 431, to a head that it did not keep.
+    fn head_sent(&self) {
+        if !self.connection.head_sent() {
+            self.worker.numbers().limit(Limit::Head);
+        }
+    }
+
     fn refused(&self) {
         self.worker.numbers().limit(Limit::H2Streams);
     }

@@ -34,7 +34,8 @@ pub(super) async fn open(
             worker.numbers().limit(Limit::ProxyHeader);
             return Err(ServeError::NoProxy);
         }
-        let named = proxy_header::take(&mut tcp).await.map_err(|fault| {
+        let bytes_max = worker.config.limits.proxy_header_bytes_max;
+        let named = proxy_header::take(&mut tcp, bytes_max).await.map_err(|fault| {
             worker.numbers().limit(Limit::ProxyHeader);
             ServeError::Proxy(fault)
         })?;

@@ -40,6 +40,20 @@ pub enum Flood {
     OtherFrames,
 }
 
+/// What a frame of ours is.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Sent {
+    /// It refuses a stream because too many are open.
+    Refusal,
+    /// The first head on its stream.
+    Head,
+    /// Anything else.
+    Other,
+}
+
+/// A stream whose answer has begun, in [`Calm::open`]: streams have 31 bits (RFC 9113 §4.1).
+const ANSWERED: u32 = 1 << 31;
+
 /// What was counted in one half of the window.
 #[derive(Clone, Copy, Default, Debug)]
 struct Counts {
@@ -68,7 +82,7 @@ pub struct Calm {
     continuations: u32,
     /// The latest stream that the client opened.
     latest: u32,
-    /// Streams that wait for the end of their answer.
+    /// Streams that wait for the end of their answer; with [`ANSWERED`], where it has begun.
     open: SmallVec<[u32; 8]>,
 }
 
@@ -163,13 +177,14 @@ impl Calm {
         }
     }
 
-    /// We have sent a frame; whether it refuses a stream because too many are open.
+    /// We have sent a frame.
     ///
     /// # Errors
     /// What the client has done one too many of, as the frame shows.
-    pub fn sent(&mut self, frame: &Frame, now_ms: u64) -> Result<bool, Flood> {
+    pub fn sent(&mut self, frame: &Frame, now_ms: u64) -> Result<Sent, Flood> {
         self.turn(now_ms);
         let now = &mut self.halves[0];
+        let mut sent = Sent::Other;
         match frame.kind {
             kind::DATA => {
                 now.bytes += u64::from(frame.length);
@@ -185,26 +200,27 @@ impl Calm {
                     .saturating_mul(2)
                     .saturating_add(100);
                 self.hold(|counts| counts.refused, max, Flood::Streams)?;
-                return Ok(true);
+                return Ok(Sent::Refusal);
             }
             kind::RST_STREAM => {
                 now.resets += u32::from(FAULTS.contains(&frame.value));
                 self.close(frame.stream);
                 self.hold_resets()?;
             }
+            kind::HEADERS if self.answers(frame.stream) => sent = Sent::Head,
             _ => {}
         }
         if frame.ends_stream() {
             self.halves[0].answers += 1;
             self.close(frame.stream);
         }
-        Ok(false)
+        Ok(sent)
     }
 
     /// Begins another half where it is time to.
     fn turn(&mut self, now_ms: u64) {
-        const HALF_MS: u64 = H2Limits::WINDOW_MS / 2;
-        let passed = now_ms.saturating_sub(self.half_began_ms) / HALF_MS;
+        let half_ms = (self.limits.window_ms / 2).max(1);
+        let passed = now_ms.saturating_sub(self.half_began_ms) / half_ms;
         if passed > 0 {
             let before = if passed == 1 {
                 self.halves[0]
@@ -212,7 +228,7 @@ impl Calm {
                 Counts::default()
             };
             self.halves = [Counts::default(), before];
-            self.half_began_ms += passed * HALF_MS;
+            self.half_began_ms += passed * half_ms;
         }
     }
 
@@ -240,8 +256,15 @@ impl Calm {
         }
     }
 
+    /// An answer begins on a stream, if it had not.
+    fn answers(&mut self, stream: u32) -> bool {
+        let open = self.open.iter_mut().find(|open| **open == stream);
+        open.map(|open| *open |= ANSWERED).is_some()
+    }
+
     fn close(&mut self, stream: u32) {
-        if let Some(at) = self.open.iter().position(|open| *open == stream) {
+        let is_meant = |open: &u32| *open & !ANSWERED == stream;
+        if let Some(at) = self.open.iter().position(is_meant) {
             self.open.swap_remove(at);
         }
     }

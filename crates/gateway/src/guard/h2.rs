@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-use super::calm::{Calm, Flood};
+use super::calm::{Calm, Flood, Sent};
 use super::drain;
 use super::frames::Frames;
 use crate::config::H2Limits;
@@ -26,6 +26,8 @@ pub trait Watch {
     fn came(&self, owed: bool, open: usize);
     /// Bytes were sent. `ended`: answers that ended with them.
     fn sent(&self, open: usize, ended: bool);
+    /// The head of an answer was sent; the first one of its stream.
+    fn head_sent(&self);
     /// A stream was refused because too many are open.
     fn refused(&self);
     /// The connection is ended because of this.
@@ -92,9 +94,11 @@ impl<IO, W: Watch> Counted<IO, W> {
             length -= passed.len();
             let watch = &self.watch;
             let went = sent.advance(passed, |frame| match calm.sent(frame, now_ms) {
-                Ok(refused) => {
-                    if refused {
-                        watch.refused();
+                Ok(sent) => {
+                    match sent {
+                        Sent::Refusal => watch.refused(),
+                        Sent::Head => watch.head_sent(),
+                        Sent::Other => {}
                     }
                     ControlFlow::Continue(())
                 }

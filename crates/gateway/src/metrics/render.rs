@@ -119,76 +119,8 @@ impl Numbers {
     }
 
     fn encode_labelled(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let mut counters =
-            |name: &str,
-             help: &str,
-             label: &str,
-             values: &mut dyn Iterator<Item = (&'static str, u64)>| {
-                let mut family =
-                    encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-                for (value, count) in values {
-                    let labels = [(label, value)];
-                    ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
-                }
-                Ok::<(), fmt::Error>(())
-            };
-        counters(
-            "tollway_gateway_rejects",
-            "Refused or failed requests, by code",
-            "code",
-            &mut codes()
-                .enumerate()
-                .map(|(index, code)| (code.name, self.sum(|worker| &worker.rejects[index])))
-                .filter(|(_, count)| *count > 0),
-        )?;
-        counters(
-            "tollway_gateway_limits_hit",
-            "How often a limit took effect",
-            "limit",
-            &mut labelled(Limit::LABELS, |index| {
-                self.sum(|worker| &worker.limits[index])
-            })
-            .chain([
-                ("connections", self.connections_refused.get()),
-                (
-                    "connections_per_client",
-                    self.client_connections_refused.get(),
-                ),
-                ("openings", self.openings_refused.get()),
-            ]),
-        )?;
-        counters(
-            "tollway_gateway_health_checks",
-            "Checks of backends' endpoints, by what came of them",
-            "result",
-            &mut labelled(&["succeeded", "failed"], |index| {
-                self.health_checks[index].get()
-            }),
-        )?;
-        counters(
-            "tollway_gateway_connections_accepted",
-            "Connections of clients, by protocol",
-            "protocol",
-            &mut labelled(Wire::LABELS, |index| {
-                self.sum(|worker| &worker.connections_total[index])
-            }),
-        )?;
-        counters(
-            "tollway_gateway_upstream_connections",
-            "What happened to connections to backends",
-            "event",
-            &mut labelled(Upstream::LABELS, |index| {
-                self.sum(|worker| &worker.upstream[index])
-            }),
-        )?;
-        counters(
-            "tollway_gateway_tunnels_ended",
-            "Tunnels that have ended, by who ended them",
-            "by",
-            &mut labelled(TunnelEnd::LABELS, |index| {
-                self.sum(|worker| &worker.tunnels_ended[index])
-            }),
-        )?;
+        self.encode_refusals(encoder)?;
+        self.encode_events(encoder)?;
         let mut family = encoder.encode_descriptor(
             "tollway_gateway_connections_open",
             "Connections of clients that are open, by protocol",
@@ -202,111 +134,205 @@ impl Numbers {
         Ok(())
     }
 
+    /// What was refused, and because of which limit.
+    fn encode_refusals(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        by_label(
+            encoder,
+            "tollway_gateway_rejects",
+            "Refused or failed requests, by code",
+            "code",
+            codes()
+                .enumerate()
+                .map(|(index, code)| (code.name, self.sum(|worker| &worker.rejects[index])))
+                .filter(|(_, count)| *count > 0),
+        )?;
+        let all_at_once = [
+            ("connections", self.connections_refused.get()),
+            (
+                "connections_per_client",
+                self.client_connections_refused.get(),
+            ),
+            ("openings", self.openings_refused.get()),
+        ];
+        by_label(
+            encoder,
+            "tollway_gateway_limits_hit",
+            "How often a limit took effect",
+            "limit",
+            labelled(Limit::LABELS, |index| {
+                self.sum(|worker| &worker.limits[index])
+            })
+            .chain(all_at_once),
+        )
+    }
+
+    /// What happened to connections, tunnels and endpoints.
+    fn encode_events(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
+        by_label(
+            encoder,
+            "tollway_gateway_health_checks",
+            "Checks of backends' endpoints, by what came of them",
+            "result",
+            labelled(&["succeeded", "failed"], |index| {
+                self.health_checks[index].get()
+            }),
+        )?;
+        by_label(
+            encoder,
+            "tollway_gateway_connections_accepted",
+            "Connections of clients, by protocol",
+            "protocol",
+            labelled(Wire::LABELS, |index| {
+                self.sum(|worker| &worker.connections_total[index])
+            }),
+        )?;
+        by_label(
+            encoder,
+            "tollway_gateway_upstream_connections",
+            "What happened to connections to backends",
+            "event",
+            labelled(Upstream::LABELS, |index| {
+                self.sum(|worker| &worker.upstream[index])
+            }),
+        )?;
+        by_label(
+            encoder,
+            "tollway_gateway_tunnels_ended",
+            "Tunnels that have ended, by who ended them",
+            "by",
+            labelled(TunnelEnd::LABELS, |index| {
+                self.sum(|worker| &worker.tunnels_ended[index])
+            }),
+        )
+    }
+
     fn encode_plain(&self, encoder: &mut DescriptorEncoder<'_>) -> fmt::Result {
-        let counters = [
-            (
-                "tollway_gateway_request_bytes",
-                "Bytes of request bodies",
-                self.sum(|worker| &worker.bytes_in),
-            ),
-            (
-                "tollway_gateway_response_bytes",
-                "Bytes of answers' bodies",
-                self.sum(|worker| &worker.bytes_out),
-            ),
-            (
-                "tollway_gateway_tunnel_request_bytes",
-                "Bytes from clients through tunnels",
-                self.sum(|worker| &worker.tunnel_bytes_in),
-            ),
-            (
-                "tollway_gateway_tunnel_response_bytes",
-                "Bytes from backends through tunnels",
-                self.sum(|worker| &worker.tunnel_bytes_out),
-            ),
-            (
-                "tollway_gateway_answers_revoked",
-                "Streaming answers that were ended because their caller's credential was revoked",
-                self.sum(|worker| &worker.answers_revoked),
-            ),
-            (
-                "tollway_gateway_usage_overflow",
-                "Calls counted without operation, application and plan because a core had too many rows",
-                self.sum(|worker| &worker.usage_overflow),
-            ),
-            (
-                "tollway_gateway_client_aborts",
-                "Answers that the client did not take to the end",
-                self.sum(|worker| &worker.client_aborts),
-            ),
-            (
-                "tollway_gateway_bodies_broken",
-                "Answers whose body broke at the backend",
-                self.sum(|worker| &worker.bodies_broken),
-            ),
-            (
-                "tollway_gateway_handshakes_failed",
-                "TLS handshakes of clients that failed",
-                self.sum(|worker| &worker.handshakes_failed),
-            ),
-            (
-                "tollway_gateway_access_log_dropped",
-                "Lines of the access log that were dropped because the disk did not follow",
-                self.log_lines_dropped.get(),
-            ),
-            (
-                "tollway_gateway_traces_dropped",
-                "Traced calls that were dropped because the exporter did not follow",
-                self.sum(|worker| &worker.traces_dropped),
-            ),
-            (
-                "tollway_gateway_decisions",
-                "Decisions on refused and failed calls that were kept for operators to ask for",
-                self.sum(|worker| &worker.decisions),
-            ),
-            (
-                "tollway_gateway_decisions_dropped",
-                "Decisions on refused and failed calls that were too many for one second",
-                self.sum(|worker| &worker.decisions_dropped),
-            ),
-        ];
-        for (name, help, value) in counters {
+        for (name, help, read) in COUNTERS {
             let family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
-            ConstCounter::new(value).encode(family)?;
+            ConstCounter::new(read(self)).encode(family)?;
         }
-        let revision = self
-            .workers
-            .iter()
-            .map(|worker| worker.revision.get())
-            .min();
-        let gauges = [
-            (
-                "tollway_gateway_upstream_open",
-                "Connections to backends that are open",
-                self.sum(|worker| &worker.upstream_open.0),
-            ),
-            (
-                "tollway_gateway_tunnels_open",
-                "Tunnels that are open",
-                self.sum(|worker| &worker.tunnels_open.0),
-            ),
-            (
-                "tollway_gateway_connections_resting",
-                "Idle connections of clients whose buffers were given back",
-                self.sum(|worker| &worker.resting.0),
-            ),
-            (
-                "tollway_gateway_snapshot_revision",
-                "The oldest revision that a worker has used for its latest request",
-                revision.unwrap_or(0),
-            ),
-        ];
-        for (name, help, value) in gauges {
+        for (name, help, read) in GAUGES {
             let family = encoder.encode_descriptor(name, help, None, MetricType::Gauge)?;
-            ConstGauge::new(gauge(value)).encode(family)?;
+            ConstGauge::new(gauge(read(self))).encode(family)?;
         }
         Ok(())
     }
+
+    /// The oldest revision that a worker has used for its latest request.
+    fn revision(&self) -> u64 {
+        let all = self.workers.iter().map(|worker| worker.revision.get());
+        all.min().unwrap_or(0)
+    }
+}
+
+/// A number without labels: its name, what it is, and where it is read.
+type Plain = (&'static str, &'static str, fn(&Numbers) -> u64);
+
+const COUNTERS: [Plain; 13] = [
+    (
+        "tollway_gateway_request_bytes",
+        "Bytes of request bodies",
+        |all| all.sum(|worker| &worker.bytes_in),
+    ),
+    (
+        "tollway_gateway_response_bytes",
+        "Bytes of answers' bodies",
+        |all| all.sum(|worker| &worker.bytes_out),
+    ),
+    (
+        "tollway_gateway_tunnel_request_bytes",
+        "Bytes from clients through tunnels",
+        |all| all.sum(|worker| &worker.tunnel_bytes_in),
+    ),
+    (
+        "tollway_gateway_tunnel_response_bytes",
+        "Bytes from backends through tunnels",
+        |all| all.sum(|worker| &worker.tunnel_bytes_out),
+    ),
+    (
+        "tollway_gateway_answers_revoked",
+        "Streaming answers that were ended because their caller's credential was revoked",
+        |all| all.sum(|worker| &worker.answers_revoked),
+    ),
+    (
+        "tollway_gateway_usage_overflow",
+        "Calls counted without operation, application and plan because a core had too many rows",
+        |all| all.sum(|worker| &worker.usage_overflow),
+    ),
+    (
+        "tollway_gateway_client_aborts",
+        "Answers that the client did not take to the end",
+        |all| all.sum(|worker| &worker.client_aborts),
+    ),
+    (
+        "tollway_gateway_bodies_broken",
+        "Answers whose body broke at the backend",
+        |all| all.sum(|worker| &worker.bodies_broken),
+    ),
+    (
+        "tollway_gateway_handshakes_failed",
+        "TLS handshakes of clients that failed",
+        |all| all.sum(|worker| &worker.handshakes_failed),
+    ),
+    (
+        "tollway_gateway_access_log_dropped",
+        "Lines of the access log that were dropped because the disk did not follow",
+        |all| all.log_lines_dropped.get(),
+    ),
+    (
+        "tollway_gateway_traces_dropped",
+        "Traced calls that were dropped because the exporter did not follow",
+        |all| all.sum(|worker| &worker.traces_dropped),
+    ),
+    (
+        "tollway_gateway_decisions",
+        "Decisions on refused and failed calls that were kept for operators to ask for",
+        |all| all.sum(|worker| &worker.decisions),
+    ),
+    (
+        "tollway_gateway_decisions_dropped",
+        "Decisions on refused and failed calls that were too many for one second",
+        |all| all.sum(|worker| &worker.decisions_dropped),
+    ),
+];
+
+const GAUGES: [Plain; 4] = [
+    (
+        "tollway_gateway_upstream_open",
+        "Connections to backends that are open",
+        |all| all.sum(|worker| &worker.upstream_open.0),
+    ),
+    (
+        "tollway_gateway_tunnels_open",
+        "Tunnels that are open",
+        |all| all.sum(|worker| &worker.tunnels_open.0),
+    ),
+    (
+        "tollway_gateway_connections_resting",
+        "Idle connections of clients whose buffers were given back",
+        |all| all.sum(|worker| &worker.resting.0),
+    ),
+    (
+        "tollway_gateway_snapshot_revision",
+        "The oldest revision that a worker has used for its latest request",
+        |all| all.revision(),
+    ),
+];
+
+/// A counter with one label.
+fn by_label(
+    encoder: &mut DescriptorEncoder<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    values: impl Iterator<Item = (&'static str, u64)>,
+) -> fmt::Result {
+    let mut family = encoder.encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in values {
+        let labels = [(label, value)];
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
 
 fn labelled(

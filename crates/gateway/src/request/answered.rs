@@ -19,7 +19,7 @@ use crate::record::{Counted, Record, micros};
 use crate::spans::Try;
 use crate::trace;
 use crate::tunnel::Slot;
-use crate::upstream::{Source, h1};
+use crate::upstream::{Far, Source};
 use crate::usage::table::Subject;
 use crate::worker::{Current, Worker};
 
@@ -39,9 +39,9 @@ pub(super) struct Answer {
     pub(super) switched: Option<Box<Switched>>,
 }
 
-/// A backend's connection that is a tunnel now.
+/// A backend's end of a tunnel.
 pub(super) struct Switched {
-    pub(super) backend: Box<h1::Connection>,
+    pub(super) backend: Far,
     pub(super) slot: Slot,
 }
 

@@ -1,7 +1,7 @@
 //! WebSocket handshakes: over HTTP/1.1 (RFC 6455 §4) and on a stream of an HTTP/2 connection (RFC 8441).
 //!
-//! A handshake is a call like any other: it is matched, authenticated and counted. The backend is asked over HTTP/1.1 in
-//! both cases. Only when it has switched, and has proved that it read this very handshake, does the client's
+//! A handshake is a call like any other: it is matched, authenticated and counted. The backend is asked over either, too,
+//! whichever the client came over; between the two a handshake is what it is over HTTP/1.1. Only when it has switched, and has proved that it read this very handshake, does the client's
 //! connection become a tunnel.
 
 use aws_lc_rs::{digest, rand};
@@ -9,7 +9,7 @@ use base::code;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{
-    CONNECTION, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+    CONNECTION, CONTENT_LENGTH, HeaderValue, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
     UPGRADE,
 };
 use http::{Extensions, HeaderMap, Method, StatusCode, Version};
@@ -148,12 +148,16 @@ impl Handshake {
     /// Makes the backend's answer the client's, and says where the tunnel begins: on a stream, or on the connection.
     pub(super) fn answer(&self, head: &mut http::response::Parts) -> Option<OnUpgrade> {
         let headers = &mut head.headers;
+        headers.remove(CONTENT_LENGTH);
         if self.stream.is_some() {
             headers.remove(SEC_WEBSOCKET_ACCEPT);
             head.status = StatusCode::OK;
         } else {
             headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
             headers.insert(UPGRADE, HeaderValue::from_static("websocket"));
+            // A backend that was asked over HTTP/2 knows nothing of the key (RFC 8441 §5).
+            let accept = HeaderValue::from_str(&self.accept()).expect("base64 is a legal value");
+            headers.insert(SEC_WEBSOCKET_ACCEPT, accept);
             head.status = StatusCode::SWITCHING_PROTOCOLS;
         }
         head.version = Version::HTTP_11;

@@ -26,7 +26,7 @@ use crate::timers;
 use crate::worker::Worker;
 
 /// Methods that mean the same once and twice (RFC 9110 §9.2.2).
-fn is_idempotent(method: &Method) -> bool {
+pub(super) fn is_idempotent(method: &Method) -> bool {
     matches!(
         *method,
         Method::GET | Method::HEAD | Method::OPTIONS | Method::TRACE | Method::PUT | Method::DELETE
@@ -38,8 +38,9 @@ fn is_idempotent(method: &Method) -> bool {
 pub(super) fn is_worth_another(picked: &Picked, outgoing: &Outgoing<'_>, lost: Lost) -> bool {
     let elsewhere = !picked.endpoint.is_only();
     let worth = match lost.reach {
-        Reach::Unsent => false,
-        Reach::Nothing => elsewhere && !matches!(lost.failure, Failure::Overloaded(_)),
+        Reach::Unsent | Reach::Nothing => {
+            elsewhere && !matches!(lost.failure, Failure::Overloaded(_))
+        }
         Reach::Refused => true,
         Reach::Broke => {
             is_idempotent(outgoing.method)
@@ -111,7 +112,7 @@ impl Passage {
             Ok((parts, _)) => Some(is_failure(rules, parts.status.as_u16())),
             Err(_) if body_broken => None,
             Err(lost) => match lost.failure {
-                Failure::Overloaded(_) | Failure::CircuitOpen(_) => None,
+                Failure::Overloaded(_) | Failure::CircuitOpen(_) | Failure::NoTunnel => None,
                 _ => Some(true),
             },
         };
@@ -327,13 +328,13 @@ fn is_wanted(rules: &RetryRules, method: &Method, sent: &Result<Answered, Lost>)
     match sent {
         Ok((parts, _)) => rules.on_statuses.contains(&parts.status.as_u16()) && bears(),
         Err(lost) => match lost.reach {
-            Reach::Nothing => {
+            Reach::Unsent | Reach::Nothing => {
                 rules.on_connect_failure && !matches!(lost.failure, Failure::Overloaded(_))
             }
             Reach::Refused => rules.on_refused_stream,
             Reach::Broke => rules.on_reset && bears(),
             Reach::Late => rules.on_timeout && bears(),
-            Reach::Unsent | Reach::Garbled => false,
+            Reach::Garbled => false,
         },
     }
 }

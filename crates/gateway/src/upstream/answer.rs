@@ -8,6 +8,7 @@ use http::response::Parts;
 use hyper::body::{Frame, SizeHint};
 
 use super::balance::InFlight;
+use super::far::Far;
 use super::load::Counted;
 use super::stall::Stall;
 use super::{h1, h2};
@@ -23,8 +24,8 @@ pub(crate) enum Source {
     Complete(Bytes),
     /// It comes as it is asked for.
     Streaming(Streaming),
-    /// There is none: the connection has changed its protocol, as was asked.
-    Switched(Box<h1::Connection>),
+    /// There is none: the connection, or the stream, has changed its protocol, as was asked.
+    Switched(Far),
 }
 
 /// An answer's body that is still on its way.

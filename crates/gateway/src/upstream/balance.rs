@@ -36,7 +36,6 @@ pub(crate) struct PickInput<'a> {
 pub(crate) struct Tried(Vec<Rc<EndpointPool>>);
 
 impl Tried {
-    #[allow(dead_code, reason = "retries are next")]
     pub(crate) fn add(&mut self, endpoint: &Rc<EndpointPool>) {
         self.0.push(Rc::clone(endpoint));
     }

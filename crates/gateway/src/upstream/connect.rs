@@ -31,7 +31,7 @@ pub(crate) enum Dialled {
 /// What a connection is to be.
 #[derive(Clone, Copy)]
 pub(crate) struct Wish {
-    /// It becomes a tunnel: it is HTTP/1.1.
+    /// It, or a stream of it, becomes a tunnel.
     pub(crate) switches: bool,
     /// It is made, even if there is one that could be shared.
     pub(crate) fresh: bool,
@@ -57,16 +57,36 @@ pub(crate) enum DialError {
     Pending(u32),
     #[error("no connection in time")]
     TimedOut,
-    #[error("the backend speaks HTTP/2 alone, and a WebSocket needs HTTP/1.1")]
-    NoSwitch,
+    #[error("the backend speaks HTTP/2 alone and takes no WebSockets there (RFC 8441)")]
+    NoTunnel,
+}
+
+/// A connection to an endpoint for one call.
+///
+/// One that `switches` becomes a tunnel: it is HTTP/1.1, or a stream of a connection of HTTP/2 whose peer takes tunnels.
+pub(crate) async fn dial(
+    worker: &Rc<Worker>,
+    pool: &Rc<BackendPool>,
+    endpoint: &Rc<EndpointPool>,
+    wish: Wish,
+) -> Result<Dialled, DialError> {
+    if wish.switches
+        && !wish.fresh
+        && let Some(slot) = endpoint.take_stream(worker, pool)
+        && slot.takes_tunnels()
+    {
+        return Ok(Dialled::H2(slot));
+    }
+    match dial_any(worker, pool, endpoint, wish).await? {
+        Dialled::H2(slot) if wish.switches && !slot.takes_tunnels() => Err(DialError::NoTunnel),
+        dialled => Ok(dialled),
+    }
 }
 
 /// Makes a connection to an endpoint.
 ///
-/// One that `switches` becomes a tunnel: it is HTTP/1.1.
-///
 /// Requests that may come to share one HTTP/2 connection wait for each other, so that they do not make one each.
-pub(crate) async fn dial(
+async fn dial_any(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     endpoint: &Rc<EndpointPool>,
@@ -76,8 +96,8 @@ pub(crate) async fn dial(
     let rules = pool.backend.calls.breaker.as_deref();
     let _pending = rules.map(|rules| pend(worker, pool, rules)).transpose()?;
     let only_h1 = match (pool.backend.protocol, endpoint.address.scheme) {
-        (Protocol::Http2, _) if switches => return Err(DialError::NoSwitch),
-        _ if switches => true,
+        // Every server of WebSockets takes them over HTTP/1.1, and few over HTTP/2.
+        (Protocol::Auto, _) if switches => true,
         (Protocol::Http1, _) | (Protocol::Auto, Scheme::Http) => true,
         (Protocol::Http2, _) => false,
         (Protocol::Auto, Scheme::Https) => endpoint.speaks_h1.get(),
@@ -100,19 +120,21 @@ pub(crate) async fn dial(
         }
         _ => None,
     };
-    let dialled = connect_in_time(worker, pool, endpoint, switches, place).await;
+    let h1_for_tunnel = switches && only_h1;
+    let dialled = connect_in_time(worker, pool, endpoint, h1_for_tunnel, place).await;
     dialled.inspect_err(|error| failed(worker, endpoint, error))
 }
 
+/// `h1_for_tunnel`: it is to become a tunnel of its own.
 async fn connect_in_time(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     endpoint: &EndpointPool,
-    switches: bool,
+    h1_for_tunnel: bool,
     place: Option<Counted>,
 ) -> Result<Dialled, DialError> {
     let deadline_ms = worker.clock.monotonic_ms() + worker.config.upstream.connect_timeout_ms;
-    let connecting = std::pin::pin!(connect(worker, pool, endpoint, switches, place));
+    let connecting = std::pin::pin!(connect(worker, pool, endpoint, h1_for_tunnel, place));
     let connected = timers::until(&worker.timers, &*worker.clock, deadline_ms, connecting).await;
     connected.unwrap_or(Err(DialError::TimedOut))
 }
@@ -163,13 +185,14 @@ async fn place(
         if let Some(place) = pool.load().connect(rules) {
             return Ok(place);
         }
-        if !wish.switches {
-            if let Some(connection) = endpoint.take_idle() {
-                return Err(Dialled::H1(connection));
-            }
-            if let Some(slot) = endpoint.take_stream(worker, pool) {
-                return Err(Dialled::H2(slot));
-            }
+        if !wish.switches
+            && let Some(connection) = endpoint.take_idle()
+        {
+            return Err(Dialled::H1(connection));
+        }
+        let shares = !wish.switches || pool.backend.protocol == Protocol::Http2;
+        if shares && let Some(slot) = endpoint.take_stream(worker, pool) {
+            return Err(Dialled::H2(slot));
         }
         if !full {
             worker.numbers().limit(Limit::BackendConnections);
@@ -245,7 +268,7 @@ async fn connect(
     worker: &Rc<Worker>,
     pool: &Rc<BackendPool>,
     endpoint: &EndpointPool,
-    switches: bool,
+    h1_for_tunnel: bool,
     place: Option<Counted>,
 ) -> Result<Dialled, DialError> {
     let (tcp, version) = connect_tcp(worker, endpoint).await?;
@@ -253,7 +276,7 @@ async fn connect(
         Scheme::Http => (Stream::Tcp(tcp), None),
         Scheme::Https => {
             let mut config = tls::config(worker, pool).map_err(DialError::TlsConfig)?;
-            if switches {
+            if h1_for_tunnel {
                 Arc::make_mut(&mut config).alpn_protocols = vec![b"http/1.1".to_vec()];
             }
             let name =
@@ -271,7 +294,7 @@ async fn connect(
         Protocol::Http2 => true,
         Protocol::Auto => alpn_h2.unwrap_or(false),
     };
-    if !switches {
+    if !h1_for_tunnel {
         endpoint.speaks_h1.set(!h2);
     }
     let open = OpenCount::new(worker, place);

@@ -16,6 +16,8 @@ pub(crate) enum Failure {
     Failed,
     /// No answer in time.
     TimedOut,
+    /// It is to be a WebSocket, and the backend takes none.
+    NoTunnel,
     /// A limit of the backend's circuit breaker is reached.
     Overloaded(Limited),
     /// The circuit is open, for so many milliseconds more.
@@ -57,6 +59,10 @@ impl Failure {
             Self::TimedOut => {
                 Reject::new(code::BACKEND_TIMEOUT, "the backend did not answer in time")
             }
+            Self::NoTunnel => Reject::new(
+                code::UPGRADE_NOT_SUPPORTED,
+                "the backend speaks HTTP/2 alone and takes no WebSockets there",
+            ),
             Self::Overloaded(limited) => {
                 let (rule, max) = match limited {
                     Limited::Requests(max) => ("circuit-breaker-requests", max),

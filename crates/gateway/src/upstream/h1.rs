@@ -22,9 +22,10 @@ use http_body::{Body as _, Frame, SizeHint};
 use tokio::io::AsyncReadExt;
 
 use super::answer::{Answered, Company, Source, Streaming};
+use super::far::Far;
 use super::pool::{EndpointPool, Keeping, OpenCount};
 use super::tries::causes;
-use super::{Outgoing, Reach, Unanswered, tls};
+use super::{Outgoing, Reach, Unanswered, again, tls};
 use crate::io::Stream;
 use crate::worker::Worker;
 use decoder::{DecodeFault, Decoder};
@@ -74,9 +75,10 @@ enum Fault {
 }
 
 impl Fault {
-    fn unanswered(&self, has_body: bool) -> Unanswered {
+    /// `whole`: what was to be sent is there as it was.
+    fn unanswered(&self, whole: bool) -> Unanswered {
         let reach = match self {
-            Self::Upload(UploadFault::Nothing(_)) if !has_body => Reach::Unsent,
+            Self::Upload(UploadFault::Nothing(_)) if whole => Reach::Unsent,
             Self::Upload(UploadFault::Nothing(_) | UploadFault::Part(_))
             | Self::Read(_)
             | Self::Closed => Reach::Broke,
@@ -138,6 +140,13 @@ impl Connection {
     pub(crate) fn is_dead(&mut self) -> bool {
         let mut cx = Context::from_waker(Waker::noop());
         self.has_unread() || self.poll_read(HEAD_READ_BYTES, &mut cx).is_ready()
+    }
+
+    /// [`Self::is_dead`] for a call that cannot be sent again when it has gone into a connection that ends: the system is
+    /// asked as well, right before the first byte is written. The peer's end may have come since the runtime last looked.
+    fn is_dead_for(&mut self, outgoing: &Outgoing<'_>) -> bool {
+        let once = !outgoing.body.is_end_stream() || !again::is_idempotent(outgoing.method);
+        self.is_dead() || (once && self.served > 0 && self.stream.has_come())
     }
 
     /// Whether it is old or has served enough.
@@ -240,14 +249,14 @@ impl Connection {
 /// Sends a request and waits for the head of the answer.
 ///
 /// # Errors
-/// [`Unanswered::unsent`] gives the request back whole. A backend that answers and closes before it has read all of the
-/// request has answered.
+/// With [`Reach::Unsent`] the request is whole: the backend had closed the connection, or the system took nothing of it.
+/// A backend that answers and closes before it has read all of the request has answered.
 pub(crate) async fn send(
     worker: &Rc<Worker>,
     mut connection: Box<Connection>,
     outgoing: &mut Outgoing<'_>,
 ) -> Result<Answered, Unanswered> {
-    if connection.is_dead() {
+    if connection.is_dead_for(outgoing) {
         return Err(Unanswered {
             reach: Reach::Unsent,
             cause: "the backend had closed the connection".into(),
@@ -269,7 +278,9 @@ pub(crate) async fn send(
     let head = match answered {
         Ok(head) => head,
         Err(fault) => {
-            return Err(fault.unanswered(has_body));
+            let clear = connection.stream.is_clear();
+            let whole = !has_body || (clear && put_back(&fault, upload, outgoing));
+            return Err(fault.unanswered(whole));
         }
     };
     let Head {
@@ -281,7 +292,7 @@ pub(crate) async fn send(
     connection.served(&parts.headers);
     let keep = keep_alive && !cut;
     if outgoing.switches && parts.status == StatusCode::SWITCHING_PROTOCOLS && upload.is_none() {
-        return Ok((parts, Source::Switched(connection)));
+        return Ok((parts, Source::Switched(Far::H1(connection))));
     }
     // Mostly all of a short answer came with its head.
     if let Framing::Length(length) = framing
@@ -303,6 +314,17 @@ pub(crate) async fn send(
     };
     let body = Streaming::H1(Box::new(driven));
     Ok((parts, Source::Streaming(body)))
+}
+
+/// Gives a request its body back of which nothing went out; whether that could be done. Over TLS nobody knows: a part of
+/// what was encrypted may have gone.
+fn put_back(fault: &Fault, upload: Option<Upload>, outgoing: &mut Outgoing<'_>) -> bool {
+    let nothing = matches!(fault, Fault::Upload(UploadFault::Nothing(_)));
+    let body = upload.filter(|_| nothing).and_then(Upload::into_body);
+    let Some(body) = body else { return false };
+    outgoing.body = body;
+    outgoing.taken = false;
+    true
 }
 
 /// Writes on. A backend that no longer reads may have answered nevertheless: what it says counts.

@@ -7,6 +7,7 @@
 //! Start reading at [`send`]. Source: RFC 9113.
 
 mod driven;
+mod tunnelled;
 mod upload;
 
 use std::cell::{Cell, RefCell};
@@ -33,6 +34,7 @@ use crate::io::Stream;
 use crate::metrics::Upstream;
 use crate::worker::Worker;
 pub(crate) use driven::{BodyFault, Driven};
+pub(crate) use tunnelled::Tunnelled;
 use upload::{Upload, UploadFault};
 
 /// How much of an answer may be on its way that was not asked for yet: of a stream, and of a connection.
@@ -209,6 +211,11 @@ impl Connection {
 }
 
 impl StreamSlot {
+    /// Whether the peer takes WebSockets (`SETTINGS_ENABLE_CONNECT_PROTOCOL`, RFC 8441 §3).
+    pub(super) fn takes_tunnels(&self) -> bool {
+        self.0.sender.borrow().is_extended_connect_protocol_enabled()
+    }
+
     /// No more streams on this connection.
     fn forget(&self) {
         self.0.closed.set(true);
@@ -243,6 +250,10 @@ pub(crate) async fn send(
         return Err(broke(worker, &slot, &error, Reach::Unsent));
     }
     *request.version_mut() = Version::HTTP_2;
+    if outgoing.switches {
+        tunnelled::asks(&mut request);
+        return tunnelled::ask(worker, slot, request).await;
+    }
     let ends = http_body::Body::is_end_stream(&outgoing.body);
     let begun = slot.0.sender.borrow_mut().send_request(request, ends);
     let (mut response, stream) = match begun {

@@ -3,9 +3,35 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use sync::calls::CallRules;
+
 use crate::metrics::Limit;
 use crate::timers::Armed;
 use crate::worker::Worker;
+
+/// How long an answer's body may pause; `None` = for ever. A document goes before the node's default, which does not hold
+/// for answers that say nothing for as long as there is nothing to say.
+pub(super) fn pause_max_ms(worker: &Worker, calls: &CallRules, head: &HeaderMap) -> Option<u64> {
+    let usual = || match pauses_by_nature(head) {
+        true => 0,
+        false => worker.config.upstream.body_idle_ms,
+    };
+    Some(calls.body_idle_ms.unwrap_or_else(usual)).filter(|idle_ms| *idle_ms != 0)
+}
+
+/// Whether it is a stream of events (HTML §9.2) or of gRPC.
+fn pauses_by_nature(head: &HeaderMap) -> bool {
+    const THOSE: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
+    let Some(kind) = head.get(CONTENT_TYPE).map(|value| value.as_bytes()) else {
+        return false;
+    };
+    THOSE.iter().any(|name| {
+        kind.get(..name.len())
+            .is_some_and(|begin| begin.eq_ignore_ascii_case(name))
+    })
+}
 
 /// Watches a body that is on its way.
 pub(crate) struct Stall {

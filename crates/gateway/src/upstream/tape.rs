@@ -84,6 +84,27 @@ impl Reel {
 }
 
 impl Replay {
+    /// A body of `length` bytes of which these were taken already, before the rest of it.
+    pub(crate) fn begun(taken: [Bytes; 2], rest: RequestBody, length: u64) -> Self {
+        let kept: Vec<_> = taken.into_iter().filter(|part| !part.is_empty()).collect();
+        let taken_bytes: usize = kept.iter().map(Bytes::len).sum();
+        let reel = Reel {
+            ended: rest.is_end_stream() || taken_bytes as u64 == length,
+            source: rest,
+            kept,
+            trailers: None,
+            room: 0,
+            spilled: false,
+            length: Some(length),
+        };
+        Self {
+            reel: Rc::new(RefCell::new(reel)),
+            at: 0,
+            passed: 0,
+            trailers_passed: false,
+        }
+    }
+
     pub(crate) fn poll_frame(
         &mut self,
         cx: &mut Context<'_>,

@@ -7,7 +7,6 @@ use std::cell::RefCell;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::SystemTime;
 
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
@@ -17,6 +16,7 @@ use sync::calls::CaSource;
 
 use super::pool::BackendPool;
 use crate::metrics::certificates::Role;
+use crate::stamp::{self, Stamp};
 use crate::worker::{Shared, Worker};
 
 /// How often at most a backend's files are looked at.
@@ -59,23 +59,6 @@ struct Made {
     looked_ms: u64,
 }
 
-/// How a file looked when it was read.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    path: PathBuf,
-    seen: Option<(SystemTime, u64)>,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Self {
-        let seen = std::fs::metadata(path).ok();
-        Self {
-            path: path.to_owned(),
-            seen: seen.and_then(|found| Some((found.modified().ok()?, found.len()))),
-        }
-    }
-}
-
 /// The backend's configuration, made at its first use and when its files have changed.
 pub(super) fn config(
     worker: &Worker,
@@ -90,16 +73,12 @@ pub(super) fn config(
     let due = now_ms.saturating_sub(current.looked_ms) >= LOOK_EVERY_MS;
     if due {
         current.looked_ms = now_ms;
-        let changed = |stamp: &Stamp| Stamp::of(&stamp.path) != *stamp;
-        if current.files.iter().any(changed) {
+        if stamp::any_changed(&mut current.files) {
             match make(&worker.shared, &pool.backend, now_ms) {
                 Ok(fresh) => *current = fresh,
                 Err(error) => {
                     let backend = &*pool.backend.key.name;
                     tracing::warn!(backend, %error, "a backend's certificates have changed and cannot be used: the earlier ones stay in force");
-                    for stamp in &mut current.files {
-                        *stamp = Stamp::of(&stamp.path);
-                    }
                 }
             }
         }

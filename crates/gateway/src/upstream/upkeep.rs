@@ -1,5 +1,5 @@
-//! What the process does for its backends once, not once a core: it looks names up and checks endpoints. On a thread of
-//! its own, so that no request waits behind it.
+//! What the process does once, not once a core: it looks names of backends up, checks their endpoints, and looks at the
+//! files of certificates. On a thread of its own, so that no request waits behind it.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -40,10 +40,12 @@ pub(crate) fn spawn(
             };
             runtime.block_on(async move {
                 let discovery = Dns::new(&shared.config.upstream);
+                let shelf = Arc::clone(&shared.shelf);
                 let stopped = stage.wait_for(|stage| *stage == Stage::Stopped);
                 tokio::select! {
                     () = follow_names(discovery, wanted) => {}
                     () = look_after(shared) => {}
+                    () = shelf.follow() => {}
                     // An error means that the gateway is gone.
                     _ = stopped => {}
                 }

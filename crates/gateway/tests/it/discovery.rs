@@ -1,7 +1,7 @@
 //! Endpoints by name, at a real DNS server; checks by gRPC, at a real gRPC server.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr};
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::time::{Duration, Instant};
 
 use parts::dnsmasq::Service;
@@ -20,10 +20,14 @@ fn by_name(name: &str, port: u16, lookup: Lookup) -> Endpoint {
 
 /// Two backends at one port of two addresses of loopback.
 async fn twins() -> (Answering, Answering, u16) {
+    twins_at("127.0.0.2").await
+}
+
+async fn twins_at(second: &str) -> (Answering, Answering, u16) {
     for _ in 0..20 {
         let a = Answering::named("a").await;
         let port = a.addr.port();
-        let address = format!("127.0.0.2:{port}");
+        let address = format!("{second}:{port}");
         let free = std::net::TcpListener::bind(&address).is_ok();
         if free {
             return (a, Answering::at(&address, "b").await, port);
@@ -32,8 +36,9 @@ async fn twins() -> (Answering, Answering, u16) {
     panic!("no port is free at two addresses");
 }
 
-const ONE: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 1);
-const TWO: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+const ONE: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 1));
+const TWO: IpAddr = IpAddr::V4(Ipv4Addr::new(127, 0, 0, 2));
+const SIX: IpAddr = IpAddr::V6(Ipv6Addr::LOCALHOST);
 
 fn at_server(dns: &Dnsmasq, endpoint: Endpoint) -> Setup {
     let mut setup = Setup::new(vec![endpoint]);
@@ -63,6 +68,39 @@ async fn each_address_of_a_name_is_an_endpoint_and_changes_are_followed() {
     until("one address is left", &sandbox, only("b")).await;
     dns.set_hosts(&[("orders", ONE), ("orders", TWO)]);
     until("the other one is back", &sandbox, |seen| seen.len() == 2).await;
+}
+
+/// req: GW3
+#[tokio::test]
+async fn addresses_of_both_families_are_endpoints() {
+    let (_a, _b, port) = twins_at("[::1]").await;
+    let dns = Dnsmasq::start(&[("orders", ONE), ("orders", SIX)], &[], 1);
+    let setup = at_server(&dns, by_name("orders.test", port, Lookup::Addresses));
+    let sandbox = setup.start();
+    let seen = asked(&sandbox, 8).await;
+    assert_eq!(
+        seen.values().copied().collect::<Vec<_>>(),
+        [4, 4],
+        "{seen:?}"
+    );
+    let told = sandbox.gateway.endpoints().reports();
+    let names = told[0].endpoints.iter();
+    assert!(
+        names
+            .clone()
+            .any(|endpoint| endpoint.endpoint.contains("[::1]")),
+        "{told:?}"
+    );
+    // AAAA alone.
+    dns.set_hosts(&[("orders", SIX)]);
+    until("the second alone", &sandbox, only("b")).await;
+    dns.set_hosts(&[("orders", ONE)]);
+    until("the first alone", &sandbox, only("a")).await;
+    // One endpoint whose host has both: one that does not answer is no obstacle, whichever comes first.
+    drop(_a);
+    dns.set_hosts(&[("orders", ONE), ("orders", SIX)]);
+    let setup = at_server(&dns, by_name("orders.test", port, Lookup::Host));
+    until("the one that answers", &setup.start(), only("b")).await;
 }
 
 /// req: GW3
@@ -158,7 +196,7 @@ async fn services_have_ports_weights_and_priorities() {
     until("the next priority takes over", &sandbox, only("c")).await;
 }
 
-fn grpc_check(service: &str) -> Health {
+pub(crate) fn grpc_check(service: &str) -> Health {
     let ask = CheckAsk::Grpc {
         service: service.to_owned(),
     };
@@ -174,7 +212,7 @@ fn grpc_check(service: &str) -> Health {
     }
 }
 
-async fn says(sandbox: &Sandbox, health: &str, cause: &str) {
+pub(crate) async fn says(sandbox: &Sandbox, health: &str, cause: &str) {
     let what = format!("{health}: {cause}");
     soon(&what, async {
         loop {

@@ -106,6 +106,44 @@ async fn too_many_header_fields_are_refused() {
         .await;
 }
 
+/// Beyond twice the limit the library answers, before the gateway sees a request: that counts all the same, and once. So
+/// do answers of our own beside it, resets and bodies not.
+#[tokio::test]
+async fn a_head_that_the_library_refuses_is_counted() {
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.config.limits.head_bytes_max = 4_000;
+    let sandbox = setup.start();
+    let mut sender = h2_client(sandbox.connect_stream().await).await;
+    let with_field = |bytes: usize| {
+        let mut request = get("/none");
+        let value = "v".repeat(bytes).parse().unwrap();
+        request.headers_mut().insert("x-large", value);
+        request
+    };
+    let mut hits = 0;
+    for (bytes, status, hit) in [
+        (10, 404, false),
+        (5_000, 431, true),
+        (10_000, 431, true),
+        (10, 404, false),
+        (12_000, 431, true),
+        (12_000, 431, true),
+        (5_000, 431, true),
+        (10, 404, false),
+    ] {
+        let sent = sender.send_request(with_field(bytes));
+        let response = soon("answer", sent).await.unwrap();
+        assert_eq!(response.status(), status, "{bytes}");
+        hits += u32::from(hit);
+        sandbox
+            .counts(&format!(
+                "tollway_gateway_limits_hit_total{{limit=\"head\"}} {hits}"
+            ))
+            .await;
+    }
+}
+
 /// A backend over HTTP/2 that echoes bodies, with their trailers.
 fn serve_echo(stream: TcpStream) {
     let service = hyper::service::service_fn(|request: Request<Incoming>| async move {

@@ -45,6 +45,26 @@ async fn a_connection_that_rests_serves_again() {
 }
 
 #[tokio::test]
+async fn how_long_it_waits_for_that_is_an_option() {
+    let peer = Peer::bind().await;
+    let clock = Arc::new(ManualClock::at(1_700_000_000_000));
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.clock = clock.clone();
+    setup.config.limits.rest_after_ms = 20_000;
+    let sandbox = setup.start();
+    let (mut early, mut late) = (sandbox.connect().await, sandbox.connect().await);
+    early.send(NONE).await;
+    early.answer().await;
+    clock.advance_ms(15_000);
+    late.send(NONE).await;
+    late.answer().await;
+    clock.advance_ms(6_000);
+    rests(&sandbox, 1).await;
+    clock.advance_ms(15_000);
+    rests(&sandbox, 2).await;
+}
+
+#[tokio::test]
 async fn over_tls_too() {
     let folder = tempfile::tempdir().unwrap();
     let peer = Peer::bind().await;

@@ -103,6 +103,46 @@ async fn without_rules_nothing_else_is_sent_twice() {
     }
 }
 
+/// A backend that has closed a pooled connection gets the call over another one, whatever the method and with its body:
+/// before the first byte is written the system is asked whether the end has come.
+#[tokio::test]
+async fn a_post_that_meets_a_closed_connection_goes_over_a_new_one() {
+    const ROUNDS: u32 = 200;
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let (mut client, mut backend) = used(&peer, &sandbox).await;
+    for _ in 0..ROUNDS {
+        // No wait between the two: the worker hears of both at the same time.
+        drop(backend);
+        client.send(POST).await;
+        backend = peer.accept().await;
+        backend.until("body").await;
+        backend.send(OK).await;
+        assert_eq!(status(&mut client).await, "200");
+    }
+    opened(&sandbox, ROUNDS + 1).await;
+    retried(&sandbox, 0).await;
+}
+
+/// As above, where the backend has broken the connection (RST), and over TLS or not the body is no obstacle.
+#[tokio::test]
+async fn a_post_that_meets_a_broken_connection_goes_over_a_new_one() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let (mut client, mut backend) = used(&peer, &sandbox).await;
+    for _ in 0..50 {
+        let stream = backend.into_inner();
+        stream.set_zero_linger().unwrap();
+        drop(stream);
+        client.send(POST).await;
+        backend = peer.accept().await;
+        backend.until("body").await;
+        backend.send(OK).await;
+        assert_eq!(status(&mut client).await, "200");
+    }
+    retried(&sandbox, 0).await;
+}
+
 #[tokio::test]
 async fn without_rules_a_second_break_is_the_end() {
     let peer = Peer::bind().await;

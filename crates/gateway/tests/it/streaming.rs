@@ -320,3 +320,42 @@ async fn a_body_that_pauses_for_too_long_breaks_off() {
         .counts("tollway_gateway_limits_hit_total{limit=\"backend_body_idle\"} 1")
         .await;
 }
+
+/// Without a word in the document the node's limit holds, but not for answers that have nothing to say for a while.
+#[tokio::test]
+async fn the_limit_of_pauses_spares_events_and_grpc() {
+    for (kind, said, ends) in [
+        ("application/json", None, true),
+        ("text/event-stream; charset=utf-8", None, false),
+        ("application/grpc+proto", None, false),
+        ("text/event-stream", Some(5_000), true),
+        ("application/json", Some(0), false),
+    ] {
+        let peer = Peer::bind().await;
+        let clock = std::sync::Arc::new(base::ManualClock::at(1_700_000_000_000));
+        let mut setup = Setup::new(vec![peer.endpoint()]);
+        setup.clock = clock.clone();
+        setup.config.upstream.body_idle_ms = 5_000;
+        setup.backend.calls.body_idle_ms = said;
+        let sandbox = setup.start();
+        let mut client = sandbox.connect().await;
+        client.send(GET).await;
+        let mut backend = peer.accept().await;
+        backend.head().await;
+        backend
+            .send(format!(
+                "HTTP/1.1 200 OK\r\ncontent-type: {kind}\r\ncontent-length: 6\r\n\r\none"
+            ))
+            .await;
+        client.until("one").await;
+        clock.advance_ms(6_000);
+        if ends {
+            assert!(client.closes().await, "{kind} {said:?}");
+            continue;
+        }
+        // Longer than it takes to look.
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        backend.send("two").await;
+        client.until("two").await;
+    }
+}

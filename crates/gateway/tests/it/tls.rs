@@ -34,6 +34,14 @@ pub(crate) async fn tls_over(
     folder: &std::path::Path,
     alpn: &[u8],
 ) -> tokio_rustls::client::TlsStream<TcpStream> {
+    try_tls_over(tcp, folder, alpn).await.unwrap()
+}
+
+async fn try_tls_over(
+    tcp: TcpStream,
+    folder: &std::path::Path,
+    alpn: &[u8],
+) -> std::io::Result<tokio_rustls::client::TlsStream<TcpStream>> {
     let mut roots = RootCertStore::empty();
     let certificate = CertificateDer::from_pem_file(folder.join("gateway-cert.pem")).unwrap();
     roots.add(certificate).unwrap();
@@ -49,7 +57,6 @@ pub(crate) async fn tls_over(
         TlsConnector::from(Arc::new(config)).connect(name, tcp),
     )
     .await
-    .unwrap()
 }
 
 pub(crate) fn https(setup: &mut Setup, folder: &std::path::Path) {
@@ -99,6 +106,52 @@ async fn https_with_a_certificate_of_its_own_and_alpn() {
         .await;
 }
 
+/// Renewed by whoever renews certificates, without a word to the gateway. The two files are not written at the same time:
+/// between them they do not fit together, and what was shown before is shown on.
+#[tokio::test]
+async fn a_certificate_that_is_renewed_is_shown_by_itself() {
+    let folder = tempfile::tempdir().unwrap();
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    let (cert, key) = (folder.path().join("c.pem"), folder.path().join("k.pem"));
+    let issue = || rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let first = issue();
+    std::fs::write(&key, first.signing_key.serialize_pem()).unwrap();
+    std::fs::write(&cert, first.cert.pem()).unwrap();
+    setup.config.https = Some(([127, 0, 0, 1], 0).into());
+    setup.config.tls = TlsFiles::Files {
+        cert: cert.clone(),
+        key: key.clone(),
+    };
+    let sandbox = setup.start();
+    // The trusted certificate is the one that must be shown.
+    let trusted = tempfile::tempdir().unwrap();
+    let shows = async |made: &rcgen::Certificate| {
+        std::fs::write(trusted.path().join("gateway-cert.pem"), made.pem()).unwrap();
+        let addr = sandbox.gateway.https_addr().unwrap();
+        let tcp = TcpStream::connect(addr).await.unwrap();
+        try_tls_over(tcp, trusted.path(), b"http/1.1").await.ok()
+    };
+    let stands = shows(&first.cert).await.expect("the first one is shown");
+    let second = issue();
+    std::fs::write(&cert, second.cert.pem()).unwrap();
+    // Longer than it takes to look.
+    tokio::time::sleep(std::time::Duration::from_millis(1_500)).await;
+    assert!(shows(&first.cert).await.is_some());
+    std::fs::write(&key, second.signing_key.serialize_pem()).unwrap();
+    let shown = async {
+        while shows(&second.cert).await.is_none() {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    };
+    soon("the second certificate", shown).await;
+    assert!(shows(&first.cert).await.is_none());
+    // A connection that stands is none the wiser.
+    let mut client = Wire::new(stands);
+    client.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(client.answer().await.0.starts_with("http/1.1 404 "));
+}
+
 #[tokio::test]
 async fn a_client_that_does_not_speak_tls_harms_itself_alone() {
     let folder = tempfile::tempdir().unwrap();
@@ -116,7 +169,7 @@ async fn a_client_that_does_not_speak_tls_harms_itself_alone() {
 }
 
 /// A certificate for `backend.test`, in PEM, and what a server needs of it.
-fn backend_tls(alpn: &[&[u8]]) -> (String, TlsAcceptor) {
+pub(crate) fn backend_tls(alpn: &[&[u8]]) -> (String, TlsAcceptor) {
     let made = rcgen::generate_simple_self_signed(vec!["backend.test".to_owned()]).unwrap();
     let pem = made.cert.pem();
     let key = PrivateKeyDer::from_pem_slice(made.signing_key.serialize_pem().as_bytes()).unwrap();

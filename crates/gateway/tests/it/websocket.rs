@@ -13,7 +13,7 @@ use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 use crate::sandbox::{OK, Peer, Sandbox, Setup, field, soon};
 
 /// The example of RFC 6455 §1.3.
-const HANDSHAKE: &str = "GET /shop/items/live?x=1 HTTP/1.1\r\nhost: Shop.example\r\nconnection: keep-alive, Upgrade\r\n\
+pub(crate) const HANDSHAKE: &str = "GET /shop/items/live?x=1 HTTP/1.1\r\nhost: Shop.example\r\nconnection: keep-alive, Upgrade\r\n\
     upgrade: WebSocket\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\nsec-websocket-version: 13\r\n\
     sec-websocket-protocol: chat\r\n\r\n";
 const SWITCHED: &str = "HTTP/1.1 101 Switching Protocols\r\nupgrade: websocket\r\nconnection: Upgrade\r\n\

@@ -58,7 +58,7 @@ async fn live(mut running: Running, signals: &mut Signals, binary: PathBuf) {
                 Wish::Stop => break,
                 Wish::Reload => {
                     // The log says how it went.
-                    let _ = running.reload();
+                    let _ = reload(&mut running);
                     continue;
                 }
             },
@@ -66,7 +66,7 @@ async fn live(mut running: Running, signals: &mut Signals, binary: PathBuf) {
         };
         let upgrade = match &asked.ask {
             Ask::Reload => {
-                let outcome = running.reload();
+                let outcome = reload(&mut running);
                 asked.answer(outcome.map_or_else(Replied::Refused, Replied::Done));
                 continue;
             }
@@ -99,4 +99,12 @@ async fn live(mut running: Running, signals: &mut Signals, binary: PathBuf) {
     notify::tell("STOPPING=1");
     let cut = running.shutdown().await;
     tracing::info!(cut, "stopped");
+}
+
+/// Reads files again; the service manager hears when that begins and when it is done.
+fn reload(running: &mut Running) -> Result<String, String> {
+    notify::tell("RELOADING=1");
+    let outcome = running.reload();
+    notify::tell("READY=1");
+    outcome
 }

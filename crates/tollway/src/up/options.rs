@@ -157,6 +157,8 @@ options! {
     gateway_openings_per_client_max: usize = "N";
     /// Time for a TLS handshake, with the PROXY header where there is one [default: 10s]
     gateway_opening_timeout: Span = "DURATION";
+    /// Bytes of a PROXY header of version 2 [default: 4096]
+    gateway_proxy_header_bytes_max: usize = "N";
     /// Network of load balancers whose connections begin with a PROXY header; nobody else can connect to the gateway's addresses then; may be given several times
     gateway_proxy_protocol_from: Vec<String> = "NETWORK";
     /// Bytes of a request's head at the gateway [default: 32768]
@@ -177,20 +179,22 @@ options! {
     gateway_body_bytes_max: u64 = "N";
     /// Streams at a time on one HTTP/2 connection to the gateway [default: 200]
     gateway_h2_streams_max: u32 = "N";
-    /// Streams that a client may have reset in ten seconds, besides one for each answer [default: 100]
+    /// Streams that a client may have reset in a window, besides one for each answer [default: 100]
     gateway_h2_resets_max: u32 = "N";
-    /// PING frames on one HTTP/2 connection in ten seconds, besides those that work allows for [default: 100]
+    /// PING frames on one HTTP/2 connection in a window, besides those that work allows for [default: 100]
     gateway_h2_pings_max: u32 = "N";
-    /// SETTINGS frames on one HTTP/2 connection in ten seconds [default: 20]
+    /// SETTINGS frames on one HTTP/2 connection in a window [default: 20]
     gateway_h2_settings_max: u32 = "N";
     /// CONTINUATION frames of one head over HTTP/2 [default: 5]
     gateway_h2_continuations_max: u32 = "N";
-    /// Empty DATA frames on one HTTP/2 connection in ten seconds [default: 100]
+    /// Empty DATA frames on one HTTP/2 connection in a window [default: 100]
     gateway_h2_empty_data_max: u32 = "N";
-    /// WINDOW_UPDATE frames on one HTTP/2 connection in ten seconds, besides those that work allows for [default: 1000]
+    /// WINDOW_UPDATE frames on one HTTP/2 connection in a window, besides those that work allows for [default: 1000]
     gateway_h2_window_updates_max: u32 = "N";
-    /// PRIORITY and unknown frames on one HTTP/2 connection in ten seconds, besides two for each answer [default: 500]
+    /// PRIORITY and unknown frames on one HTTP/2 connection in a window, besides two for each answer [default: 500]
     gateway_h2_other_frames_max: u32 = "N";
+    /// The window in which frames on one HTTP/2 connection are counted [default: 10s]
+    gateway_h2_window: Span = "DURATION";
     /// Time for a request's head to arrive [default: 10s]
     gateway_head_timeout: Span = "DURATION";
     /// Time that a client may send nothing of a body that is waited for [default: 30s]
@@ -201,6 +205,8 @@ options! {
     gateway_rate_min: u64 = "N";
     /// Time that a client's connection may be idle [default: 75s]
     gateway_idle_timeout: Span = "DURATION";
+    /// Time without a request after which an HTTP/1.1 connection gives its buffers back [default: 1s]
+    gateway_rest_after: Span = "DURATION";
     /// WebSockets that are open at once [default: 10000]
     gateway_tunnels_max: usize = "N";
     /// WebSockets of one client's address that are open at once [default: 1000]
@@ -217,6 +223,20 @@ options! {
     upstream_idle_max: usize = "N";
     /// Streams at a time on one HTTP/2 connection to a backend [default: 100]
     upstream_h2_streams_max: usize = "N";
+    /// HTTP/2 connections to an endpoint for each worker; what is beyond waits for a stream [default: 64]
+    upstream_h2_connections_max: usize = "N";
+    /// Time after which an HTTP/2 connection to a backend is tried with a PING; 0s is never [default: 30s]
+    upstream_h2_ping_every: Span = "DURATION";
+    /// Time for the answer to a PING [default: 10s]
+    upstream_h2_ping_timeout: Span = "DURATION";
+    /// Time that a connection to a backend takes new calls; 0s is any [default: 0s]
+    upstream_max_age: Span = "DURATION";
+    /// Calls that a connection to a backend takes; 0 is any [default: 0]
+    upstream_max_requests: u32 = "N";
+    /// Time that one address of a backend may be silent before the next one is tried beside it [default: 250ms]
+    upstream_next_address: Span = "DURATION";
+    /// Longest pause within the body of a backend's answer, but for events and gRPC; 0s is any [default: 5m]
+    upstream_body_idle_timeout: Span = "DURATION";
     /// DNS server that is asked instead of the system's
     upstream_dns_server: std::net::SocketAddr = "ADDRESS";
     /// Time that a backend's DNS records are believed at least [default: 1s]
@@ -375,6 +395,13 @@ impl<'de> Deserialize<'de> for Span {
     }
 }
 
+/// Sets what is configured: `place => flag;`, `place => ms flag;` for times in milliseconds.
+macro_rules! take {
+    ($options:ident, $($to:expr => $($from:ident)+;)+) => { $(set(&mut $to, take!(@ $options $($from)+));)+ };
+    (@ $options:ident $option:ident) => { $options.$option };
+    (@ $options:ident ms $option:ident) => { $options.$option.map(Span::as_ms) };
+}
+
 impl Options {
     /// Adds the config file's keys below the flags.
     ///
@@ -455,35 +482,33 @@ impl Options {
                 UpError::Options(format!("--gateway-proxy-protocol-from: {fault}"))
             })?;
         }
-        let upstream = &mut config.upstream;
-        set(
-            &mut upstream.connect_timeout_ms,
-            self.upstream_connect_timeout.map(Span::as_ms),
-        );
-        set(
-            &mut upstream.idle_timeout_ms,
-            self.upstream_idle_timeout.map(Span::as_ms),
-        );
-        set(&mut upstream.idle_max, self.upstream_idle_max);
-        set(&mut upstream.h2_streams_max, self.upstream_h2_streams_max);
-        upstream.dns_servers.extend(self.upstream_dns_server);
-        set(
-            &mut upstream.dns_ttl_ms_min,
-            self.upstream_dns_ttl_min.map(Span::as_ms),
-        );
-        // The longest is not shorter than the shortest.
-        set(
-            &mut upstream.dns_ttl_ms_max,
-            self.upstream_dns_ttl_max.map(Span::as_ms),
-        );
-        upstream.dns_ttl_ms_max = upstream.dns_ttl_ms_max.max(upstream.dns_ttl_ms_min);
-        set(
-            &mut upstream.dns_stale_ms_max,
-            self.upstream_dns_stale_max.map(Span::as_ms),
-        );
-        set(&mut upstream.headers_max, self.upstream_headers_max);
-        set(&mut upstream.head_bytes_max, self.upstream_head_bytes_max);
+        self.upstream(&mut config.upstream);
         Ok(config)
+    }
+
+    /// The way to the backends.
+    fn upstream(&self, upstream: &mut gateway::UpstreamConfig) {
+        take! { self,
+            upstream.connect_timeout_ms => ms upstream_connect_timeout;
+            upstream.idle_timeout_ms => ms upstream_idle_timeout;
+            upstream.idle_max => upstream_idle_max;
+            upstream.h2_streams_max => upstream_h2_streams_max;
+            upstream.h2_connections_max => upstream_h2_connections_max;
+            upstream.h2_ping_every_ms => ms upstream_h2_ping_every;
+            upstream.h2_ping_timeout_ms => ms upstream_h2_ping_timeout;
+            upstream.age_max_ms => ms upstream_max_age;
+            upstream.requests_max => upstream_max_requests;
+            upstream.next_address_ms => ms upstream_next_address;
+            upstream.body_idle_ms => ms upstream_body_idle_timeout;
+            upstream.dns_ttl_ms_min => ms upstream_dns_ttl_min;
+            upstream.dns_ttl_ms_max => ms upstream_dns_ttl_max;
+            upstream.dns_stale_ms_max => ms upstream_dns_stale_max;
+            upstream.headers_max => upstream_headers_max;
+            upstream.head_bytes_max => upstream_head_bytes_max;
+        }
+        // The longest is not shorter than the shortest.
+        upstream.dns_ttl_ms_max = upstream.dns_ttl_ms_max.max(upstream.dns_ttl_ms_min);
+        upstream.dns_servers.extend(self.upstream_dns_server);
     }
 
     /// The limits of the client's side.
@@ -493,16 +518,12 @@ impl Options {
             limits.connections_max = all;
             limits.connections_per_client_max = (all / 4).max(1);
         }
-        macro_rules! take {
-            ($($to:expr => $($from:ident)+;)+) => { $(set(&mut $to, take!(@ $($from)+));)+ };
-            (@ $option:ident) => { self.$option };
-            (@ ms $option:ident) => { self.$option.map(Span::as_ms) };
-        }
-        take! {
+        take! { self,
             limits.connections_per_client_max => gateway_connections_per_client_max;
             limits.openings_max => gateway_openings_max;
             limits.openings_per_client_max => gateway_openings_per_client_max;
             limits.opening_timeout_ms => ms gateway_opening_timeout;
+            limits.proxy_header_bytes_max => gateway_proxy_header_bytes_max;
             limits.headers_max => gateway_headers_max;
             limits.head_bytes_max => gateway_head_bytes_max;
             limits.target_bytes_max => gateway_target_bytes_max;
@@ -516,6 +537,7 @@ impl Options {
             limits.answer_timeout_ms => ms gateway_answer_timeout;
             limits.rate_min => gateway_rate_min;
             limits.idle_timeout_ms => ms gateway_idle_timeout;
+            limits.rest_after_ms => ms gateway_rest_after;
             limits.tunnels_max => gateway_tunnels_max;
             limits.tunnels_per_client_max => gateway_tunnels_per_client_max;
             limits.tunnel_idle_timeout_ms => ms gateway_tunnel_idle_timeout;
@@ -529,6 +551,7 @@ impl Options {
             limits.h2.empty_data_max => gateway_h2_empty_data_max;
             limits.h2.window_updates_max => gateway_h2_window_updates_max;
             limits.h2.other_frames_max => gateway_h2_other_frames_max;
+            limits.h2.window_ms => ms gateway_h2_window;
         }
     }
 

@@ -11,5 +11,6 @@ mod platform;
 mod revisions;
 mod soak;
 mod start;
+mod succession;
 mod upgrade;
 mod usage;

@@ -36,6 +36,7 @@ fn limits() -> H2Limits {
         empty_data_max: 10,
         window_updates_max: 10,
         other_frames_max: 10,
+        window_ms: 10_000,
     }
 }
 
@@ -83,6 +84,45 @@ fn a_window_ends() {
         calm.came(&ping, 4_999).unwrap();
     }
     assert_eq!(calm.came(&ping, 10_001), Ok(()));
+}
+
+#[test]
+fn the_window_is_an_option() {
+    let limits = H2Limits {
+        window_ms: 1_000,
+        ..limits()
+    };
+    let ping = head(kind::PING, 0, 0, &[0; 8]);
+    let mut calm = Calm::new(limits, 0);
+    for tenth in 0..100 {
+        assert_eq!(calm.came(&ping, tenth * 100), Ok(()), "{tenth}");
+    }
+    let mut calm = Calm::new(limits, 0);
+    for _ in 0..10 {
+        calm.came(&ping, 499).unwrap();
+    }
+    assert_eq!(calm.came(&ping, 501), Err(Flood::Pings));
+    assert_eq!(calm.came(&ping, 1_001), Ok(()));
+}
+
+#[test]
+fn the_first_head_on_a_stream_is_told_from_trailers() {
+    const HEADERS: u8 = kind::HEADERS;
+    let mut calm = Calm::new(limits(), 0);
+    calm.came(&head(HEADERS, 0, 1, b"h"), 0).unwrap();
+    calm.came(&head(HEADERS, 0, 3, b"h"), 0).unwrap();
+    assert_eq!(calm.sent(&head(HEADERS, 0, 1, b"h"), 0), Ok(Sent::Head));
+    assert_eq!(
+        calm.sent(&head(kind::DATA, 0, 1, b"data"), 0),
+        Ok(Sent::Other)
+    );
+    assert_eq!(calm.open_streams(), 2);
+    let trailers = head(HEADERS, END_STREAM, 1, b"t");
+    assert_eq!(calm.sent(&trailers, 0), Ok(Sent::Other));
+    assert_eq!(calm.open_streams(), 1);
+    let whole = head(HEADERS, END_STREAM, 3, b"h");
+    assert_eq!(calm.sent(&whole, 0), Ok(Sent::Head));
+    assert_eq!(calm.open_streams(), 0);
 }
 
 #[test]

@@ -12,7 +12,7 @@ use tokio::io::AsyncWrite;
 
 use crate::body::RequestBody;
 use crate::io::Stream;
-use crate::upstream::Outgoing;
+use crate::upstream::{Outgoing, Replay};
 
 /// Data up to this size is copied beside what is written already, larger data is written from where it is.
 const COPY_BYTES_MAX: usize = 4 * 1024;
@@ -39,6 +39,8 @@ pub(super) struct Upload {
     coding: Coding,
     /// Names of the trailers that the head announced.
     announced: Vec<HeaderName>,
+    /// How long the head is, with which `out` begins until something is written.
+    head_bytes: usize,
     /// What goes out next.
     out: BytesMut,
     /// What goes out behind that, without a copy.
@@ -77,6 +79,7 @@ impl Upload {
             body,
             coding,
             announced,
+            head_bytes: out.len(),
             out,
             data: Bytes::new(),
             data_end: b"",
@@ -87,6 +90,21 @@ impl Upload {
     /// The buffer, for the next request.
     pub(super) fn into_buffer(self) -> BytesMut {
         self.out
+    }
+
+    /// The body as it was, where nothing was written: what was taken of it stands behind the head. `None` where it
+    /// stands there in chunks.
+    pub(super) fn into_body(mut self) -> Option<RequestBody> {
+        let taken = self.out.split_off(self.head_bytes).freeze();
+        if taken.is_empty() && self.data.is_empty() {
+            return Some(self.body);
+        }
+        let Coding::Length(left) = self.coding else {
+            return None;
+        };
+        let length = left + (taken.len() + self.data.len()) as u64;
+        let begun = Replay::begun([taken, self.data], self.body, length);
+        Some(RequestBody::Kept(Box::new(begun)))
     }
 
     /// Writes what there is; ready when all of the request is written.
@@ -266,4 +284,54 @@ fn write_field(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
     out.extend_from_slice(b"\r\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use http_body_util::BodyExt;
+    use tokio::net::TcpStream;
+
+    use super::*;
+
+    /// A body of eight bytes of which four are taken.
+    fn half_taken(out: &'static str, coding: Coding) -> Upload {
+        let rest = Replay::begun([Bytes::from("rest"), Bytes::new()], RequestBody::Empty, 4);
+        let out = BytesMut::from(out);
+        Upload {
+            body: RequestBody::Kept(Box::new(rest)),
+            coding,
+            announced: Vec::new(),
+            head_bytes: 4,
+            out,
+            data: Bytes::new(),
+            data_end: b"",
+            ended: false,
+            begun: false,
+        }
+    }
+
+    #[tokio::test]
+    async fn of_what_nobody_took_the_body_is_given_back_whole() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let tcp = TcpStream::connect(listener.local_addr().unwrap()).await;
+        let mut stream = Stream::Tcp(tcp.unwrap());
+        // The system takes nothing more.
+        std::future::poll_fn(|cx| Pin::new(&mut stream).poll_shutdown(cx))
+            .await
+            .unwrap();
+        let mut upload = half_taken("headhalf", Coding::Length(4));
+        let written = std::future::poll_fn(|cx| upload.poll(&mut stream, cx)).await;
+        assert!(matches!(written, Err(UploadFault::Nothing(_))));
+        let body = upload.into_body().unwrap();
+        assert_eq!(body.size_hint().exact(), Some(8));
+        assert_eq!(body.collect().await.unwrap().to_bytes(), "halfrest");
+    }
+
+    #[tokio::test]
+    async fn what_stands_in_chunks_already_is_not_given_back() {
+        let upload = half_taken("head4\r\nhalf\r\n", Coding::Chunked);
+        assert!(upload.into_body().is_none());
+        let untouched = half_taken("head", Coding::Chunked).into_body().unwrap();
+        assert_eq!(untouched.collect().await.unwrap().to_bytes(), "rest");
+    }
 }
