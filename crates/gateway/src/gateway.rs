@@ -109,22 +109,20 @@ pub fn start(
         Some(_) => Some(shelf.open(config.tls.clone(), OWN_CERTIFICATE)?),
         None => None,
     };
-    let first = if config.holds {
-        Stage::Holding
-    } else {
-        Stage::Serving
+    let first = match config.holds {
+        true => Stage::Holding,
+        false => Stage::Serving,
     };
     let (senders_of_decisions, decisions) = decisions::queues(count, config.decisions_max);
     let (closer, closings) = live::closer(count);
     let (names, wanted) = Names::new(Arc::clone(&runtime.clock));
     let states = Arc::new(States::new(count, names));
-    let circuits = Circuits {
+    let endpoints = Endpoints::new(Arc::clone(&states), Arc::clone(&runtime.clock));
+    // Nobody has set it before: the numbers are new.
+    let _ = numbers.circuits.set(Circuits {
         states: Arc::clone(&states),
         clock: Arc::clone(&runtime.clock),
-    };
-    // Nobody has set it before: the numbers are new.
-    let _ = numbers.circuits.set(circuits);
-    let endpoints = Endpoints::new(Arc::clone(&states), Arc::clone(&runtime.clock));
+    });
     let shared = Arc::new(Shared {
         runtime,
         snapshots,

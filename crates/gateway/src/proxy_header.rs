@@ -97,10 +97,7 @@ fn source_v1(line: &str) -> Option<Option<IpAddr>> {
     whole.then_some(Some(source))
 }
 
-async fn take_v2(
-    tcp: &mut TcpStream,
-    bytes_max: usize,
-) -> Result<Option<IpAddr>, HeaderFault> {
+async fn take_v2(tcp: &mut TcpStream, bytes_max: usize) -> Result<Option<IpAddr>, HeaderFault> {
     let mut head = [0; V2_HEAD_BYTES];
     head[..SIGNATURE.len()].copy_from_slice(&SIGNATURE);
     tcp.read_exact(&mut head[SIGNATURE.len()..]).await?;

@@ -35,10 +35,12 @@ pub(super) async fn open(
             return Err(ServeError::NoProxy);
         }
         let bytes_max = worker.config.limits.proxy_header_bytes_max;
-        let named = proxy_header::take(&mut tcp, bytes_max).await.map_err(|fault| {
-            worker.numbers().limit(Limit::ProxyHeader);
-            ServeError::Proxy(fault)
-        })?;
+        let named = proxy_header::take(&mut tcp, bytes_max)
+            .await
+            .map_err(|fault| {
+                worker.numbers().limit(Limit::ProxyHeader);
+                ServeError::Proxy(fault)
+            })?;
         if let Some(ip) = named {
             connection.is_from(ip);
         }

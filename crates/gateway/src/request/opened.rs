@@ -42,12 +42,7 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
         mut extensions,
         ..
     } = parts;
-    // The authority of an absolute-form target, or of HTTP/2, goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
-    let host = match uri.authority() {
-        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
-        None => headers.get(HOST).cloned(),
-    }
-    .unwrap_or_else(|| HeaderValue::from_static(""));
+    let host = called_host(&uri, &headers);
     let (trace, arrival) = trace::begin(&headers, &worker.tracing, &worker.ids);
     let opening = Opening::of(&arrival, &headers, version, &host);
     let mut refused = if version == Version::HTTP_2 {
@@ -55,35 +50,29 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     } else {
         refused_by_guard(connection, &method)
     };
-    let handshake = match websocket::asked(connection, &mut method, &mut headers, &mut extensions) {
-        None if method == Method::CONNECT => {
-            let detail = "no tunnels but WebSockets are served";
-            let reject = Reject::new(code::UPGRADE_NOT_SUPPORTED, detail);
-            refused = refused.or(Some(reject.close()));
-            None
-        }
-        None => None,
+    let asked = websocket::asked(connection, &mut method, &mut headers, &mut extensions);
+    let handshake = match asked {
         Some(Ok(handshake)) => Some(handshake),
         Some(Err(reject)) => {
-            refused = refused.or(Some(*reject));
+            refused.get_or_insert(*reject);
+            None
+        }
+        None => {
+            refuse_method(&method, &mut refused);
             None
         }
     };
-    if method == Method::TRACE {
-        let detail = "TRACE is not served";
-        refused = refused.or(Some(Reject::new(code::METHOD_NOT_SUPPORTED, detail)));
-    }
     let path = match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
         Ok(path) => path.into_owned(),
         Err(reject) => {
-            refused = refused.or(Some(reject));
+            refused.get_or_insert(reject);
             uri.path().to_owned()
         }
     };
     if has_hop_by_hop(&headers)
         && let Err(reject) = keeping_trailer(&mut headers, hop_by_hop::strip_request)
     {
-        refused = refused.or(Some(reject));
+        refused.get_or_insert(reject);
     }
     connection.peer().replace(&mut headers, Some(&host));
     arrival.stamp(&mut headers, &trace);
@@ -116,6 +105,26 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
         opening,
         refused,
         handshake,
+    }
+}
+
+/// The authority of an absolute-form target, or of HTTP/2, goes before `Host` (RFC 9112 §3.2.2, RFC 9113 §8.3.1).
+fn called_host(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
+    match uri.authority() {
+        Some(authority) => HeaderValue::from_str(authority.as_str()).ok(),
+        None => headers.get(HOST).cloned(),
+    }
+    .unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// Refuses methods that no API serves.
+fn refuse_method(method: &Method, refused: &mut Option<Reject>) {
+    if *method == Method::CONNECT {
+        let detail = "no tunnels but WebSockets are served";
+        refused.get_or_insert_with(|| Reject::new(code::UPGRADE_NOT_SUPPORTED, detail).close());
+    } else if *method == Method::TRACE {
+        let detail = "TRACE is not served";
+        refused.get_or_insert_with(|| Reject::new(code::METHOD_NOT_SUPPORTED, detail));
     }
 }
 

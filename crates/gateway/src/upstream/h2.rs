@@ -213,7 +213,10 @@ impl Connection {
 impl StreamSlot {
     /// Whether the peer takes WebSockets (`SETTINGS_ENABLE_CONNECT_PROTOCOL`, RFC 8441 §3).
     pub(super) fn takes_tunnels(&self) -> bool {
-        self.0.sender.borrow().is_extended_connect_protocol_enabled()
+        self.0
+            .sender
+            .borrow()
+            .is_extended_connect_protocol_enabled()
     }
 
     /// No more streams on this connection.

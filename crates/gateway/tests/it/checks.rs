@@ -38,7 +38,7 @@ impl Secured {
         let (ca, acceptor) = backend_tls(alpn);
         let port = peer.addr.port();
         let status = Arc::new(AtomicU16::new(200));
-        let came = [Arc::default(), Arc::default()];
+        let came: [Arc<AtomicUsize>; 2] = Default::default();
         let (answered, counted) = (Arc::clone(&status), came.clone());
         let serving = tokio::spawn(async move {
             let mut connections = tokio::task::JoinSet::new();
@@ -126,9 +126,19 @@ async fn http_checks_go_over_tls_in_the_version_that_is_agreed_on() {
         says(&sandbox, "unhealthy", "answered 503").await;
         secured.status.store(204, Ordering::SeqCst);
         says(&sandbox, "healthy", "").await;
-        let [over_h1, over_h2] = secured.came.each_ref().map(|came| came.load(Ordering::SeqCst));
-        let (right, wrong) = if h2 { (over_h2, over_h1) } else { (over_h1, over_h2) };
-        assert!(right >= 3 && wrong == 0, "{protocol:?}: {over_h1} {over_h2}");
+        let [over_h1, over_h2] = secured
+            .came
+            .each_ref()
+            .map(|came| came.load(Ordering::SeqCst));
+        let (right, wrong) = if h2 {
+            (over_h2, over_h1)
+        } else {
+            (over_h1, over_h2)
+        };
+        assert!(
+            right >= 3 && wrong == 0,
+            "{protocol:?}: {over_h1} {over_h2}"
+        );
     }
 }
 

@@ -67,7 +67,11 @@ fn ports_of_a_gateway_document_are_handed_on() {
     let gateway = address(&user.platform.gateway);
     let processes = upgraded_under_calls(
         &user.path("data"),
-        &[(clear, "/none", 404), (clear, "/none", 404), (gateway, "/none", 404)],
+        &[
+            (clear, "/none", 404),
+            (clear, "/none", 404),
+            (gateway, "/none", 404),
+        ],
     );
     eventually("the second process ends", || !processes[0].is_alive());
     assert_eq!(get(clear, "/none").ok(), Some(404));
@@ -132,12 +136,31 @@ fn live(user: &User, backend: &str) -> String {
                       paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
     std::fs::write(user.path("t.yaml"), definition).unwrap();
     user.ok(&[
-        "api", "import", "t.yaml", "--name", "live", "--version", "1.0.0", "--context", "/live",
-        "--backend", backend, "--plan", "Unlimited", "--publish",
+        "api",
+        "import",
+        "t.yaml",
+        "--name",
+        "live",
+        "--version",
+        "1.0.0",
+        "--context",
+        "/live",
+        "--backend",
+        backend,
+        "--plan",
+        "Unlimited",
+        "--publish",
     ]);
     user.ok(&["app", "create", "shop"]);
     user.ok(&[
-        "subscription", "create", "--app", "shop", "--api", "live:1.0.0", "--plan", "Unlimited",
+        "subscription",
+        "create",
+        "--app",
+        "shop",
+        "--api",
+        "live:1.0.0",
+        "--plan",
+        "Unlimited",
     ]);
     let key = user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
     let key: Value = serde_json::from_str(&key).unwrap();
@@ -166,7 +189,11 @@ async fn an_open_websocket_goes_on_at_the_old_process_until_its_drain_ends() {
         assert!(handed.elapsed() < PATIENCE, "it never ends");
     }
     // The drain began before the command ended, and is looked at four times a second.
-    assert!(handed.elapsed() + Duration::from_secs(1) >= DRAIN, "{:?}", handed.elapsed());
+    assert!(
+        handed.elapsed() + Duration::from_secs(1) >= DRAIN,
+        "{:?}",
+        handed.elapsed()
+    );
     assert!(passed > 0);
     let old_process = format!("/proc/{}/fd", user.platform.id());
     eventually("the old process ends", || {

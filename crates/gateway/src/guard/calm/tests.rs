@@ -153,10 +153,10 @@ fn useful_work_allows_for_more() {
 fn streams_that_are_reset_for_the_clients_faults_count_too() {
     let mut calm = Calm::new(limits(), 0);
     for stream in 0..10 {
-        assert_eq!(calm.sent(&reset(stream, 0x1), 0), Ok(false));
+        assert_eq!(calm.sent(&reset(stream, 0x1), 0), Ok(Sent::Other));
         // Not the client's fault: the backend broke, or the answer came before the request's end.
-        assert_eq!(calm.sent(&reset(stream, 0x2), 0), Ok(false));
-        assert_eq!(calm.sent(&reset(stream, 0x0), 0), Ok(false));
+        assert_eq!(calm.sent(&reset(stream, 0x2), 0), Ok(Sent::Other));
+        assert_eq!(calm.sent(&reset(stream, 0x0), 0), Ok(Sent::Other));
     }
     assert_eq!(calm.sent(&reset(99, 0x3), 0), Err(Flood::Resets));
 }
@@ -165,7 +165,10 @@ fn streams_that_are_reset_for_the_clients_faults_count_too() {
 fn refused_streams_are_told_apart() {
     let mut calm = Calm::new(limits(), 0);
     for stream in 0..104 {
-        assert_eq!(calm.sent(&reset(stream, REFUSED_STREAM), 0), Ok(true));
+        assert_eq!(
+            calm.sent(&reset(stream, REFUSED_STREAM), 0),
+            Ok(Sent::Refusal)
+        );
     }
     let one_more = calm.sent(&reset(1, REFUSED_STREAM), 0);
     assert_eq!(one_more, Err(Flood::Streams));
