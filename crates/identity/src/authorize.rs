@@ -33,7 +33,7 @@ pub(crate) use pushed::{__path_pushed_authorization_request, pushed_authorizatio
 pub(crate) use request::{AuthorizationRequest, same_redirect, wants_other_acr};
 
 /// The longest request, in bytes: pages carry it along, sealed, in the form that comes back.
-const QUERY_BYTES_MAX: usize = 8192;
+pub(crate) const QUERY_BYTES_MAX: usize = 8192;
 
 /// Let a user allow a client something
 ///
@@ -86,21 +86,7 @@ pub(crate) async fn authorize_form(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = std::str::from_utf8(&body).ok();
-    // What a form holds is a query already; anything else would be put into a URL unread.
-    let sound = |text: &&str| {
-        text.len() <= QUERY_BYTES_MAX
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    };
-    match text.filter(sound).filter(|_| is_form(&headers)) {
-        Some(query) => {
-            let issuer = state.tokens.issuer();
-            Redirect::to(&format!("{issuer}/oauth2/authorize?{query}")).into_response()
-        }
-        None => state.refuse(&headers, "the form cannot be read or is too large"),
-    }
+    state.form_to_get("/oauth2/authorize", &headers, &body)
 }
 
 /// What a request turned out to be.
@@ -113,6 +99,25 @@ enum Read {
 }
 
 impl IdentityState {
+    /// Leads a form to the same request by GET, which brings our cookies.
+    pub(crate) fn form_to_get(&self, path: &str, headers: &HeaderMap, body: &[u8]) -> Response {
+        let text = std::str::from_utf8(body).ok();
+        // What a form holds is a query already; anything else would be put into a URL unread.
+        let sound = |text: &&str| {
+            text.len() <= QUERY_BYTES_MAX
+                && text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_graphic() && byte != b'#')
+        };
+        match text.filter(sound).filter(|_| is_form(headers)) {
+            Some(query) => {
+                let issuer = self.tokens.issuer();
+                Redirect::to(&format!("{issuer}{path}?{query}")).into_response()
+            }
+            None => self.refuse(headers, "the form cannot be read or is too large"),
+        }
+    }
+
     async fn authorize(&self, headers: &HeaderMap, query: &[u8]) -> Response {
         let answer = async {
             if query.len() > QUERY_BYTES_MAX {

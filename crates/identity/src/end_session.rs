@@ -5,21 +5,17 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, Request, State};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::Response;
 use base::{SessionId, TokensOf};
 use http::HeaderMap;
 use minijinja::context;
 
 use crate::IdentityState;
 use crate::authorize::parameters::Parameters;
-use crate::authorize::{see_other, with_query};
+use crate::authorize::{QUERY_BYTES_MAX, see_other, with_query};
 use crate::browser::{Browser, PageError};
 use crate::flow::{Errand, Flow, LogoutErrand, Stage};
-use crate::form::is_form;
 use crate::pages::{Language, Look, form_targets, language_of};
-
-/// The longest request, in bytes.
-const QUERY_BYTES_MAX: usize = 8192;
 
 /// Log out
 ///
@@ -54,20 +50,7 @@ pub(crate) async fn logout_form(
     headers: HeaderMap,
     body: Bytes,
 ) -> Response {
-    let text = std::str::from_utf8(&body).ok();
-    let sound = |text: &&str| {
-        text.len() <= QUERY_BYTES_MAX
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b'#')
-    };
-    match text.filter(sound).filter(|_| is_form(&headers)) {
-        Some(query) => {
-            let issuer = state.tokens.issuer();
-            Redirect::to(&format!("{issuer}/oauth2/logout?{query}")).into_response()
-        }
-        None => state.refuse(&headers, "the form cannot be read or is too large"),
-    }
+    state.form_to_get("/oauth2/logout", &headers, &body)
 }
 
 /// Confirm the logout, or stay

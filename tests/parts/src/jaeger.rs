@@ -1,26 +1,19 @@
 //! Jaeger: a collector that takes OTLP over HTTP, keeps traces in memory, and answers what it has.
 
-use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::Command;
 
-use crate::keeper::Keeper;
+use crate::launched::{Launched, until_one_stands};
 use crate::{free_port, http};
 
 /// The version that `./.ci/tools` builds.
 const VERSION: &str = "1.42.0";
-/// How often it is started anew because somebody else took one of its ports meanwhile.
-const STARTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A collector of one's own.
 pub struct Jaeger {
-    folder: PathBuf,
     otlp: u16,
     query: u16,
-    server: Child,
-    _keeper: Keeper,
+    _server: Launched,
 }
 
 impl std::fmt::Debug for Jaeger {
@@ -34,12 +27,7 @@ impl Jaeger {
     #[must_use]
     pub fn start() -> Self {
         let program = program();
-        for _ in 0..STARTS {
-            if let Some(started) = Self::try_start(&program) {
-                return started;
-            }
-        }
-        panic!("Jaeger did not start");
+        until_one_stands("Jaeger", || Self::try_start(&program))
     }
 
     /// The base URL for OTLP over HTTP.
@@ -64,80 +52,44 @@ impl Jaeger {
     }
 
     fn try_start(program: &Path) -> Option<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("tollway-jaeger-")
-            .tempdir()
-            .expect("a temporary folder can be made")
-            .keep();
-        let pid_file = folder.join("pid");
-        let keeper = Keeper::start(&folder, &pid_file, &folder).expect("a shell can be started");
         let (otlp, query) = (free_port(), free_port());
-        let log = File::create(folder.join("log")).expect("the folder can be written");
-        let mut command = Command::new(program);
-        command
-            .env("SPAN_STORAGE_TYPE", "memory")
-            .arg("--collector.otlp.enabled")
-            .arg(format!("--collector.otlp.http.host-port=127.0.0.1:{otlp}"))
-            .arg(format!("--query.http-server.host-port=127.0.0.1:{query}"));
-        // What is not needed cannot be turned off: it takes ports that nobody knows.
-        for other in [
-            "collector.otlp.grpc",
-            "query.grpc-server",
-            "collector.http-server",
-            "collector.grpc-server",
-            "admin.http",
-            "http-server",
-        ] {
-            command.arg(format!("--{other}.host-port=127.0.0.1:0"));
-        }
-        for processor in ["jaeger-compact", "jaeger-binary", "zipkin-compact"] {
-            command.arg(format!(
-                "--processor.{processor}.server-host-port=127.0.0.1:0"
-            ));
-        }
-        let server = command
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the server's program can be started");
-        std::fs::write(&pid_file, server.id().to_string()).expect("the folder can be written");
-        let mut this = Self {
-            folder,
+        let mut server = Launched::start("jaeger", |_| command(program, otlp, query));
+        let (asked, told) = (format!("127.0.0.1:{query}"), format!("127.0.0.1:{otlp}"));
+        let stands = server.stands(|| {
+            http::get(&asked, "/api/services").is_some() && http::get(&told, "/").is_some()
+        });
+        stands.then_some(Self {
             otlp,
             query,
-            server,
-            _keeper: keeper,
-        };
-        this.wait().then_some(this)
-    }
-
-    /// Whether it answers in the end; not when it ended instead.
-    fn wait(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let asks = http::get(&self.query(), "/api/services").is_some();
-            let takes = http::get(&format!("127.0.0.1:{}", self.otlp), "/").is_some();
-            if asks && takes {
-                return true;
-            }
-            if self.server.try_wait().expect("it is our child").is_some() {
-                return false;
-            }
-            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(Instant::now() < deadline, "no answer from Jaeger:\n{log}");
-            std::thread::sleep(Duration::from_millis(20));
-        }
+            _server: server,
+        })
     }
 }
 
-impl Drop for Jaeger {
-    fn drop(&mut self) {
-        // It is ours, and what it holds is thrown away.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+fn command(program: &Path, otlp: u16, query: u16) -> Command {
+    let mut command = Command::new(program);
+    command
+        .env("SPAN_STORAGE_TYPE", "memory")
+        .arg("--collector.otlp.enabled")
+        .arg(format!("--collector.otlp.http.host-port=127.0.0.1:{otlp}"))
+        .arg(format!("--query.http-server.host-port=127.0.0.1:{query}"));
+    // What is not needed cannot be turned off: it takes ports that nobody knows.
+    for other in [
+        "collector.otlp.grpc",
+        "query.grpc-server",
+        "collector.http-server",
+        "collector.grpc-server",
+        "admin.http",
+        "http-server",
+    ] {
+        command.arg(format!("--{other}.host-port=127.0.0.1:0"));
     }
+    for processor in ["jaeger-compact", "jaeger-binary", "zipkin-compact"] {
+        command.arg(format!(
+            "--processor.{processor}.server-host-port=127.0.0.1:0"
+        ));
+    }
+    command
 }
 
 /// Where `./.ci/tools` puts it.

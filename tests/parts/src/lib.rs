@@ -12,6 +12,7 @@ pub mod haproxy;
 mod http;
 pub mod jaeger;
 mod keeper;
+mod launched;
 pub mod postgres;
 pub mod prometheus;
 

@@ -1,25 +1,17 @@
 //! Prometheus: scrapes one address, answers queries; and `promtool`, which checks metrics and rules.
 
-use std::fs::File;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::process::{Command, Stdio};
 
-use crate::keeper::Keeper;
+use crate::launched::{Launched, until_one_stands};
 use crate::{free_port, http};
-
-/// How often it is started anew because somebody else took its port meanwhile.
-const STARTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A Prometheus of one's own, which scrapes every second.
 pub struct Prometheus {
-    folder: PathBuf,
     port: u16,
-    server: Child,
-    _keeper: Keeper,
+    _server: Launched,
 }
 
 impl std::fmt::Debug for Prometheus {
@@ -32,12 +24,7 @@ impl Prometheus {
     /// Starts one that scrapes `/metrics` of this address, with these files of rules, and returns when it is ready.
     #[must_use]
     pub fn start(target: SocketAddr, rules: &[&Path]) -> Self {
-        for _ in 0..STARTS {
-            if let Some(started) = Self::try_start(target, rules) {
-                return started;
-            }
-        }
-        panic!("Prometheus did not start");
+        until_one_stands("Prometheus", || Self::try_start(target, rules))
     }
 
     /// What a query gives now, as the JSON of `/api/v1/query`.
@@ -54,13 +41,6 @@ impl Prometheus {
     }
 
     fn try_start(target: SocketAddr, rules: &[&Path]) -> Option<Self> {
-        let folder = tempfile::Builder::new()
-            .prefix("tollway-prometheus-")
-            .tempdir()
-            .expect("a temporary folder can be made")
-            .keep();
-        let pid_file = folder.join("pid");
-        let keeper = Keeper::start(&folder, &pid_file, &folder).expect("a shell can be started");
         let mut config = format!(
             "global: {{scrape_interval: 1s, evaluation_interval: 1s}}\n\
              scrape_configs: [{{job_name: tollway, static_configs: [{{targets: ['{target}']}}]}}]\nrule_files:\n"
@@ -69,58 +49,27 @@ impl Prometheus {
             let path = std::fs::canonicalize(rule).expect("the file of rules is there");
             config.push_str(&format!("  - '{}'\n", path.display()));
         }
-        let config_file = folder.join("prometheus.yml");
-        std::fs::write(&config_file, config).expect("the folder can be written");
         let port = free_port();
-        let log = File::create(folder.join("log")).expect("the folder can be written");
-        let server = Command::new(installed("prometheus"))
-            .arg(format!("--config.file={}", config_file.display()))
-            .arg(format!(
-                "--storage.tsdb.path={}",
-                folder.join("data").display()
-            ))
-            .arg(format!("--web.listen-address=127.0.0.1:{port}"))
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(log)
-            .spawn()
-            .expect("the server's program can be started");
-        std::fs::write(&pid_file, server.id().to_string()).expect("the folder can be written");
-        let mut this = Self {
-            folder,
+        let mut server = Launched::start("prometheus", |folder| {
+            let config_file = folder.join("prometheus.yml");
+            std::fs::write(&config_file, config).expect("the folder can be written");
+            let mut command = Command::new(installed("prometheus"));
+            command
+                .arg(format!("--config.file={}", config_file.display()))
+                .arg(format!(
+                    "--storage.tsdb.path={}",
+                    folder.join("data").display()
+                ))
+                .arg(format!("--web.listen-address=127.0.0.1:{port}"));
+            command
+        });
+        let address = format!("127.0.0.1:{port}");
+        let stands = server
+            .stands(|| http::get(&address, "/-/ready").is_some_and(|(status, _)| status == 200));
+        stands.then_some(Self {
             port,
-            server,
-            _keeper: keeper,
-        };
-        this.wait().then_some(this)
-    }
-
-    fn wait(&mut self) -> bool {
-        let deadline = Instant::now() + PATIENCE;
-        let address = format!("127.0.0.1:{}", self.port);
-        loop {
-            if http::get(&address, "/-/ready").is_some_and(|(status, _)| status == 200) {
-                return true;
-            }
-            if self.server.try_wait().expect("it is our child").is_some() {
-                return false;
-            }
-            let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
-            assert!(
-                Instant::now() < deadline,
-                "no answer from Prometheus:\n{log}"
-            );
-            std::thread::sleep(Duration::from_millis(20));
-        }
-    }
-}
-
-impl Drop for Prometheus {
-    fn drop(&mut self) {
-        // It is ours, and what it holds is thrown away.
-        let _ = self.server.kill();
-        let _ = self.server.wait();
+            _server: server,
+        })
     }
 }
 

@@ -63,3 +63,96 @@ fn the_status_of_a_backend_shows_each_endpoint_and_why() {
     user.fails(3, &["backend", "status", "nothing"]);
     assert!(user.ok(&["backend", "list"]).contains("plain"));
 }
+
+/// The control API, as the admin; the answer.
+fn control(user: &User, method: &str, path: &str, body: Option<&Value>) -> Value {
+    let session = std::fs::read(user.path("config/tollway/session.json")).unwrap();
+    let session: Value = serde_json::from_slice(&session).unwrap();
+    let token = session["token"].as_str().unwrap();
+    let file = user.path("body.json");
+    std::fs::write(&file, body.map_or_else(String::new, Value::to_string)).unwrap();
+    let output = std::process::Command::new("curl")
+        .args(["-sS", "--fail", "-X", method])
+        .args(["-H", &format!("authorization: Bearer {token}")])
+        .args(["-H", "content-type: application/json"])
+        .args(["--data-binary", &format!("@{}", file.display())])
+        .arg(format!("{}/api/v1{path}", user.platform.control))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{method} {path}: {said}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+/// req: GW2
+#[test]
+fn a_circuit_that_is_not_closed_is_a_line_of_its_own() {
+    let user = User::start();
+    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
+    let down = gone.local_addr().unwrap();
+    drop(gone);
+    let document = format!(
+        "kind: Backend\nmetadata: {{name: flaky}}\nspec:\n  endpoints: [{{url: 'http://{down}'}}]\n  \
+         circuitBreaker: {{errorRate: 50%, minRequests: 2, openFor: 1h}}\n"
+    );
+    std::fs::write(user.path("backend.yaml"), document).unwrap();
+    user.ok(&["apply", "-f", "backend.yaml"]);
+    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\n\
+                      paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
+    std::fs::write(user.path("t.yaml"), definition).unwrap();
+    let import = "api import t.yaml --name calls --version 1.0.0 --context /calls --plan Unlimited --publish";
+    let mut import: Vec<_> = import.split(' ').collect();
+    let url = format!("http://{down}");
+    import.extend(["--backend", &url]);
+    user.ok(&import);
+    let path = "/apis/calls-1.0.0";
+    let mut api = control(&user, "GET", path, None);
+    api["spec"]["backends"] = serde_json::json!({"production": "flaky"});
+    control(&user, "PUT", path, Some(&api));
+    user.ok(&["app", "create", "shop"]);
+    user.ok(&[
+        "subscription",
+        "create",
+        "--app",
+        "shop",
+        "--api",
+        "calls:1.0.0",
+        "--plan",
+        "Unlimited",
+    ]);
+    let key = user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
+    let key: Value = serde_json::from_str(&key).unwrap();
+    let key = format!("x-api-key: {}", key["key"].as_str().unwrap());
+    let call = || {
+        let output = std::process::Command::new("curl")
+            .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", &key])
+            .arg(format!("{}/calls/1.0.0/x", user.platform.gateway))
+            .output()
+            .unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let status = || {
+        let output = user.run(&["backend", "status", "flaky"]);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        (output.status.code(), said)
+    };
+    // Nobody has called it: nothing is known that would be said.
+    let (code, said) = status();
+    assert!(code == Some(0) && !said.contains("circuit of"), "{said}");
+    assert_eq!([call(), call(), call()], ["502", "502", "503"]);
+    let deadline = Instant::now() + PATIENCE;
+    let said = loop {
+        let (code, said) = status();
+        if code == Some(1) {
+            break said;
+        }
+        assert!(Instant::now() < deadline, "{said}");
+        std::thread::sleep(Duration::from_millis(50));
+    };
+    let line = said.lines().find(|line| line.contains("circuit"));
+    let line = line.unwrap_or_else(|| panic!("{said}"));
+    assert!(
+        line.contains(": the circuit of flaky is open until 20"),
+        "{line}"
+    );
+}

@@ -47,6 +47,29 @@ impl World {
             .api("dead", PETS, "http://127.0.0.1:1", "Gold")
             .await
             .unwrap();
+        // What is watched: a backend with a choice of endpoints, checks, and a circuit breaker.
+        let watched = json!({"kind": "Backend", "metadata": {"name": "watched"}, "spec": {
+            "endpoints": [{"url": backend.url()}, {"url": "http://127.0.0.1:1"}],
+            "health": {"tcp": {"every": "1s"}},
+            "circuitBreaker": {"maxRequests": 100},
+        }});
+        sandbox
+            .call(Method::POST, "/backends", Some(watched))
+            .await
+            .unwrap();
+        let orders = sandbox
+            .api("orders", PETS, &backend.url(), "Gold")
+            .await
+            .unwrap();
+        let mut document = sandbox
+            .call(Method::GET, "/apis/orders-1.0.0", None)
+            .await
+            .unwrap();
+        document["spec"]["backends"] = json!({"production": "watched"});
+        sandbox
+            .call(Method::PUT, "/apis/orders-1.0.0", Some(document))
+            .await
+            .unwrap();
         let world = Self {
             sandbox,
             _backend: backend,
@@ -58,6 +81,7 @@ impl World {
         assert_eq!(world.get(&api, "/pets").await, 429);
         assert_eq!(world.get(&api, "/nothing").await, 404);
         assert_eq!(world.get(&dead, "/pets").await, 502);
+        assert_eq!(world.get(&orders, "/pets").await, 200);
         world
     }
 
