@@ -6,7 +6,7 @@ use store::{HistoryEntry, HistoryFilter, HistoryKind, RecordKind, Role};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
-use super::documents::limit;
+use super::documents::{cut, limit};
 use super::{AuditAction, AuditEntry, AuditParams, FieldChange, List};
 use crate::Control;
 use crate::http::{ApiError, ApiResult, Caller, Json, Params};
@@ -42,15 +42,12 @@ async fn audit(
         revision: params.revision,
         later_than: None,
         before: params.after.as_deref().map(place).transpose()?,
-        // One more than wanted tells whether there is a next part.
         limit: limit + 1,
     };
     let mut entries = control.store().history_list(&caller.org, &filter).await?;
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = entries.len() > wanted;
-    entries.truncate(wanted);
-    let last = entries.last().filter(|_| more);
-    let next = last.map(|last| format!("{}.{}", last.revision, last.ordinal));
+    let next = cut(&mut entries, limit, |last| {
+        format!("{}.{}", last.revision, last.ordinal)
+    });
     let items = entries.into_iter().map(told).collect();
     Ok(Json(List { items, next }))
 }

@@ -12,7 +12,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::apis::checked;
-use super::documents::{limit, visible};
+use super::documents::{cut, limit, visible};
 use super::{
     ApiRevisionDiff, ApiRevisionDocument, ApiRevisionItem, DefinitionChange, DeployRequest,
     DeployState, Deployed, DeploymentItem, FieldChange, List, PartParams, Waiting,
@@ -50,18 +50,13 @@ async fn revision_list(
     let limit = limit(&control, params.limit)?;
     let before = params.after.map(|after| number(&after)).transpose()?;
     let store = control.store();
-    // One more than wanted tells whether there is a next part.
     let mut found = store
         .api_revision_list(&caller.org, &name, before, limit + 1)
         .await?;
     if found.is_empty() && before.is_none() {
         return Err(ApiError::not_found(format!("Api `{name}`")));
     }
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = found.len() > wanted;
-    found.truncate(wanted);
-    let next = found.last().filter(|_| more);
-    let next = next.map(|last| last.number.to_string());
+    let next = cut(&mut found, limit, |last| last.number.to_string());
     let places = places(&control, &caller.org, &name).await?;
     let items = found.into_iter().map(|found| item(found, &places));
     Ok(Json(List {

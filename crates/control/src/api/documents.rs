@@ -77,7 +77,6 @@ async fn list(
     caller.require_for(record_kind(kind), Action::Read)?;
     check_filters(kind, params)?;
     let limit = limit(control, params.limit)?;
-    // One more than wanted tells whether there is a next part.
     let mut records = if matches!(kind, Kind::Application | Kind::Subscription) {
         let filter = Filter {
             owner: caller.owner_filter().map(str::to_owned),
@@ -94,13 +93,7 @@ async fn list(
     } else {
         listed(control, caller, kind, params, limit + 1).await?
     };
-    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
-    let more = records.len() > wanted;
-    records.truncate(wanted);
-    let next = records
-        .last()
-        .filter(|_| more)
-        .map(|record| record.name.clone());
+    let next = cut(&mut records, limit, |record| record.name.clone());
     let mut items = Vec::with_capacity(records.len());
     for record in records {
         items.push(status::object(control, record).await?);
@@ -162,6 +155,21 @@ pub(super) fn limit(control: &Control, wanted: Option<u64>) -> ApiResult<u64> {
         return Ok(limit);
     }
     Err(ApiError::bad_request(format!("`limit` is 1 to {max}")))
+}
+
+/// Cuts what was found to a part of `limit` items; one more was asked for, and tells whether there is another part: the
+/// place of the last item, which that one begins behind.
+pub(super) fn cut<T>(
+    found: &mut Vec<T>,
+    limit: u64,
+    place: impl FnOnce(&T) -> String,
+) -> Option<String> {
+    let wanted = usize::try_from(limit).unwrap_or(usize::MAX);
+    if found.len() <= wanted {
+        return None;
+    }
+    found.truncate(wanted);
+    found.last().map(place)
 }
 
 /// Those who only subscribe see APIs once they serve.

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
-use http::HeaderMap;
 use http::header::CONTENT_TYPE;
+use http::{HeaderMap, HeaderValue};
 use sync::calls::CallRules;
 
 use crate::metrics::Limit;
@@ -24,7 +24,7 @@ pub(super) fn pause_max_ms(worker: &Worker, calls: &CallRules, head: &HeaderMap)
 /// Whether it is a stream of events (HTML §9.2) or of gRPC.
 fn pauses_by_nature(head: &HeaderMap) -> bool {
     const THOSE: [&[u8]; 2] = [b"text/event-stream", b"application/grpc"];
-    let Some(kind) = head.get(CONTENT_TYPE).map(|value| value.as_bytes()) else {
+    let Some(kind) = head.get(CONTENT_TYPE).map(HeaderValue::as_bytes) else {
         return false;
     };
     THOSE.iter().any(|name| {

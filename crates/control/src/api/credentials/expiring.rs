@@ -10,14 +10,12 @@ use utoipa_axum::routes;
 
 use super::item;
 use crate::Control;
-use crate::api::{CredentialItem, ExpiringParams, List, NoticeItem, NoticeParams};
+use crate::api::documents::limit;
+use crate::api::{CredentialItem, ExpiringParams, List, NoticeItem, PartParams};
 use crate::http::{Action, ApiError, ApiResult, Caller, Json, Params};
 
 /// How far ahead is looked, unless the caller says.
 const WITHIN_S: u64 = 14 * 24 * 60 * 60;
-/// Notices in one answer, unless the caller says, and at most.
-const NOTICES: u64 = 100;
-const NOTICES_MAX: u64 = 1000;
 
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
@@ -71,17 +69,17 @@ async fn expiring(
 
 /// List notices of what is going to happen
 #[utoipa::path(get, path = "/notices", operation_id = "notice_list", tag = "credentials",
-    params(NoticeParams),
+    params(PartParams),
     responses((status = 200, description = "Oldest first; `next` is what to pass as `after`", body = List<NoticeItem>)))]
 async fn notices(
     State(control): State<Control>,
     caller: Caller,
-    Params(params): Params<NoticeParams>,
+    Params(params): Params<PartParams>,
 ) -> ApiResult<Json<List<NoticeItem>>> {
     caller.require(&[Role::Admin])?;
     let after = params.after.as_deref().map(str::parse).transpose();
     let after = after.map_err(|_| ApiError::bad_request("`after` is no id of a notice"))?;
-    let limit = params.limit.unwrap_or(NOTICES).min(NOTICES_MAX);
+    let limit = limit(&control, params.limit)?;
     let found = control
         .store()
         .notice_list(&caller.org, after, limit)

@@ -279,16 +279,3 @@ pub struct NoticeItem {
     #[schema(value_type = Object)]
     pub body: serde_json::Value,
 }
-
-/// Which notices are wanted.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct NoticeParams {
-    /// Only those after the one with this id.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub after: Option<String>,
-    /// At most so many; by default 100.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub limit: Option<u64>,
-}
