@@ -96,19 +96,14 @@ pub fn start(
 ) -> Result<Gateway, StartError> {
     let own = Own::listen(&config)?;
     let access_log = config.access_log.as_ref().map(access_log).transpose()?;
-    let count = match config.workers {
-        0 => std::thread::available_parallelism().map_or(1, usize::from),
-        count => count,
-    };
+    let count = worker_count(&config);
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let (outlet, flushes) = usage::channel(count);
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
     let shelf = Arc::new(Shelf::new(Arc::clone(&crypto), Arc::clone(&numbers)));
-    let server_tls = match own.https {
-        Some(_) => Some(shelf.open(config.tls.clone(), OWN_CERTIFICATE)?),
-        None => None,
-    };
+    let certificate = || shelf.open(config.tls.clone(), OWN_CERTIFICATE);
+    let server_tls = own.https.is_some().then(certificate).transpose()?;
     let first = match config.holds {
         true => Stage::Holding,
         false => Stage::Serving,
@@ -243,6 +238,13 @@ fn threads(
         ports,
         accepting,
     })
+}
+
+fn worker_count(config: &Config) -> usize {
+    match config.workers {
+        0 => std::thread::available_parallelism().map_or(1, usize::from),
+        count => count,
+    }
 }
 
 fn access_log(log: &AccessLogConfig) -> Result<AccessLog, StartError> {

@@ -62,13 +62,7 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
             None
         }
     };
-    let path = match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
-        Ok(path) => path.into_owned(),
-        Err(reject) => {
-            refused.get_or_insert(reject);
-            uri.path().to_owned()
-        }
-    };
+    let path = canonical_path(worker, &uri, &mut refused);
     if has_hop_by_hop(&headers)
         && let Err(reject) = keeping_trailer(&mut headers, hop_by_hop::strip_request)
     {
@@ -115,6 +109,17 @@ fn called_host(uri: &Uri, headers: &HeaderMap) -> HeaderValue {
         None => headers.get(HOST).cloned(),
     }
     .unwrap_or_else(|| HeaderValue::from_static(""))
+}
+
+/// The one path that everybody sees; what has none is refused.
+fn canonical_path(worker: &Worker, uri: &Uri, refused: &mut Option<Reject>) -> String {
+    match normalize_path::canonical(uri.path(), &worker.config.limits.path) {
+        Ok(path) => path.into_owned(),
+        Err(reject) => {
+            refused.get_or_insert(reject);
+            uri.path().to_owned()
+        }
+    }
 }
 
 /// Refuses methods that no API serves.
