@@ -36,7 +36,7 @@ use std::time::Duration;
 use axum::Router;
 use base::{Clock, Secret};
 use control::{Control, ControlConfig};
-use credentials::{PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
+use credentials::{KeyFile, PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::last_good::{self, Keeper, KeeperState};
@@ -89,33 +89,14 @@ impl ControlSide {
         let usage: Arc<dyn UsageStore> = store.clone();
         let grants: Arc<dyn GrantStore> = store.clone();
         let store: Arc<dyn Store> = store;
-        // Of several processes that start on one database the first makes what there is one of.
-        let turn = store.turn().await.map_err(part("store"))?;
-        let path = options.key_file();
-        let key_file = database::key_file(&path, store.as_ref()).await?;
+        let Opened {
+            key_file,
+            tokens,
+            passwords,
+            admin_password,
+        } = Opened::or_made(options, &store, &clock, issuer).await?;
         let secrets = SecretHashes::new(&key_file);
         let nonces = credentials::Nonces::new(&key_file);
-        let tokens = Tokens::open(
-            Arc::clone(&store),
-            key_file.clone(),
-            Arc::clone(&clock),
-            keys::tokens_config(options, issuer),
-        )
-        .await
-        .map_err(database::tokens_error(&path))?;
-        let passwords = Passwords::new(PasswordLimits::default());
-        let given = options
-            .admin_password_file
-            .as_deref()
-            .map(secret_file)
-            .transpose()?;
-        let first = credentials::bootstrap(store.as_ref(), &passwords, clock.as_ref(), given)
-            .await
-            .map_err(part("first start"))?;
-        control::bootstrap(store.as_ref(), clock.as_ref())
-            .await
-            .map_err(part("first documents"))?;
-        drop(turn);
         let defaults = ControlConfig::default();
         let mut config = ControlConfig {
             decisions_max: options
@@ -163,7 +144,6 @@ impl ControlSide {
             people,
             metrics: Arc::clone(&identity_metrics),
         });
-        let admin_password = first.admin_password;
         Ok(Self {
             control,
             store,
@@ -186,6 +166,54 @@ impl ControlSide {
     fn router(&self) -> Router {
         control::router(self.control.clone(), identity::openapi())
             .merge(identity::router(Arc::clone(&self.identity)))
+    }
+}
+
+/// What there is one of, however many processes are on a database.
+struct Opened {
+    key_file: KeyFile,
+    tokens: Tokens,
+    passwords: Passwords,
+    admin_password: Option<Secret<String>>,
+}
+
+impl Opened {
+    /// Opens it; of several processes that start on one database the first makes it.
+    async fn or_made(
+        options: &Options,
+        store: &Arc<dyn Store>,
+        clock: &Arc<dyn Clock>,
+        issuer: String,
+    ) -> Result<Self, UpError> {
+        let _turn = store.turn().await.map_err(part("store"))?;
+        let path = options.key_file();
+        let key_file = database::key_file(&path, store.as_ref()).await?;
+        let tokens = Tokens::open(
+            Arc::clone(store),
+            key_file.clone(),
+            Arc::clone(clock),
+            keys::tokens_config(options, issuer),
+        )
+        .await
+        .map_err(database::tokens_error(&path))?;
+        let passwords = Passwords::new(PasswordLimits::default());
+        let given = options
+            .admin_password_file
+            .as_deref()
+            .map(secret_file)
+            .transpose()?;
+        let first = credentials::bootstrap(store.as_ref(), &passwords, clock.as_ref(), given)
+            .await
+            .map_err(part("first start"))?;
+        control::bootstrap(store.as_ref(), clock.as_ref())
+            .await
+            .map_err(part("first documents"))?;
+        Ok(Self {
+            key_file,
+            tokens,
+            passwords,
+            admin_password: first.admin_password,
+        })
     }
 }
 
