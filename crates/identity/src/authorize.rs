@@ -202,9 +202,11 @@ impl IdentityState {
             let text = format!("the client may not ask for the scope {missing}");
             return Ok(Err(Refusal::new("invalid_scope", text)));
         }
-        if let Err(text) = self.check_resources(credential, &request.resources).await? {
-            return Ok(Err(Refusal::new("invalid_target", text)));
-        }
+        let named = Vec::from_iter(request.resources);
+        request.resources = match self.meant_resources(credential, &named).await? {
+            Ok(resources) => resources,
+            Err(text) => return Ok(Err(Refusal::new("invalid_target", text))),
+        };
         if let Some(hint) = parameters.get("id_token_hint") {
             match self.read_id_token_hint(hint, &client.client_id) {
                 Some(hint) => request.expected_sub = Some(hint.sub),

@@ -86,7 +86,7 @@ impl IdentityState {
             }
             Presented::Assertion(assertion) => match &found {
                 Some(credential) if registered == Some(AuthMethod::PrivateKeyJwt) => {
-                    self.assertion_proves(credential, &client_id, assertion)
+                    self.assertion_proves(credential, &client_id, assertion, &request.path)
                         .await?
                 }
                 _ => false,

@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::rejection::QueryRejection;
 use axum::extract::{Query, Request, State};
 use axum::response::Response;
@@ -68,11 +67,9 @@ pub(crate) struct DeviceAnswer {
         (status = "default", description = "What went wrong (RFC 6749 §5.2)", body = OAuthErrorBody)))]
 pub(crate) async fn device_authorization(
     State(state): State<Arc<IdentityState>>,
-    headers: HeaderMap,
-    body: Bytes,
+    asking: OAuthRequest,
 ) -> Result<Json<DeviceAnswer>, OAuthError> {
-    let parameters = Parameters::parse(&body)?;
-    let asking = OAuthRequest::of_body(headers, parameters.without_resources())?;
+    let parameters = Parameters::parse(&asking.body)?;
     let client = state.client(&asking).await?;
     let registered = client.credential.client();
     if !registered.is_some_and(|client| client.metadata.may(GrantType::DeviceCode)) {
@@ -82,9 +79,9 @@ pub(crate) async fn device_authorization(
     let permitted = state.permitted_scopes(&client.credential).await;
     let permitted = permitted.map_err(|error| state.page_error(&error))?;
     let scopes = device_scopes(parameters.get("scope"), &permitted)?;
-    let resources: BTreeSet<String> = parameters.resources().iter().cloned().collect();
-    let checked = state.check_resources(&client.credential, &resources).await;
-    checked
+    let checked = state.meant_resources(&client.credential, parameters.resources());
+    let resources = checked
+        .await
         .map_err(|error| state.page_error(&error))?
         .map_err(|text| OAuthError::of("invalid_target", &text))?;
     let wish = DeviceWish {

@@ -1,16 +1,64 @@
 //! Proofs of possession at the endpoints of this server (RFC 9449), and what tokens are bound to by them.
 
 use base::Digest;
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderName, Method};
 use jose::{Claims, Confirmation, Proof, ProofExpectation, verify_proof};
 
 use crate::IdentityState;
-use crate::client::Client;
+use crate::client::{Client, ClientCertificate};
 use crate::form::OAuthRequest;
 use crate::oauth::OAuthError;
 
 pub(crate) const DPOP: HeaderName = HeaderName::from_static("dpop");
 pub(crate) const DPOP_NONCE: HeaderName = HeaderName::from_static("dpop-nonce");
+
+/// How a token is shown (RFC 6750 §2.1, RFC 9449 §7.1).
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) enum Scheme {
+    Bearer,
+    Dpop,
+}
+
+/// A request that shows an access token of ours. No `Debug`: it holds a secret.
+pub(crate) struct Shown<'a> {
+    pub(crate) method: &'a Method,
+    pub(crate) path: &'static str,
+    pub(crate) headers: &'a HeaderMap,
+    /// What the connection showed.
+    pub(crate) certificate: Option<&'a ClientCertificate>,
+    pub(crate) scheme: Scheme,
+    pub(crate) token: &'a str,
+}
+
+/// Why a good token is refused: the error of RFC 9449 §7.1 and RFC 6750 §3.1, and a text for people.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub(crate) struct Unproved {
+    pub(crate) error: &'static str,
+    pub(crate) text: &'static str,
+}
+
+impl Unproved {
+    const SCHEME: Self = Self {
+        error: "invalid_token",
+        text: "tokens that are bound to a DPoP key come with the scheme DPoP, all others with Bearer",
+    };
+    const CERTIFICATE: Self = Self {
+        error: "invalid_token",
+        text: "the token is bound to a certificate that this connection did not show",
+    };
+    const KEY: Self = Self {
+        error: "invalid_token",
+        text: "the DPoP proof is of another key than the token is bound to",
+    };
+    const PROOF: Self = Self {
+        error: "invalid_dpop_proof",
+        text: "the request does not carry one DPoP proof that was made for it and its token",
+    };
+    const REPLAYED: Self = Self {
+        error: "invalid_dpop_proof",
+        text: "the DPoP proof was used before",
+    };
+}
 
 impl IdentityState {
     /// What the tokens of a request are bound to: the key of its proof, or the certificate of its connection for a client
@@ -94,45 +142,61 @@ impl IdentityState {
         }
     }
 
-    /// Whether a request that shows a token proves the key that the token is bound to; for a token that is bound to nothing
-    /// it has nothing to prove. Tokens that are bound to certificates are for gateways.
+    /// Whether who shows a token proves to have what the token is bound to: the key of a DPoP proof, or the certificate of
+    /// the connection. A token that is bound to nothing has nothing to prove.
     ///
-    /// Source: RFC 9449 §7.1.
+    /// Source: RFC 9449 §7.1, RFC 8705 §3.
     pub(crate) async fn proves_binding(
         &self,
-        headers: &HeaderMap,
-        path: &str,
-        token: &str,
+        shown: &Shown<'_>,
         claims: &Claims,
-    ) -> store::Result<bool> {
-        let Some(bound) = claims.other.get("cnf") else {
-            return Ok(true);
+    ) -> store::Result<Result<(), Unproved>> {
+        let bound = match claims.other.get("cnf") {
+            None if shown.scheme == Scheme::Dpop => return Ok(Err(Unproved::SCHEME)),
+            None => return Ok(Ok(())),
+            Some(cnf) => Confirmation::from_claim(cnf),
         };
-        let mut proofs = headers.get_all(&DPOP).iter();
-        let (Some(Confirmation::Key(wanted)), Some(proof), None) = (
-            Confirmation::from_claim(bound),
-            proofs.next(),
-            proofs.next(),
-        ) else {
-            return Ok(false);
+        let wanted = match bound {
+            None => return Ok(Err(Unproved::CERTIFICATE)),
+            Some(Confirmation::Certificate(wanted)) => {
+                let own = shown.certificate.map(ClientCertificate::thumbprint);
+                let proved = own.is_some_and(|own| own == wanted);
+                return Ok(proved.then_some(()).ok_or(Unproved::CERTIFICATE));
+            }
+            Some(Confirmation::Key(_)) if shown.scheme == Scheme::Bearer => {
+                return Ok(Err(Unproved::SCHEME));
+            }
+            Some(Confirmation::Key(wanted)) => wanted,
         };
-        let proof = proof.to_str().unwrap_or_default();
-        let url = format!("{}{path}", self.tokens.issuer());
-        let window_s = self.proving.config.dpop_window_s;
-        let verified = ["GET", "POST"].into_iter().find_map(|method| {
+        let Some(proof) = self.proof_of(shown) else {
+            return Ok(Err(Unproved::PROOF));
+        };
+        if proof.thumbprint != wanted {
+            return Ok(Err(Unproved::KEY));
+        }
+        let first = self.first_use(&proof).await?;
+        Ok(first.then_some(()).ok_or(Unproved::REPLAYED))
+    }
+
+    /// The one proof of a request, made for it and its token.
+    fn proof_of(&self, shown: &Shown<'_>) -> Option<Proof> {
+        let mut proofs = shown.headers.get_all(&DPOP).iter();
+        let (Some(proof), None) = (proofs.next(), proofs.next()) else {
+            return None;
+        };
+        let proof = proof.to_str().ok()?;
+        let config = &self.proving.config;
+        let bases = [Some(self.tokens.issuer()), config.mtls_url.as_deref()];
+        bases.into_iter().flatten().find_map(|base| {
             let expect = ProofExpectation {
-                method,
-                url: &url,
-                token: Some(token),
+                method: shown.method.as_str(),
+                url: &format!("{base}{}", shown.path),
+                token: Some(shown.token),
                 now_unix_s: self.clock.unix_s(),
-                window_s,
+                window_s: config.dpop_window_s,
             };
             verify_proof(proof, &expect).ok()
-        });
-        match verified.filter(|proof| proof.thumbprint == wanted) {
-            Some(proof) => self.first_use(&proof).await,
-            None => Ok(false),
-        }
+        })
     }
 
     async fn first_use(&self, proof: &Proof) -> store::Result<bool> {

@@ -14,6 +14,8 @@ use crate::oauth::OAuthError;
 pub(crate) struct OAuthRequest {
     pub(crate) headers: HeaderMap,
     pub(crate) form: Form,
+    /// What the form was read from.
+    pub(crate) body: Bytes,
     /// The path that it was sent to.
     pub(crate) path: String,
     /// What the connection showed.
@@ -94,28 +96,18 @@ impl<S: Send + Sync> FromRequest<S> for OAuthRequest {
         let body = Bytes::from_request(request, state)
             .await
             .map_err(|rejection| OAuthError::too_large(rejection.status()))?;
-        Ok(Self {
-            path,
-            certificate,
-            ..Self::of_body(headers, &body)?
-        })
-    }
-}
-
-impl OAuthRequest {
-    /// A request with this body; what else is known of it is for the caller to put in.
-    pub(crate) fn of_body(headers: HeaderMap, body: &[u8]) -> Result<Self, OAuthError> {
         if !is_form(&headers) {
             return Err(OAuthError::invalid_request(
                 "the content type has to be application/x-www-form-urlencoded",
             ));
         }
-        let form = Form::parse(body)?;
+        let form = Form::parse(&body)?;
         Ok(Self {
             headers,
             form,
-            path: String::new(),
-            certificate: None,
+            body,
+            path,
+            certificate,
         })
     }
 }

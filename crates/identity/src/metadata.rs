@@ -129,12 +129,14 @@ fn for_clients(state: &IdentityState, document: &mut Value) {
     document["dpop_signing_alg_values_supported"] = json!(jose::ALGORITHMS);
     document["tls_client_certificate_bound_access_tokens"] = config.certificates.into();
     if let Some(url) = &config.mtls_url {
-        let endpoints = ["token", "introspection", "revocation"];
-        let paths = ["token", "introspect", "revoke"];
-        let mut aliases = json!({});
-        for (endpoint, path) in endpoints.into_iter().zip(paths) {
-            aliases[format!("{endpoint}_endpoint")] = format!("{url}/oauth2/{path}").into();
-        }
-        document["mtls_endpoint_aliases"] = aliases;
+        // Where clients prove themselves, or that they hold the certificate of a token.
+        document["mtls_endpoint_aliases"] = json!({
+            "token_endpoint": format!("{url}/oauth2/token"),
+            "introspection_endpoint": format!("{url}/oauth2/introspect"),
+            "revocation_endpoint": format!("{url}/oauth2/revoke"),
+            "pushed_authorization_request_endpoint": format!("{url}/oauth2/par"),
+            "device_authorization_endpoint": format!("{url}/oauth2/device_authorization"),
+            "userinfo_endpoint": format!("{url}/oauth2/userinfo"),
+        });
     }
 }

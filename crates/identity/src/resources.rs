@@ -30,15 +30,21 @@ pub(crate) fn narrowed(
         let text = format!("at most {RESOURCES_MAX} resources can be named");
         return Err(invalid(&text));
     }
-    let mut audience: Vec<String> = resources
-        .iter()
-        .map(|resource| meant(resource, &terms).unwrap_or_else(|| resource.clone()))
-        .collect();
-    audience.sort();
-    audience.dedup();
+    let audience = audience_of(resources, &terms);
     let terms = terms.for_resources(&audience);
     let terms = terms.map_err(|error| invalid(&error.to_string()))?;
     Ok((audience, terms))
+}
+
+/// The audience of a token for some resources, each once: what is the URL of an API stands for the audience of that API.
+pub(crate) fn audience_of(resources: &[String], terms: &TokenTerms) -> Vec<String> {
+    let mut audience: Vec<String> = resources
+        .iter()
+        .map(|resource| meant(resource, terms).unwrap_or_else(|| resource.clone()))
+        .collect();
+    audience.sort();
+    audience.dedup();
+    audience
 }
 
 /// The audience to prefer, of the API with this URL.

@@ -9,6 +9,7 @@ use store::{Credential, User};
 use crate::IdentityState;
 use crate::browser::PageError;
 use crate::pages::Language;
+use crate::resources;
 
 /// An ID token is wanted (OpenID Connect Core §3.1.2.1).
 pub(crate) const OPENID: &str = "openid";
@@ -82,16 +83,19 @@ impl IdentityState {
         Ok(scopes.intersection(&most).cloned().collect())
     }
 
-    /// Whether access tokens of a client may be for these resources (RFC 8707); the inner error is for the client.
-    pub(crate) async fn check_resources(
+    /// The audiences that access tokens of a client may have for these resources (RFC 8707); the inner error is for the
+    /// client.
+    pub(crate) async fn meant_resources(
         &self,
         credential: &Credential,
-        resources: &BTreeSet<String>,
-    ) -> Result<Result<(), String>, PageError> {
+        resources: &[String],
+    ) -> Result<Result<BTreeSet<String>, String>, PageError> {
         let terms = self.client_terms(credential).await?;
-        let resources = Vec::from_iter(resources.iter().cloned());
-        let narrowed = terms.for_resources(&resources);
-        Ok(narrowed.map(|_| ()).map_err(|error| error.to_string()))
+        let audience = resources::audience_of(resources, &terms);
+        Ok(match terms.for_resources(&audience) {
+            Ok(_) => Ok(audience.into_iter().collect()),
+            Err(error) => Err(error.to_string()),
+        })
     }
 }
 

@@ -26,6 +26,9 @@ pub(crate) struct Asked {
     pub(crate) revision: u64,
 }
 
+/// Where it is.
+pub(crate) const PATH: &str = "/oauth2/token";
+
 /// Get tokens
 ///
 /// By `grant_type`: `client_credentials` is a client's token for itself. The application's subscriptions grant the scopes

@@ -5,6 +5,8 @@
 pub mod backend;
 pub mod raw;
 pub mod sandbox;
+pub mod tab;
 
 pub use backend::Backend;
 pub use sandbox::{Api, Sandbox};
+pub use tab::Tab;

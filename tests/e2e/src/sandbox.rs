@@ -6,9 +6,6 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tollway::up::{Options, Running};
 
-/// Password of `admin` in every sandbox; it never leaves the process.
-const PASSWORD: &str = "a sandbox of our own 7";
-
 /// A running platform and somebody who is logged in as its admin.
 pub struct Sandbox {
     /// The platform.
@@ -34,6 +31,9 @@ pub struct Api {
 }
 
 impl Sandbox {
+    /// Password of `admin` in every sandbox.
+    pub const PASSWORD: &'static str = "a sandbox of our own 7";
+
     /// Starts a platform on an empty folder.
     pub async fn start() -> anyhow::Result<Self> {
         Self::start_in(tempfile::tempdir()?, |_| {}).await
@@ -47,7 +47,7 @@ impl Sandbox {
         // The tests of one process share it; the second attempt to install it fails, and that is well.
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let password_file = folder.path().join("password");
-        std::fs::write(&password_file, PASSWORD)?;
+        std::fs::write(&password_file, Self::PASSWORD)?;
         let free = || Some(([127, 0, 0, 1], 0).into());
         let mut options = Options {
             data_dir: Some(folder.path().join("data")),
@@ -67,7 +67,7 @@ impl Sandbox {
             .redirect(reqwest::redirect::Policy::none())
             .tls_danger_accept_invalid_certs(true)
             .build()?;
-        let login = json!({"username": "admin", "password": PASSWORD});
+        let login = json!({"username": "admin", "password": Self::PASSWORD});
         let answer = http
             .post(format!("{}/api/v1/login", running.control_url()))
             .json(&login)

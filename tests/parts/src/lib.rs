@@ -10,6 +10,7 @@ pub mod grpc_health;
 pub mod h2spec;
 pub mod haproxy;
 mod http;
+pub mod interop;
 pub mod jaeger;
 mod keeper;
 mod launched;

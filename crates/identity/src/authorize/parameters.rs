@@ -9,7 +9,6 @@ use crate::oauth::OAuthError;
 pub(crate) struct Parameters {
     form: Form,
     resources: Vec<String>,
-    without_resources: Vec<u8>,
     text: String,
 }
 
@@ -36,7 +35,6 @@ impl Parameters {
         }
         Ok(Self {
             form: Form::parse(&rest)?,
-            without_resources: rest,
             resources,
             text: String::from_utf8_lossy(text).into_owned(),
         })
@@ -52,9 +50,15 @@ impl Parameters {
         &self.resources
     }
 
-    /// The form, but for `resource`.
-    pub(crate) fn without_resources(&self) -> &[u8] {
-        &self.without_resources
+    /// The same with a parameter that was not there.
+    ///
+    /// # Errors
+    /// `invalid_request` when it was.
+    pub(crate) fn with(&self, name: &str, value: &str) -> Result<Self, OAuthError> {
+        let own = form_urlencoded::Serializer::new(String::new())
+            .append_pair(name, value)
+            .finish();
+        Self::parse(format!("{}&{own}", self.text).as_bytes())
     }
 
     /// How a pushed request is kept.

@@ -3,12 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::body::Bytes;
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base::Digest;
 use credentials::random_text;
-use http::{HeaderMap, StatusCode};
+use http::StatusCode;
 use serde::Serialize;
 use store::grants::PushedRequest;
 use utoipa::ToSchema;
@@ -50,23 +49,21 @@ pub(super) enum Pushed {
 /// Push an authorization request
 ///
 /// The client authenticates as at the token endpoint and sends the parameters of the authorization request. They are checked
-/// here, and `request_uri` stands for them once.
+/// here, and `request_uri` stands for them once. A DPoP proof binds the code to its key, as `dpop_jkt` does.
 ///
-/// Source: RFC 9126 §2.
+/// Source: RFC 9126 §2; RFC 9449 §10.1.
 #[utoipa::path(post, path = "/oauth2/par", operation_id = "oauth2_par", tag = "oauth2", security(("client" = []), ()),
     request_body(content = String, content_type = "application/x-www-form-urlencoded"),
     responses((status = 201, description = "The request is kept; `no-store`", body = PushedAnswer),
         (status = "default", description = "What went wrong (RFC 9126 §2.3)", body = OAuthErrorBody)))]
 pub(crate) async fn pushed_authorization_request(
     State(state): State<Arc<IdentityState>>,
-    headers: HeaderMap,
-    body: Bytes,
+    asking: OAuthRequest,
 ) -> Result<Response, OAuthError> {
-    if body.len() > super::QUERY_BYTES_MAX {
+    if asking.body.len() > super::QUERY_BYTES_MAX {
         return Err(OAuthError::too_large(StatusCode::PAYLOAD_TOO_LARGE));
     }
-    let parameters = Parameters::parse(&body)?;
-    let asking = OAuthRequest::of_body(headers, parameters.without_resources())?;
+    let mut parameters = Parameters::parse(&asking.body)?;
     let client = state.client(&asking).await?;
     if parameters.get("request_uri").is_some() {
         return Err(OAuthError::invalid_request(
@@ -76,6 +73,9 @@ pub(crate) async fn pushed_authorization_request(
     let Some(registered) = client.credential.client() else {
         return Err(OAuthError::invalid_client());
     };
+    if let Some(key) = state.proved_key(&asking).await? {
+        parameters = announcing(parameters, &key)?;
+    }
     let to = request::find_return(&parameters, registered)
         .map_err(|detail| OAuthError::invalid_request(&detail))?;
     let checked = state.check_request(&parameters, &client.credential, registered, to);
@@ -103,6 +103,18 @@ pub(crate) async fn pushed_authorization_request(
         expires_in: lifetime_s,
     };
     Ok((StatusCode::CREATED, Json(answer)).into_response())
+}
+
+/// The parameters with the key that the push proved (RFC 9449 §10.1), which has to be the one that they name.
+fn announcing(parameters: Parameters, key: &str) -> Result<Parameters, OAuthError> {
+    match parameters.get("dpop_jkt") {
+        None => parameters.with("dpop_jkt", key),
+        Some(named) if named == key => Ok(parameters),
+        Some(_) => Err(OAuthError::of(
+            "invalid_dpop_proof",
+            "dpop_jkt is not the thumbprint of the key of the DPoP proof",
+        )),
+    }
 }
 
 impl IdentityState {

@@ -15,22 +15,33 @@ const LIFETIME_MAX_S: u64 = 300;
 impl IdentityState {
     /// Whether an assertion is this client's, for this server, and used for the first time.
     ///
-    /// It may name the issuer (preferred, FAPI 2.0 §5.3.2.1) or the token endpoint as its audience. Its id is taken last:
-    /// what is refused for another reason is not used up.
+    /// It may name the issuer (preferred, FAPI 2.0 §5.3.2.1), the token endpoint (RFC 7523 §3) or the endpoint at `path`, to
+    /// which it came (RFC 9126 §2), as its audience. Its id is taken last: what is refused for another reason is not used up.
     pub(super) async fn assertion_proves(
         &self,
         credential: &Credential,
         client_id: &str,
         assertion: &str,
+        path: &str,
     ) -> Result<bool, OAuthError> {
         let Some(client) = credential.client() else {
             return Ok(false);
         };
         let now_unix_s = self.clock.unix_s();
-        let issuer = self.tokens.issuer();
+        let bases = [
+            Some(self.tokens.issuer()),
+            self.proving.config.mtls_url.as_deref(),
+        ];
+        let endpoints = bases.into_iter().flatten().flat_map(|base| {
+            let token = format!("{base}{}", crate::token::PATH);
+            [token, format!("{base}{path}")]
+        });
         let expect = AssertionExpectation {
             client_id,
-            audience: vec![issuer.to_owned(), format!("{issuer}/oauth2/token")],
+            audience: [self.tokens.issuer().to_owned()]
+                .into_iter()
+                .chain(endpoints)
+                .collect(),
             now_unix_s,
             leeway_s: LEEWAY_S,
             lifetime_max_s: LIFETIME_MAX_S,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use credentials::{Subject, UserSubject, gateway_audience};
+use credentials::{Subject, TokenTerms, UserSubject, gateway_audience};
 use store::User;
 use store::grants::Grant;
 
@@ -10,6 +10,7 @@ use crate::IdentityState;
 use crate::id_token::IdTokenInput;
 use crate::mint::{Issue, TokenAnswer};
 use crate::oauth::OAuthError;
+use crate::resources;
 use crate::scopes::{OPENID, oidc_of};
 use crate::token::Asked;
 
@@ -34,10 +35,10 @@ impl IdentityState {
         id_token: IdTokenInput,
     ) -> Result<TokenAnswer, OAuthError> {
         let credential = &asked.client.credential;
-        let resources = narrowed_resources(asked, grant)?;
         let terms = self.user_terms(credential, user).await;
+        let terms = terms.map_err(|error| self.page_error(&error))?;
+        let resources = narrowed_resources(asked, grant, &terms)?;
         let terms = terms
-            .map_err(|error| self.page_error(&error))?
             .for_resources(&resources)
             .map_err(|error| OAuthError::of("invalid_target", &error.to_string()))?;
         let lifetime_s = terms.lifetime_of(&resources, &gateway_audience(&grant.org));
@@ -73,20 +74,24 @@ impl IdentityState {
 
 /// RFC 8707 §2.2: a token for fewer resources than the user allowed; without a word of the client's, for all of them, or,
 /// where the authorization named none, for those that the client is registered with.
-fn narrowed_resources(asked: &Asked, grant: &Grant) -> Result<Vec<String>, OAuthError> {
+fn narrowed_resources(
+    asked: &Asked,
+    grant: &Grant,
+    terms: &TokenTerms,
+) -> Result<Vec<String>, OAuthError> {
     let granted = &grant.terms.resources;
-    let Some(wanted) = asked.request.form.get("resource") else {
-        let client = asked.client.credential.client();
-        let registered = client.map(|client| client.metadata.default_resources.clone());
+    let wanted = resources::audience_of(asked.request.form.all("resource"), terms);
+    if wanted.is_empty() {
+        let registered = &asked.client.metadata().default_resources;
         return Ok(if granted.is_empty() {
-            registered.unwrap_or_default()
+            resources::audience_of(registered, terms)
         } else {
             granted.iter().cloned().collect()
         });
-    };
-    if !granted.is_empty() && !granted.contains(wanted) {
+    }
+    if !granted.is_empty() && !wanted.iter().all(|one| granted.contains(one)) {
         let text = "the user was not asked for this resource";
         return Err(OAuthError::of("invalid_target", text));
     }
-    Ok(vec![wanted.to_owned()])
+    Ok(wanted)
 }

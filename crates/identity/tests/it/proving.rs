@@ -19,7 +19,7 @@ const ASSERTION: &str = "client_assertion_type=\
     urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=";
 
 /// A JWS of exactly this header and these claims.
-fn signed(key: &SigningKey, header: &Value, claims: &Value) -> String {
+pub(crate) fn signed(key: &SigningKey, header: &Value, claims: &Value) -> String {
     let b64 = |value: &Value| jose::base64url(value.to_string().as_bytes());
     let message = format!("{}.{}", b64(header), b64(claims));
     let pkcs8 = key.to_pkcs8().unwrap();
@@ -240,16 +240,20 @@ async fn dpop_binds_tokens_to_a_key() {
 
 /// Sends a form over a connection that has shown a certificate.
 async fn over(world: &World, certificate: &ClientCertificate, body: &str) -> Answer {
+    over_at(world, TOKEN, certificate, body).await
+}
+
+async fn over_at(world: &World, path: &str, certificate: &ClientCertificate, body: &str) -> Answer {
     let mut request = Request::new(Body::from(body.to_owned()));
     *request.method_mut() = Method::POST;
-    *request.uri_mut() = TOKEN.parse().unwrap();
+    *request.uri_mut() = path.parse().unwrap();
     let form = "application/x-www-form-urlencoded".parse().unwrap();
     request.headers_mut().insert("content-type", form);
     request.extensions_mut().insert(certificate.clone());
     world.answer(request).await
 }
 
-fn certificate(trusted: bool) -> (ClientCertificate, KeyPair) {
+pub(crate) fn certificate(trusted: bool) -> (ClientCertificate, KeyPair) {
     let key = KeyPair::generate().unwrap();
     let mut params = CertificateParams::new(vec!["client.example.com".to_owned()]).unwrap();
     // The clock of these tests stands in 2023.
@@ -304,6 +308,74 @@ async fn certificates_prove_clients_and_bind_their_tokens() {
     assert_eq!(over(&world, &unsigned, &body).await.status, 200);
     let refused = over(&world, &untrusted, &body).await;
     assert_eq!(refused.oauth_error(), (401, "invalid_client".into()));
+}
+
+/// As at the token endpoint: RFC 9126 §2, RFC 8628 §3.1, RFC 7662 §2.1, RFC 7009 §2.1. An assertion may be for the endpoint
+/// that it is sent to.
+#[tokio::test]
+async fn clients_prove_themselves_at_every_endpoint() {
+    let world = world().await;
+    let (shown, _) = certificate(true);
+    let named = ClientMetadata {
+        token_endpoint_auth_method: AuthMethod::TlsClientAuth,
+        tls_client_auth_san_dns: Some("client.example.com".to_owned()),
+        ..crate::tab::metadata()
+    };
+    let named = world.registered("named", named).await;
+    let key = SigningKey::generate_es256().unwrap();
+    let keyed = ClientMetadata {
+        token_endpoint_auth_method: AuthMethod::PrivateKeyJwt,
+        jwks: Some(json!({ "keys": [key.public_jwk().to_json()] })),
+        ..crate::tab::metadata()
+    };
+    let keyed = world.registered("keyed", keyed).await;
+    let asked = crate::tab::query(&[
+        ("response_type", "code"),
+        ("redirect_uri", crate::tab::CALLBACK),
+        ("code_challenge", crate::tab::CHALLENGE),
+        ("code_challenge_method", "S256"),
+        ("scope", "pets:read"),
+        ("resource", crate::world::PETS),
+    ]);
+    let endpoints = [
+        ("/oauth2/par", asked.as_str(), 201),
+        ("/oauth2/device_authorization", "scope=pets:read", 200),
+        ("/oauth2/introspect", "token=x", 200),
+        ("/oauth2/revoke", "token=x", 200),
+    ];
+    for (at, (path, fields, expected)) in endpoints.into_iter().enumerate() {
+        let body = format!("{fields}&client_id={}", named.client_id);
+        let answer = over_at(&world, path, &shown, &body).await;
+        assert_eq!(answer.status, expected, "{path}: {}", answer.text);
+        let bare = world.form(path, &body).await;
+        assert_eq!(bare.oauth_error(), (401, "invalid_client".into()), "{path}");
+
+        let ask = async |number: usize, audience: String| {
+            let jti = json!(format!("{at}-{number}"));
+            let changes = [("aud", json!(audience)), ("jti", jti)];
+            let assertion = assertion(&keyed, &key, &changes);
+            world
+                .form(path, &format!("{fields}&{ASSERTION}{assertion}"))
+                .await
+        };
+        let own = [
+            ISSUER.to_owned(),
+            format!("{ISSUER}{TOKEN}"),
+            format!("{ISSUER}{path}"),
+        ];
+        for (number, audience) in own.into_iter().enumerate() {
+            let answer = ask(number, audience).await;
+            assert_eq!(answer.status, expected, "{path}: {}", answer.text);
+        }
+        for (number, audience) in ["https://other.example", "https://id.example.com/other"]
+            .into_iter()
+            .enumerate()
+        {
+            let answer = ask(number + 10, audience.to_owned()).await;
+            let error = answer.oauth_error();
+            assert_eq!(error, (401, "invalid_client".into()), "{path} {audience}");
+        }
+    }
 }
 
 /// An opaque token tells nothing, and is introspected and revoked as any other.

@@ -73,6 +73,7 @@ impl TermsSource for Scopes {
         let pets = credentials::ApiTerms {
             name: "pets".to_owned(),
             audiences: vec![PETS.to_owned()],
+            mounts: vec!["/pets/1".to_owned()],
             scopes: scopes.clone(),
             roles: self.roles.lock().unwrap().clone(),
             lifetime_s_max: None,

@@ -123,7 +123,9 @@ impl Start {
         if let Some(socket) = identity {
             self.servers.add(socket, side.identity_router());
         }
+        let mut identity_certificates = None;
         if let Some((socket, settings)) = identity_tls {
+            identity_certificates = Some(settings.clone());
             self.servers
                 .add_tls(socket, side.identity_router(), settings);
         }
@@ -158,6 +160,7 @@ impl Start {
         running.control = Some(control_address);
         running.identity = identity_address;
         running.identity_tls = identity_tls_address;
+        running.identity_certificates = identity_certificates;
         running.admin_password = side.admin_password;
         Ok(running)
     }
@@ -262,6 +265,7 @@ impl Start {
             control: None,
             identity: None,
             identity_tls: None,
+            identity_certificates: None,
             node: node_address,
             http: node.http,
             https: node.https,

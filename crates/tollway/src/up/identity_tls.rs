@@ -2,10 +2,11 @@
 //! anything is for the role to judge (RFC 8705). The handshake proves that the client holds the certificate's key.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use axum::Router;
 use axum::extract::connect_info::Connected;
 use axum::extract::{ConnectInfo, Request};
@@ -35,9 +36,20 @@ const HANDSHAKES_MAX: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKE_AT_END: Duration = Duration::from_secs(1);
 
-/// What the options say of the listener.
+/// What the options say of the listener. Its files are read again when the operator says so; a connection that stands keeps
+/// what it was shown.
 #[derive(Clone)]
-pub(super) struct Settings {
+pub(super) struct Settings(Arc<Inner>);
+
+struct Inner {
+    certificate: PathBuf,
+    key: PathBuf,
+    client_ca: Option<PathBuf>,
+    read: ArcSwap<Read>,
+}
+
+/// What the files say.
+struct Read {
     acceptor: TlsAcceptor,
     /// Who vouches for clients' certificates; `None` = nobody.
     authorities: Option<Arc<dyn ClientCertVerifier>>,
@@ -52,13 +64,42 @@ impl Settings {
         if options.identity_tls_listen.is_none() {
             return Ok(None);
         }
-        let (Some(cert), Some(key)) = (&options.identity_tls_cert, &options.identity_tls_key)
+        let (Some(certificate), Some(key)) =
+            (&options.identity_tls_cert, &options.identity_tls_key)
         else {
             return Err(UpError::Options(
                 "--identity-tls-listen needs --identity-tls-cert and --identity-tls-key".into(),
             ));
         };
-        let chain = certificates(cert)?;
+        let client_ca = options.identity_tls_client_ca.clone();
+        let read = Read::of(certificate, key, client_ca.as_deref())?;
+        Ok(Some(Self(Arc::new(Inner {
+            certificate: certificate.clone(),
+            key: key.clone(),
+            client_ca,
+            read: ArcSwap::from_pointee(read),
+        }))))
+    }
+
+    /// Reads the files again: the listener's certificate and the authorities of clients' certificates, both or neither.
+    ///
+    /// # Errors
+    /// [`UpError`]; everything stays as it was.
+    pub(super) fn reload(&self) -> Result<(), UpError> {
+        let Inner {
+            certificate,
+            key,
+            client_ca,
+            read,
+        } = &*self.0;
+        read.store(Arc::new(Read::of(certificate, key, client_ca.as_deref())?));
+        Ok(())
+    }
+}
+
+impl Read {
+    fn of(certificate: &Path, key: &Path, client_ca: Option<&Path>) -> Result<Self, UpError> {
+        let chain = certificates(certificate)?;
         let private = PrivateKeyDer::from_pem_file(key).map_err(file(key))?;
         let crypto = Arc::new(aws_lc_rs::default_provider());
         let mut config = ServerConfig::builder_with_provider(Arc::clone(&crypto))
@@ -66,16 +107,14 @@ impl Settings {
             .map_err(part("identity TLS"))?
             .with_client_cert_verifier(Arc::new(AnyCertificate(Arc::clone(&crypto))))
             .with_single_cert(chain, private)
-            .map_err(part("identity TLS"))?;
+            .map_err(file(certificate))?;
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-        let authorities = match &options.identity_tls_client_ca {
-            Some(path) => Some(authorities(path, crypto)?),
-            None => None,
-        };
-        Ok(Some(Self {
+        Ok(Self {
             acceptor: TlsAcceptor::from(Arc::new(config)),
-            authorities,
-        }))
+            authorities: client_ca
+                .map(|path| authorities(path, crypto))
+                .transpose()?,
+        })
     }
 }
 
@@ -124,7 +163,7 @@ pub(super) fn serve(
             }
         };
         let (sender, connections) = mpsc::channel(16);
-        tokio::spawn(accept(listener, Arc::new(settings), sender, stopped));
+        tokio::spawn(accept(listener, settings, sender, stopped));
         let ended = Arc::<Notify>::default();
         let listener = Handshaken {
             connections,
@@ -185,7 +224,7 @@ impl Connected<IncomingStream<'_, Handshaken>> for Peer {
 /// A client that dawdles holds up nobody: each handshake is a task, and there are so many.
 async fn accept(
     listener: TcpListener,
-    settings: Arc<Settings>,
+    settings: Settings,
     connections: mpsc::Sender<(TlsStream<TcpStream>, Peer)>,
     stopped: watch::Receiver<bool>,
 ) {
@@ -208,11 +247,11 @@ async fn accept(
         let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
             continue;
         };
-        let (settings, connections) = (Arc::clone(&settings), connections.clone());
+        let (read, connections) = (settings.0.read.load_full(), connections.clone());
         let mut stop = stopped.clone();
         tokio::spawn(async move {
             let _permit = permit;
-            let handshake = settings.acceptor.accept(stream);
+            let handshake = read.acceptor.accept(stream);
             let handshake = tokio::time::timeout(HANDSHAKE, handshake);
             let late = async {
                 let _ = stop.wait_for(|stop| *stop).await;
@@ -223,7 +262,7 @@ async fn accept(
                 () = late => None,
             };
             if let Some(Ok(stream)) = done {
-                let certificate = shown(&stream, settings.authorities.as_deref());
+                let certificate = shown(&stream, read.authorities.as_deref());
                 let peer = Peer {
                     address,
                     certificate,

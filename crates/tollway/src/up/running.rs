@@ -22,7 +22,7 @@ use tokio::task::JoinHandle;
 
 use super::handover::{self, Door, Giving};
 use super::servers::Servers;
-use super::{DataDir, Options, UpError};
+use super::{DataDir, Options, UpError, identity_tls};
 
 /// Until the control side must have ended when it is handed over.
 const CONTROL_END_TIME: Duration = Duration::from_secs(10);
@@ -38,6 +38,7 @@ pub struct Running {
     pub(super) control: Option<SocketAddr>,
     pub(super) identity: Option<SocketAddr>,
     pub(super) identity_tls: Option<SocketAddr>,
+    pub(super) identity_certificates: Option<identity_tls::Settings>,
     pub(super) node: SocketAddr,
     pub(super) http: SocketAddr,
     pub(super) https: SocketAddr,
@@ -189,8 +190,17 @@ impl Running {
             }
             Err(error) => faults.push(error.to_string()),
         }
-        let (read, unusable) = self.gateway.reload_certificates();
+        let (mut read, unusable) = self.gateway.reload_certificates();
         faults.extend(unusable.iter().map(ToString::to_string));
+        match self
+            .identity_certificates
+            .as_ref()
+            .map(identity_tls::Settings::reload)
+        {
+            None => {}
+            Some(Ok(())) => read += 1,
+            Some(Err(fault)) => faults.push(fault.to_string()),
+        }
         if !faults.is_empty() {
             return Err(faults.join("\n"));
         }
@@ -301,8 +311,13 @@ pub(super) fn announce(running: &Running) {
     if let Some(control) = running.control {
         text += &format!("control API  http://{control}\n");
     }
-    if let Some(identity) = running.identity {
-        text += &format!("identity     http://{identity}\n");
+    let identity = running.identity.map(|address| format!("http://{address}"));
+    let over_tls = running
+        .identity_tls
+        .map(|address| format!("https://{address}"));
+    if identity.is_some() || over_tls.is_some() {
+        let urls: Vec<String> = identity.into_iter().chain(over_tls).collect();
+        text += &format!("identity     {}\n", urls.join("  "));
     }
     let (http, https, node) = (running.http, running.https, running.node);
     text += &format!("gateway      http://{http}  https://{https}\nnode         http://{node}\n");

@@ -5,6 +5,7 @@ mod backends;
 mod cli;
 mod crash;
 mod database;
+mod identity_tls;
 mod imports;
 mod lint;
 mod platform;
