@@ -61,7 +61,11 @@ const call = (config, token, options, method = 'GET', path = '/pets') =>
 /** The OAuth error that something ends with. */
 async function refused(promise) {
   const error = await promise.then(() => assert.fail('it was not refused'), (error) => error);
-  return error.error ?? error.cause?.error ?? error.code ?? String(error);
+  if (error instanceof assert.AssertionError) throw error;
+  if (error.error) return error.error;
+  // Where there is a challenge the library looks no further.
+  const told = error.response && (await error.response.json().catch(() => undefined));
+  return told?.error ?? error.code ?? String(error);
 }
 const eventually = async (what, holds) => {
   for (const end = Date.now() + 20_000; !(await holds()); await new Promise((go) => setTimeout(go, 50))) {
@@ -214,7 +218,9 @@ await steps.run('PAR, private_key_jwt', async () => {
   // RFC 9126 §2: the endpoint itself is an audience, too.
   for (const aud of ['token_endpoint', 'pushed_authorization_request_endpoint']) {
     const named = { [oidc.modifyAssertion]: (_, claims) => (claims.aud = config.serverMetadata()[aud]) };
-    await code(await client('keyed', oidc.PrivateKeyJwt(await keyOf('keyed'), named)), { how: pushed, token: {} });
+    const asked = { redirect_uri: callback, code_challenge_method: 'S256', code_challenge: await oidc.calculatePKCECodeChallenge('x') };
+    const url = await pushed(await client('keyed', oidc.PrivateKeyJwt(await keyOf('keyed'), named)), { ...asked, scope: 'pets:write' });
+    assert.match(url.searchParams.get('request_uri'), /^urn:ietf:params:oauth:request_uri:/);
   }
 });
 
@@ -351,7 +357,11 @@ await steps.run('tls_client_auth and bound tokens', () => certified('tls'));
 await steps.run('self_signed_tls_client_auth and bound tokens', () => certified('own'));
 
 await steps.run('dynamic registration', async () => {
-  const metadata = { redirect_uris: [callback], client_name: 'registered', grant_types: ['authorization_code', 'refresh_token'] };
+  const metadata = {
+    redirect_uris: [callback], client_name: 'registered', grant_types: ['authorization_code', 'refresh_token'],
+    // What the library uses when it is told nothing else.
+    token_endpoint_auth_method: 'client_secret_post',
+  };
   const config = await oidc.dynamicClientRegistration(new URL(issuer), metadata, undefined, {
     initialAccessToken: setting.registration, [oidc.customFetch]: plain,
   });

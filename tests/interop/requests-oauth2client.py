@@ -6,6 +6,7 @@ Environment: SETTING (JSON, made by the test), REQUESTS_CA_BUNDLE (PEM file), PY
 import requests
 from requests_oauth2client import (
     AuthorizationRequest,
+    ClientSecretBasic,
     ClientSecretPost,
     DeviceAuthorizationPollingJob,
     DPoPKey,
@@ -26,9 +27,12 @@ CLIENTS, ADMIN = SETTING["clients"], SETTING["admin"]
 
 def client(name, auth=None, issuer=SETTING["issuer"], session=None, **more):
     own = CLIENTS[name]
-    auth = auth or (own["id"], own["secret"])
+    auth = auth or ClientSecretBasic(own["id"], own["secret"])
     session = session or noting(requests.Session())
-    more = {"redirect_uri": SETTING["callback"], **more}
+    # What it does not read of the metadata, and an algorithm that it expects to be told.
+    device = issuer + "/oauth2/device_authorization"
+    more = {"device_authorization_endpoint": device, **more}
+    more = {"redirect_uri": SETTING["callback"], "id_token_signed_response_alg": "ES256", **more}
     return OAuth2Client.from_discovery_endpoint(issuer=issuer, auth=auth, session=session, **more)
 
 
@@ -112,8 +116,7 @@ def _():
 @step("refresh as authentication of calls")
 def _():
     token = code(basic)
-    token.expires_at = token.expires_at.replace(year=2020)
-    auth = OAuth2AccessTokenAuth(basic, token)
+    auth = OAuth2AccessTokenAuth(basic, token, leeway=1_000_000)
     assert called(auth) == 200
     assert auth.token.access_token != token.access_token
 

@@ -9,8 +9,9 @@ use crate::oauth::OAuthError;
 
 /// By how much the clocks of clients may differ, in seconds.
 const LEEWAY_S: u64 = 30;
-/// How far ahead the end of an assertion may be, in seconds: so long its id is remembered.
-const LIFETIME_MAX_S: u64 = 300;
+/// How far ahead the end of an assertion may be, in seconds: so long its id is remembered. An hour, since that is what some
+/// libraries always ask for (docs/adr/0040-assertions-last-an-hour.md).
+const LIFETIME_MAX_S: u64 = 3600;
 
 impl IdentityState {
     /// Whether an assertion is this client's, for this server, and used for the first time.

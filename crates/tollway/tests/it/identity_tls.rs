@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
 use crate::platform::{BINARY, User};
 use crate::upgrade::{Foster, process_of};
@@ -24,6 +24,8 @@ impl Authority {
     fn new(folder: &Path, name: &str) -> Self {
         let mut params = CertificateParams::new(Vec::new()).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+        // Another name than those of the certificates that it signs: else they would look signed by themselves.
+        params.distinguished_name.push(DnType::CommonName, name);
         let key = KeyPair::generate().unwrap();
         let pem = params.self_signed(&key).unwrap().pem();
         std::fs::write(folder.join(format!("{name}.crt")), pem).unwrap();
@@ -76,7 +78,7 @@ impl Scene {
         let address = line.unwrap().split("https://").nth(1).unwrap().trim();
         let port = address.rsplit(':').next().unwrap();
         let url = format!("https://localhost:{port}");
-        user.ok(&["apps", "create", "till"]);
+        user.ok(&["app", "create", "till"]);
         let metadata = user.path("client.json");
         let text = r#"{
             "token_endpoint_auth_method": "tls_client_auth",

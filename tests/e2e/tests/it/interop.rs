@@ -58,8 +58,8 @@ impl World {
             options.gateway_key = Some(key);
         });
         let sandbox = sandbox.await.unwrap();
-        let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited");
-        let api = api.await.unwrap();
+        let url = backend.url();
+        let api = sandbox.api("pets", PETS, &url, "Unlimited").await.unwrap();
         let user = json!({"name": SUBSCRIBER.0, "password": SUBSCRIBER.1, "roles": ["subscriber"]});
         let made = sandbox.call(Method::POST, "/users", Some(user));
         made.await.unwrap();
@@ -110,8 +110,8 @@ impl World {
         let exchanger = json!({
             "grant_types": [exchange], "token_exchange_subject_clients": [basic["id"]],
         });
-        let (keyed, keyed_jwk) = keyed();
-        let (mut pushing, pushing_jwk) = keyed();
+        let (by_key, key) = keyed();
+        let (mut pushing, pushing_key) = keyed();
         pushing["require_pushed_authorization_requests"] = true.into();
         pushing["dpop_bound_access_tokens"] = true.into();
         let by_ca = self.authority.signs(&["client.example.com"]);
@@ -134,8 +134,8 @@ impl World {
             "opaque": self.client("opaque", opaque, none()).await,
             "public": self.client("public", public, none()).await,
             "exchanger": self.client("exchanger", exchanger, none()).await,
-            "keyed": self.client("keyed", keyed, json!({"jwk": keyed_jwk})).await,
-            "pushing": self.client("pushing", pushing, json!({"jwk": pushing_jwk})).await,
+            "keyed": self.client("keyed", by_key, json!({"jwk": key})).await,
+            "pushing": self.client("pushing", pushing, json!({"jwk": pushing_key})).await,
             "tls": self.client("tls", named, by_ca.told(self.files.path(), "tls")).await,
             "own": self.client("own", own, by_itself.told(self.files.path(), "own")).await,
             // Of the right name, and of nobody's authority.
@@ -167,7 +167,11 @@ impl World {
         let running = tokio::task::spawn_blocking(move || {
             parts::interop::run(script, &ca, &[("SETTING", &setting.to_string())])
         });
-        running.await.unwrap()
+        match running.await {
+            Ok(passed) => passed,
+            // The text is printed already.
+            Err(error) => std::panic::resume_unwind(error.into_panic()),
+        }
     }
 }
 

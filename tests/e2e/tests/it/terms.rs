@@ -23,8 +23,8 @@ impl Scene {
     async fn new() -> Self {
         let backend = Backend::start().await.unwrap();
         let sandbox = Sandbox::start().await.unwrap();
-        let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited");
-        let api = api.await.unwrap();
+        let url = backend.url();
+        let api = sandbox.api("pets", PETS, &url, "Unlimited").await.unwrap();
         for ((name, password), role) in [(PAM, "publisher"), (SUE, "subscriber")] {
             let user = json!({"name": name, "password": password, "roles": [role]});
             let made = sandbox.call(Method::POST, "/users", Some(user));
