@@ -3,8 +3,6 @@
 
 mod certificates;
 
-use std::net::TcpListener;
-
 use base::Digest;
 use certificates::{Authority, Identity};
 use e2e::{Api, Backend, Sandbox};
@@ -40,9 +38,7 @@ impl World {
         let ca = files.path().join("ca.pem");
         std::fs::write(&ca, &authority.pem).unwrap();
         // The issuer's URL is an option, so the port is chosen before it is listened at.
-        let free = TcpListener::bind("127.0.0.1:0").unwrap();
-        let port = free.local_addr().unwrap().port();
-        drop(free);
+        let port = parts::free_port();
         let issuer = format!("https://localhost:{port}");
         // The same listener under another name: who shows certificates is sent to an address of its own.
         let alias = format!("https://127.0.0.1:{port}");
