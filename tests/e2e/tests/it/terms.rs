@@ -171,7 +171,7 @@ async fn tokens_last_no_longer_than_application_and_api_say() {
     };
     scene
         .change(&application, |app| {
-            app["tokens"] = json!({"lifetime": "20m"})
+            app["tokens"] = json!({"lifetime": "20m"});
         })
         .await;
     lifetimes(1200).await;
@@ -181,7 +181,7 @@ async fn tokens_last_no_longer_than_application_and_api_say() {
     lifetimes(600).await;
     scene
         .change(&application, |app| {
-            app["tokens"] = json!({"lifetime": "5m"})
+            app["tokens"] = json!({"lifetime": "5m"});
         })
         .await;
     lifetimes(300).await;
