@@ -1,5 +1,5 @@
-// Walks through the pages of the authorization server as a person would: log in, allow, code, token; connect a device; log
-// out. The client is another origin than the server. Prints one line of JSON for what the test asks about.
+// Walks through the pages of the authorization server as a person would: log in, allow, code, token; connect a device; see
+// what was allowed and take it back; log out. The client is another origin than the server. Prints one line of JSON for what the test asks about.
 //
 // Environment: ISSUER, CLIENT_ID, CLIENT_SECRET, CLIENT_PORT (where the client is to listen), USER, PASSWORD, CHROMIUM,
 // MODULES (folder with node_modules), PROFILE (an empty folder); SCRIPTS=off; SHOTS (a folder for pictures) where somebody wants to look.
@@ -137,10 +137,14 @@ if (SHOTS) {
     await narrow.screenshot({ path: join(SHOTS, `login-narrow-${lang}.png`), fullPage: true });
     await narrow.goto(authorize({ prompt: 'consent', ui_locales: lang }));
     await narrow.screenshot({ path: join(SHOTS, `consent-narrow-${lang}.png`), fullPage: true });
+    await narrow.goto(`${ISSUER}/account?ui_locales=${lang}`);
+    await narrow.screenshot({ path: join(SHOTS, `own-narrow-${lang}.png`), fullPage: true });
   }
   await narrow.emulateMedia({ colorScheme: 'dark' });
   await narrow.goto(authorize({ prompt: 'consent' }));
   await narrow.screenshot({ path: join(SHOTS, 'consent-dark.png'), fullPage: true });
+  await narrow.goto(`${ISSUER}/account`);
+  await narrow.screenshot({ path: join(SHOTS, 'own-dark.png'), fullPage: true });
   await narrow.close();
 }
 
@@ -153,6 +157,16 @@ await page.keyboard.press('Enter');
 await page.waitForURL(`http://127.0.0.1:${last.port}/home`);
 const tokens = await redeem();
 told.again = tokens.status;
+
+// One's own sessions and consents: the page lists both, and what was allowed is taken back.
+await page.goto(`${ISSUER}/account`);
+await shot('own');
+const own = async (what) => page.locator(`button[value^="${what}:"]`).count();
+told.own = { sessions: await own('session'), this: await page.locator('.mark').count(), consents: await own('consent') };
+await page.click('button[value^="consent:"]');
+await page.waitForURL(`${ISSUER}/account`);
+told.own.withdrawn = await own('consent');
+await shot('own-withdrawn');
 
 // Log out: with a question, without one, and back to the client.
 await page.goto(`${ISSUER}/oauth2/logout?client_id=${CLIENT_ID}`);

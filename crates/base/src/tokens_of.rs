@@ -8,7 +8,8 @@ use serde_json::{Map, Value};
 
 use crate::{GrantId, SessionId, UserId};
 
-/// Names all tokens of one thing. As text: `client:<client_id>`, `user:<id>`, `grant:<id>`, `session:<id>`.
+/// Names all tokens of one thing. As text: `client:<client_id>`, `user:<id>`, `subject:<sub>`,
+/// `grant:<id>`, `session:<id>`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub enum TokensOf {
@@ -16,6 +17,8 @@ pub enum TokensOf {
     Client(String),
     /// About a user (`sub`).
     User(UserId),
+    /// About a user whom only some clients know by this `sub` (OpenID Connect Core §8.1). Ends with the user's.
+    Subject(String),
     /// Of what a user allowed (`grant_id`). Grants end for ever.
     Grant(GrantId),
     /// Of a log-in (`sid`). Sessions end for ever.
@@ -24,7 +27,7 @@ pub enum TokensOf {
 
 /// The text names no tokens.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("not client:…, user:…, grant:… or session:…")]
+#[error("not client:…, user:…, subject:…, grant:… or session:…")]
 pub struct NoTokensOf;
 
 impl fmt::Display for TokensOf {
@@ -32,6 +35,7 @@ impl fmt::Display for TokensOf {
         match self {
             Self::Client(client_id) => write!(f, "client:{client_id}"),
             Self::User(id) => write!(f, "user:{id}"),
+            Self::Subject(sub) => write!(f, "subject:{sub}"),
             Self::Grant(id) => write!(f, "grant:{id}"),
             Self::Session(id) => write!(f, "session:{id}"),
         }
@@ -45,6 +49,7 @@ impl FromStr for TokensOf {
         let (kind, rest) = text.split_once(':').ok_or(NoTokensOf)?;
         match kind {
             "client" => Ok(Self::Client(rest.to_owned())),
+            "subject" => Ok(Self::Subject(rest.to_owned())),
             "user" => rest.parse().map(Self::User).map_err(|_| NoTokensOf),
             "grant" => rest.parse().map(Self::Grant).map_err(|_| NoTokensOf),
             "session" => rest.parse().map(Self::Session).map_err(|_| NoTokensOf),
@@ -57,7 +62,7 @@ impl TokensOf {
     /// Whether what is named may get new tokens after its tokens were ended.
     #[must_use]
     pub fn goes_on(&self) -> bool {
-        matches!(self, Self::Client(_) | Self::User(_))
+        matches!(self, Self::Client(_) | Self::User(_) | Self::Subject(_))
     }
 }
 
@@ -87,7 +92,11 @@ impl TokenMarks {
         let member = |entry: &Value, name: &str| Some(entry.get(name)?.as_str()?.to_owned());
         let clients = from.iter().filter_map(|entry| member(entry, "client_id"));
         let client = Some(TokensOf::Client(client_id.to_owned()));
-        let user = sub.parse().ok().map(TokensOf::User);
+        let user = match sub.parse() {
+            Ok(user) => Some(TokensOf::User(user)),
+            // What is granted and not about one of our ids is about one of pairwise names.
+            Err(_) => text("grant_id").map(|_| TokensOf::Subject(sub.to_owned())),
+        };
         let grant = text("grant_id").and_then(|id| id.parse().ok());
         let session = text("sid").and_then(|id| id.parse().ok());
         let grant = grant.map(TokensOf::Grant);
@@ -132,6 +141,7 @@ mod tests {
         for of in [
             TokensOf::Client("twc_a:b".to_owned()),
             TokensOf::User(UserId::generate()),
+            TokensOf::Subject("a:b".to_owned()),
             TokensOf::Grant(GrantId::generate()),
             TokensOf::Session(SessionId::generate()),
         ] {
@@ -170,6 +180,8 @@ mod tests {
                 "{of}: asked for after"
             );
         }
+        let pairwise = TokenMarks::of_claims("j", "c", "Zm9v", other);
+        assert!(pairwise.of.contains(&TokensOf::Subject("Zm9v".to_owned())));
         let old = TokenMarks::of_claims("j", "c", "app", &Map::new());
         assert_eq!(old.of.len(), 1);
         assert!(old.ended_by(&old.of[0], 1), "a token without a revision");

@@ -14,6 +14,7 @@ use sync::{ApiModel, OperationModel};
 use crate::PROBLEMS_MAX;
 use crate::backend::build_backend;
 use crate::chain::Shared;
+use crate::protected;
 
 /// What an [`ApiModel`] became.
 pub struct Built {
@@ -57,6 +58,7 @@ pub fn build(model: &ApiModel) -> Built {
         } else {
             shared.preflight()
         },
+        protected: protected::protected(model),
         digest: model.digest,
     };
     Built {

@@ -11,6 +11,7 @@ mod build;
 mod calls;
 mod chain;
 mod own;
+mod protected;
 mod reduce;
 mod upstream;
 

@@ -17,6 +17,7 @@ mod params;
 pub mod paths;
 mod registration;
 mod schema;
+mod sessions;
 mod source;
 mod status;
 mod traces;
@@ -45,6 +46,7 @@ pub use explanation::*;
 pub use keys::{RollRequest, SigningKeyItem};
 pub use params::*;
 pub use registration::{RegistrationTokenItem, RegistrationTokenRequest};
+pub use sessions::{ClientName, ConsentItem, EndParams, PeopleParams, SessionItem};
 
 use crate::Control;
 use crate::http::{ApiError, ApiResult, caller, trace};
@@ -130,6 +132,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(registration::router())
         .merge(bundle::router())
         .merge(users::router())
+        .merge(sessions::router())
         .merge(self::usage::router())
         .merge(traces::router())
         .split_for_parts();

@@ -1,5 +1,6 @@
 //! Tells of clients and API keys before they end (req: T6).
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use base::Clock;
@@ -88,17 +89,25 @@ fn notice(credential: &Credential, due_unix_s: u64, secret: bool, at_unix_ms: u6
     }
 }
 
-/// Does [`note_expiring`] again and again, until it is dropped. A failure is logged and the next turn tries again.
-pub async fn keep_noting(store: &dyn Store, clock: &dyn Clock, within_s: u64, period: Duration) {
+/// Does [`note_expiring`] again and again and counts what is new, until it is dropped. A failure is logged and the next
+/// turn tries again.
+pub async fn keep_noting(
+    store: &dyn Store,
+    clock: &dyn Clock,
+    within_s: u64,
+    period: Duration,
+    noted: &AtomicU64,
+) {
     let mut turns = tokio::time::interval(period.max(Duration::from_secs(1)));
     turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         turns.tick().await;
-        if let Err(error) = note_expiring(store, clock, within_s).await {
-            tracing::warn!(
+        match note_expiring(store, clock, within_s).await {
+            Ok(new) => drop(noted.fetch_add(new as u64, Ordering::Relaxed)),
+            Err(error) => tracing::warn!(
                 error = &error as &dyn std::error::Error,
                 "credentials that are going to end were not noted"
-            );
+            ),
         }
     }
 }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use base::{ApplicationId, Diagnostics, Digest, Org};
-use spec::{Kind, Spec};
+use spec::{GatewaySpec, Kind, Spec};
 use store::StoreError;
 use sync::{
     Ack, BackendReport, Change, ControlPlane, Decision, ListenerFault, ListenerModel, Node, NodeId,
@@ -271,6 +271,8 @@ impl Hub {
             })
             .filter(|change| since.is_some() || change.model.is_some())
             .collect();
+        let catalogue = state.catalogue(&Org::default_org());
+        let gateway = gateway(&catalogue, &node.gateway);
         Update {
             revision: state.revision(),
             reset: since.is_none(),
@@ -278,8 +280,9 @@ impl Hub {
             backends: state.backends.changes(since),
             plans: state.plans.changes(since),
             issuers: state.issuers.changes(since),
-            listeners: listeners(&state.catalogue(&Org::default_org()), &node.gateway),
-            environment: environment(&state.catalogue(&Org::default_org()), &node.gateway),
+            listeners: listeners(&catalogue, &node.gateway),
+            environment: gateway.map_or_else(String::new, |gateway| gateway.environment.clone()),
+            public_url: gateway.and_then(|gateway| gateway.public_url.clone()),
             entries: state
                 .entries
                 .part(since)
@@ -360,14 +363,12 @@ impl ControlPlane for Hub {
     }
 }
 
-/// The environment of a gateway group.
-fn environment(catalogue: &Catalogue, gateway: &str) -> String {
-    let held = catalogue.get(Kind::Gateway, gateway);
-    let environment = held.and_then(|held| match &held.document.spec {
-        Spec::Gateway(gateway) => Some(gateway.environment.clone()),
+/// The document of a gateway group.
+fn gateway<'c>(catalogue: &'c Catalogue, name: &str) -> Option<&'c GatewaySpec> {
+    match &catalogue.get(Kind::Gateway, name)?.document.spec {
+        Spec::Gateway(gateway) => Some(gateway),
         _ => None,
-    });
-    environment.unwrap_or_default()
+    }
 }
 
 /// Whether a node serves this revision: it said so, and the digest over all that it serves is the one that was meant.

@@ -21,11 +21,12 @@ mod refusals;
 mod terms;
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
 use base::Clock;
 use credentials::{Acknowledged, NotAcknowledged, Passwords, SecretHashes, Tokens};
-use store::{Batch, Store, UsageStore, Write};
+use store::{Batch, GrantStore, Store, UsageStore, Write};
 
 pub use api::{openapi, router};
 pub use bootstrap::bootstrap;
@@ -74,6 +75,12 @@ pub struct ControlConfig {
     pub usage_rows_max: u64,
     /// Groups that one answer about usage may have; default 10,000.
     pub usage_groups_max: usize,
+    /// Clients that one registration token may register; default 10,000.
+    pub registration_uses_max: u64,
+    /// How long a registration token may work, in seconds; default a year.
+    pub registration_s_max: u64,
+    /// After how long without use a session is over, in seconds; default 2 hours, as the identity role has it.
+    pub session_idle_s: u64,
     /// Decisions on refused and failed calls that are kept for operators to ask for; default 10,000.
     pub decisions_max: usize,
 }
@@ -97,6 +104,9 @@ impl Default for ControlConfig {
             feed_max: 10_000,
             usage_rows_max: 1_000_000,
             usage_groups_max: 10_000,
+            registration_uses_max: 10_000,
+            registration_s_max: 365 * 24 * 60 * 60,
+            session_idle_s: 7_200,
             decisions_max: 10_000,
         }
     }
@@ -107,6 +117,8 @@ impl Default for ControlConfig {
 pub struct Parts {
     /// The database.
     pub store: Arc<dyn Store>,
+    /// Sessions and consents of people.
+    pub grants: Arc<dyn GrantStore>,
     /// Where usage is kept.
     pub usage: Arc<dyn UsageStore>,
     /// The issuer of tokens.
@@ -130,6 +142,7 @@ struct Inner {
     config: ControlConfig,
     hub: Arc<Hub>,
     import_refusals: Arc<ImportRefusals>,
+    notices: Arc<AtomicU64>,
     /// Held from the first look at what is stored to the commit: what was checked is what is written.
     writing: tokio::sync::Mutex<()>,
 }
@@ -152,6 +165,7 @@ impl Control {
             config,
             hub,
             import_refusals: Arc::default(),
+            notices: Arc::default(),
             writing: tokio::sync::Mutex::default(),
         }))
     }
@@ -179,6 +193,10 @@ impl Control {
 
     pub(crate) fn store(&self) -> &dyn Store {
         self.0.parts.store.as_ref()
+    }
+
+    pub(crate) fn grants(&self) -> &dyn GrantStore {
+        self.0.parts.grants.as_ref()
     }
 
     pub(crate) fn usage(&self) -> &dyn UsageStore {
@@ -209,6 +227,12 @@ impl Control {
     #[must_use]
     pub fn import_refusals(&self) -> Arc<ImportRefusals> {
         Arc::clone(&self.0.import_refusals)
+    }
+
+    /// Credentials that were found to end soon since the start, for metrics; counted by [`expiring::keep_noting`].
+    #[must_use]
+    pub fn notices(&self) -> Arc<AtomicU64> {
+        Arc::clone(&self.0.notices)
     }
 
     pub(crate) fn config(&self) -> &ControlConfig {

@@ -24,6 +24,7 @@ pub struct KeyFile {
     client_secret_hash: Secret<[u8; 32]>,
     api_key_hash: Secret<[u8; 32]>,
     proof_nonce: Secret<[u8; 32]>,
+    pairwise_subject: Secret<[u8; 32]>,
 }
 
 /// Why there is no key file.
@@ -126,11 +127,17 @@ impl KeyFile {
             client_secret_hash: derive("client-secret-hash")?,
             api_key_hash: derive("api-key-hash")?,
             proof_nonce: derive("dpop-nonce")?,
+            pairwise_subject: derive("pairwise-subject")?,
         })
     }
 
     pub(crate) fn proof_nonce(&self) -> &Secret<[u8; 32]> {
         &self.proof_nonce
+    }
+
+    /// The key under which users get pairwise names.
+    pub(crate) fn pairwise_subject(&self) -> &Secret<[u8; 32]> {
+        &self.pairwise_subject
     }
 
     /// Encrypts (AES-256-GCM, random nonce) for one `context`, without which it cannot be opened again: what was sealed

@@ -15,6 +15,7 @@ pub mod hashes;
 pub mod key_file;
 pub mod metadata;
 pub mod nonces;
+pub mod pairwise;
 pub mod passwords;
 pub mod random;
 pub mod scopes;
@@ -29,6 +30,7 @@ pub use hashes::{
 pub use jose::Confirmation;
 pub use key_file::{KeyFile, KeyFileError, SealError};
 pub use nonces::Nonces;
+pub use pairwise::{Pairwise, SECTOR_BYTES_MAX, check_sector};
 pub use passwords::{PasswordError, PasswordLimits, Passwords, WeakPassword, check_strength};
 pub use random::{NoRandomness, random_text};
 pub use scopes::{ScopeError, grant};

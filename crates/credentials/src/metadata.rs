@@ -50,6 +50,7 @@ pub fn check(metadata: &ClientMetadata, lifetime_s_max: u64) -> Vec<MetadataFaul
     keys(metadata, &mut faults);
     lifetimes(metadata, lifetime_s_max, &mut faults);
     texts(metadata, &mut faults);
+    faults.0.extend(crate::pairwise::check(metadata));
     if metadata.dpop_bound_access_tokens && metadata.tls_client_certificate_bound_access_tokens {
         faults.add(
             "dpop_bound_access_tokens",

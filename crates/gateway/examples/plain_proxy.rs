@@ -49,6 +49,7 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         gate: Gate::Serve,
         router,
         preflight: Chain::new(Vec::new(), Access::Open),
+        protected: None,
         digest: Digest::of(b"bench"),
     };
     let endpoint = Endpoint::new(Scheme::Http, &backend.ip().to_string(), backend.port());

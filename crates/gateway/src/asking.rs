@@ -15,12 +15,30 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
-/// Questions of one node that wait at a time.
-const WAITING_MAX: usize = 256;
-/// How long an answer may take.
-const PATIENCE: Duration = Duration::from_secs(2);
 /// Rounds of the feed that callers may cause come at least so far apart.
 const NUDGE: Duration = Duration::from_secs(1);
+
+/// How much a node asks.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct AskingLimits {
+    /// Questions that wait at a time; default 256. More are not asked.
+    pub waiting_max: usize,
+    /// How long an answer may take, in milliseconds; default 2 seconds.
+    pub patience_ms: u64,
+    /// Tokens and key ids that nobody knew, remembered on each core for ten seconds; default 4096. What is beyond it is asked
+    /// for again.
+    pub not_known_max: usize,
+}
+
+impl Default for AskingLimits {
+    fn default() -> Self {
+        Self {
+            waiting_max: 256,
+            patience_ms: 2_000,
+            not_known_max: 4_096,
+        }
+    }
+}
 
 /// How many questions there were, for metrics.
 #[derive(Default, Debug)]
@@ -33,6 +51,8 @@ pub struct AskingCounts {
     pub refused: AtomicU64,
     /// Questions that had no answer in time.
     pub unanswered: AtomicU64,
+    /// Answers "nobody knows it" that were not remembered, since too many were.
+    pub not_remembered: AtomicU64,
 }
 
 /// See the module.
@@ -42,6 +62,7 @@ pub(crate) struct Asker {
     /// Where the control plane's futures run.
     handle: Handle,
     waiting: Arc<Semaphore>,
+    patience: Duration,
     rounds: Arc<Rounds>,
     counts: Arc<AskingCounts>,
 }
@@ -53,12 +74,14 @@ impl Asker {
         node: Node,
         rounds: Arc<Rounds>,
         counts: Arc<AskingCounts>,
+        limits: AskingLimits,
     ) -> Self {
         Self {
             plane,
             node,
             handle: Handle::current(),
-            waiting: Arc::new(Semaphore::new(WAITING_MAX)),
+            waiting: Arc::new(Semaphore::new(limits.waiting_max)),
+            patience: Duration::from_millis(limits.patience_ms),
             rounds,
             counts,
         }
@@ -99,8 +122,9 @@ impl Asker {
             return Box::pin(std::future::ready(Err(NotAnswered::TooMany)));
         };
         let counts = Arc::clone(&self.counts);
+        let patience = self.patience;
         let answer = self.handle.spawn(async move {
-            let answer = tokio::time::timeout(PATIENCE, question).await;
+            let answer = tokio::time::timeout(patience, question).await;
             drop(permit);
             answer.unwrap_or(Err(NotAnswered::Unavailable))
         });

@@ -23,7 +23,7 @@ use policy::{
     SubscriptionView, Window,
 };
 
-use crate::asking::{Asker, AskingCounts};
+use crate::asking::{Asker, AskingCounts, AskingLimits};
 use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
@@ -51,6 +51,7 @@ pub struct NodeDirectory {
     /// What was used that is good for one use, and until when that is remembered.
     used: StrangersMap<Digest, u64>,
     used_max: AtomicUsize,
+    not_known_max: AtomicUsize,
     asker: ArcSwapOption<Asker>,
     asking: Arc<AskingCounts>,
 }
@@ -101,6 +102,7 @@ impl NodeDirectory {
     pub fn new() -> Self {
         let directory = Self::default();
         directory.used_max_set(USED_MAX);
+        directory.asking_limits_set(AskingLimits::default());
         directory
     }
 
@@ -108,6 +110,18 @@ impl NodeDirectory {
     /// When it is full, more is refused until something is forgotten.
     pub fn used_max_set(&self, used_max: usize) {
         self.used_max.store(used_max, Ordering::Relaxed);
+    }
+
+    /// How much of what is good for one use is remembered at most.
+    #[must_use]
+    pub fn used_max(&self) -> usize {
+        self.used_max.load(Ordering::Relaxed)
+    }
+
+    /// How much of what nobody knows each core remembers.
+    pub(crate) fn asking_limits_set(&self, limits: AskingLimits) {
+        let max = limits.not_known_max;
+        self.not_known_max.store(max, Ordering::Relaxed);
     }
 
     /// What was asked of the control plane.
@@ -431,6 +445,14 @@ impl Directory for NodeDirectory {
             Some(asker) => asker.catch_up(),
             None => Box::pin(std::future::ready(Err(NotAnswered::Unavailable))),
         }
+    }
+
+    fn not_known_max(&self) -> usize {
+        self.not_known_max.load(Ordering::Relaxed)
+    }
+
+    fn not_remembered(&self) {
+        self.asking.not_remembered.fetch_add(1, Ordering::Relaxed);
     }
 
     fn use_once(&self, digest: Digest, until_unix_s: u64) -> Once {

@@ -18,7 +18,7 @@ use sync::{
 use tokio::sync::{Notify, watch};
 
 use crate::Snapshots;
-use crate::asking::{Asker, Rounds};
+use crate::asking::{Asker, AskingLimits, Rounds};
 use crate::directory::NodeDirectory;
 use crate::last_good::{self, Keeper};
 use crate::live::{Closer, Reason};
@@ -106,10 +106,12 @@ pub struct Feed {
     snapshots: Arc<Snapshots>,
     state: Arc<FeedState>,
     environment: Arc<str>,
+    public_url: Option<Arc<str>>,
     apis: BTreeMap<ResourceKey, BuiltApi>,
     backends: HashMap<BackendKey, Arc<Backend>>,
     ports: Option<Ports>,
     rounds: Arc<Rounds>,
+    asking: AskingLimits,
     closer: Option<Closer>,
     kept: Option<Kept>,
     /// What there was is too old to be served; the next update has to be put in force whole.
@@ -150,10 +152,12 @@ impl Feed {
             snapshots,
             state,
             environment: "".into(),
+            public_url: None,
             apis: BTreeMap::new(),
             backends: HashMap::new(),
             ports: None,
             rounds: Arc::default(),
+            asking: AskingLimits::default(),
             closer: None,
             kept: None,
             expired: false,
@@ -168,6 +172,14 @@ impl Feed {
             keeper,
             told_unix_ms: 0,
         });
+        self
+    }
+
+    /// Asks the control plane within these limits what the tables cannot tell.
+    #[must_use]
+    pub fn with_asking(mut self, limits: AskingLimits) -> Self {
+        self.directory.asking_limits_set(limits);
+        self.asking = limits;
         self
     }
 
@@ -198,6 +210,7 @@ impl Feed {
             self.node.clone(),
             Arc::clone(&self.rounds),
             self.directory.asking(),
+            self.asking,
         ));
         let mut nudged = None;
         let mut since = self.begin().await;
@@ -375,9 +388,11 @@ impl Feed {
         if update.reset {
             self.keep_only(&update);
         }
-        let moved = *self.environment != *update.environment;
+        let moved = *self.environment != *update.environment
+            || self.public_url.as_deref() != update.public_url.as_deref();
         if moved {
             self.environment = update.environment.as_str().into();
+            self.public_url = update.public_url.as_deref().map(Arc::from);
         }
         let expired = std::mem::take(&mut self.expired);
         let changed = update.reset
@@ -491,7 +506,9 @@ impl Feed {
                 "conflicting APIs"
             );
         }
-        let snapshot = snapshot.in_environment(&self.environment);
+        let snapshot = snapshot
+            .in_environment(&self.environment)
+            .at_public_url(self.public_url.clone());
         self.snapshots.store(Arc::new(Some(snapshot)));
     }
 

@@ -3,6 +3,7 @@
 mod answered;
 mod limited;
 mod opened;
+mod protected;
 mod websocket;
 
 use std::convert::Infallible;
@@ -93,7 +94,9 @@ pub(crate) async fn handle(
                 arrival: opened.arrival,
                 handshake: handshake.as_deref(),
             };
-            route(scene, &opened.host, cx, incoming).await
+            let (matched, mut answer) = route(scene, &opened.host, cx, incoming).await;
+            protected::point(snapshot, &matched, &opened.host, cx, &mut answer);
+            (matched, answer)
         }
     };
     let environment = snapshot.get().map_or("", |snapshot| &*snapshot.environment);
@@ -181,6 +184,10 @@ async fn route<'s>(
             (matched, answer)
         }
         Found::NoApi => {
+            let told = protected::metadata(worker, scene.snapshot, &host_key(host), cx);
+            if let Some(told) = told {
+                return told;
+            }
             let detail = "no API is served at this host and path";
             let reject = Reject::new(code::ROUTE_NOT_FOUND, detail);
             (Matched::nothing(detail), Answer::refuse(worker, cx, reject))

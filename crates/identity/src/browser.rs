@@ -5,7 +5,7 @@ use base::{Digest, Org, SessionId};
 use credentials::{NoRandomness, random_text};
 use http::header::ORIGIN;
 use http::{HeaderMap, Method};
-use store::grants::{Login, Session};
+use store::grants::{Login, Place, Session};
 use store::{StoreError, User};
 
 use crate::IdentityState;
@@ -88,17 +88,11 @@ impl IdentityState {
             return Ok(None);
         };
         let now = self.clock.unix_s();
-        let idle = now.saturating_sub(session.seen_unix_s);
-        if now >= session.expires_unix_s || idle >= self.people.config.session_idle_s {
-            return Ok(None);
-        }
         let user = self.store.user_get(&session.org, &session.user).await?;
-        let same = user.is_some_and(|user| {
-            user.id == session.user_id && stamp_of(&user) == session.login.stamp
-        });
-        if !same {
+        if !session.is_live(user.as_ref(), now, self.people.config.session_idle_s) {
             return Ok(None);
         }
+        let idle = now.saturating_sub(session.seen_unix_s);
         if idle >= SEEN_EVERY_S {
             self.people.store.session_seen(hash, now).await?;
         }
@@ -111,7 +105,17 @@ impl IdentityState {
         &self,
         browser: &mut Browser,
         user: &User,
+        place: Place,
     ) -> Result<(), PageError> {
+        let before = match &browser.named {
+            Some(hash) => self.people.store.session_get(hash).await?,
+            None => None,
+        };
+        // Whoever goes on as the same user does not log out; somebody else does.
+        if let Some(before) = before.filter(|before| before.user_id != user.id) {
+            let (org, user) = (&before.org, &before.user);
+            self.end_session_of(org, user, None, before.sid).await?;
+        }
         let secret = random_text("", COOKIE_BITS)?;
         let now = self.clock.unix_s();
         let session = Session {
@@ -126,8 +130,9 @@ impl IdentityState {
                 at_unix_s: now,
                 amr: vec![AMR.to_owned()],
                 acr: ACR.to_owned(),
-                stamp: stamp_of(user),
+                stamp: user.password_stamp(),
             },
+            place,
         };
         let store = &self.people.store;
         store.session_put(&session, browser.named.as_ref()).await?;
@@ -173,8 +178,4 @@ impl IdentityState {
             .get(ORIGIN)
             .is_none_or(|origin| origin.as_bytes() == origin_of(self.tokens.issuer()).as_bytes())
     }
-}
-
-fn stamp_of(user: &User) -> Digest {
-    Digest::of(user.password_hash.as_bytes())
 }

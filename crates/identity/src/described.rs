@@ -9,8 +9,8 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use crate::{
-    IdentityState, authorize, device, end_session, introspect, login, metadata, register, revoke,
-    sign_in, token, userinfo,
+    IdentityState, account, authorize, device, end_session, introspect, login, metadata, register,
+    revoke, sign_in, token, userinfo,
 };
 
 /// Routes that still lack their state.
@@ -55,6 +55,8 @@ pub(crate) fn pages() -> Routes {
         .routes(routes!(device::device_decide))
         .routes(routes!(end_session::logout, end_session::logout_form))
         .routes(routes!(end_session::logout_confirm))
+        .routes(routes!(account::account))
+        .routes(routes!(account::end))
 }
 
 /// What anybody may read.

@@ -361,6 +361,10 @@ impl IdentityState {
         let scopes = self
             .scopes_of_user(&credential, &session, &device.wish.scopes)
             .await?;
+        // Before the grant: nobody has what no list shows.
+        let given = (&scopes, &device.wish.resources);
+        self.remember_consent(&form.headers, &session, &client.client_id, given)
+            .await?;
         let mut grant = self.new_grant(&credential, client, &session, scopes);
         // The device is not this browser: what it gets does not end with the session here.
         grant.offline = true;
@@ -368,7 +372,6 @@ impl IdentityState {
         if !store.device_decide(user_code, Some(&grant), now).await? {
             return Ok(self.form_over(&form.headers));
         }
-        self.metrics.consents.count();
         Ok(pages.done(language, "device_allowed_title", "device_allowed"))
     }
 }

@@ -1,12 +1,11 @@
 //! `/oauth2/logout`: a user logs out, at a client's wish (OpenID Connect RP-Initiated Logout).
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, Request, State};
 use axum::response::Response;
-use base::{SessionId, TokensOf};
+use base::SessionId;
 use http::HeaderMap;
 use minijinja::context;
 
@@ -16,6 +15,7 @@ use crate::authorize::{QUERY_BYTES_MAX, see_other, with_query};
 use crate::browser::{Browser, PageError};
 use crate::flow::{Errand, Flow, LogoutErrand, Stage};
 use crate::pages::{Language, Look, form_targets, language_of};
+use crate::problem::trace_id;
 
 /// Log out
 ///
@@ -72,7 +72,7 @@ pub(crate) async fn logout_confirm(
     let language = language_of(&form.headers, None);
     let answer = if form.form.get("decision") == Some("allow") {
         state
-            .end_session(&mut form.browser)
+            .end_session(&mut form.browser, &trace_id(&form.headers))
             .await
             .map(|()| state.logged_out(language, &errand))
     } else {
@@ -102,7 +102,7 @@ impl IdentityState {
         };
         // The client of this very session says so: nobody else has its ID token.
         if wanted.sid == Some(session.sid) {
-            self.end_session(&mut browser).await?;
+            self.end_session(&mut browser, &trace_id(headers)).await?;
             let response = self.logged_out(wanted.language, &wanted.errand);
             return Ok(self.keep_browser(&browser, response));
         }
@@ -175,25 +175,19 @@ impl IdentityState {
         }))
     }
 
-    /// Ends the session of a browser: its grants and tokens with it, and its clients are told.
-    pub(crate) async fn end_session(&self, browser: &mut Browser) -> Result<(), PageError> {
+    /// Ends the session of a browser: its grants and tokens with it, and its clients are told. `request` is the call's
+    /// trace id.
+    pub(crate) async fn end_session(
+        &self,
+        browser: &mut Browser,
+        request: &str,
+    ) -> Result<(), PageError> {
         let Some(session) = browser.session.clone() else {
             return Ok(());
         };
-        let now = self.clock.unix_ms();
-        let grants = self.people.store.session_end(session.sid, now).await?;
-        let of = TokensOf::Session(session.sid);
-        self.end_tokens(&session.org, &session.user, of).await?;
-        let clients: BTreeSet<&str> = grants
-            .iter()
-            .map(|grant| grant.client_id.as_str())
-            .collect();
-        for client_id in clients {
-            if let Some(credential) = self.live_client(client_id).await? {
-                self.tell_of_logout(&credential, &session);
-            }
-        }
-        self.metrics.logouts.count();
+        let (org, user) = (&session.org, &session.user);
+        let request = Some(request.to_owned());
+        self.end_session_of(org, user, request, session.sid).await?;
         Self::session_forget(browser);
         Ok(())
     }

@@ -22,6 +22,7 @@ pub(crate) enum Stage {
     DeviceEnter,
     DeviceDecide,
     Logout,
+    Own,
 }
 
 impl Stage {
@@ -34,6 +35,7 @@ impl Stage {
             Self::DeviceEnter => "flow:device-enter",
             Self::DeviceDecide => "flow:device-decide",
             Self::Logout => "flow:logout",
+            Self::Own => "flow:own",
         }
     }
 }
@@ -49,6 +51,8 @@ pub(crate) enum Errand {
     DeviceEnter,
     /// To log out; where to go then.
     Logout(LogoutErrand),
+    /// To see one's own sessions and what one allowed.
+    Account,
 }
 
 /// What is done when somebody has confirmed a logout.

@@ -45,7 +45,7 @@ impl IdentityState {
             .unwrap_or_default();
         let login = &grant.terms.login;
         let mut claims = json!({
-            "sub": grant.user_id,
+            "sub": grant.subject(),
             "aud": grant.client_id,
             "azp": grant.client_id,
             "auth_time": login.at_unix_s,

@@ -8,6 +8,7 @@
 //! | `GET /oauth2/authorize`, `POST /oauth2/par` | RFC 6749 §4.1.1, RFC 9126, RFC 9207, OpenID Connect Core §3.1.2 |
 //! | `POST /oauth2/device_authorization`, `GET /oauth2/device` | RFC 8628 §3.1, §3.3 |
 //! | `GET /oauth2/userinfo` | OpenID Connect Core §5.3 |
+//! | `GET /account` | one's own sessions and consents |
 //! | `GET /oauth2/logout` | OpenID Connect RP-Initiated Logout, Back-Channel Logout |
 //! | … by token-exchange | RFC 8693 |
 //! | … with proofs of possession, for named resources | RFC 9449, RFC 8705, RFC 8707 |
@@ -22,6 +23,7 @@
 //!
 //! Start reading at [`router`].
 
+mod account;
 mod authorize;
 mod backchannel;
 mod browser;
@@ -71,11 +73,12 @@ use http::HeaderValue;
 use http::header::{CACHE_CONTROL, PRAGMA};
 use store::Store;
 
+pub use backchannel::{LogoutLimits, tell_of_logouts};
 pub use client::ClientCertificate;
 pub use described::openapi;
 pub use guesses::GuessLimits;
 pub use housekeeping::housekeeping;
-pub use metrics::{Counter, IdentityMetrics, Times};
+pub use metrics::{Counter, Gauge, IdentityMetrics, Times};
 pub use people::{People, PeopleConfig};
 pub use proving::{Proving, ProvingConfig};
 
@@ -110,6 +113,9 @@ pub struct IdentityState {
 pub struct IdentityConfig {
     /// The longest body of a request, in bytes; default 16 KiB.
     pub body_bytes_max: usize,
+    /// How long verifiers may keep the public keys and the metadata, in seconds; default 300. For so long after an emergency
+    /// roll somebody who is no gateway of ours may accept what the lost key signed.
+    pub jwks_max_age_s: u64,
     /// What `Retry-After` says when something is too busy or away, in seconds; default 2.
     pub retry_after_s: u64,
 }
@@ -118,6 +124,7 @@ impl Default for IdentityConfig {
     fn default() -> Self {
         Self {
             body_bytes_max: 16 * 1024,
+            jwks_max_age_s: 300,
             retry_after_s: 2,
         }
     }

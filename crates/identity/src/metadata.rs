@@ -5,7 +5,7 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use axum::response::IntoResponse;
-use http::header::CACHE_CONTROL;
+use http::header::{CACHE_CONTROL, HeaderName};
 use serde_json::{Value, json};
 use store::{AuthMethod, SigningAlgorithm};
 
@@ -14,14 +14,11 @@ use crate::browser::ACR;
 use crate::grants::GrantType;
 use crate::scopes::OIDC;
 
-/// Verifiers may keep these answers so long; a removed key is gone everywhere after it (req: T1).
-const CACHE: &str = "public, max-age=300";
-
 /// The public keys of access tokens (RFC 7517 §5)
 #[utoipa::path(get, path = "/oauth2/jwks", operation_id = "oauth2_jwks", tag = "oauth2", security(()),
     responses((status = 200, description = "A JWK set", body = Value)))]
 pub(crate) async fn jwks(State(state): State<Arc<IdentityState>>) -> impl IntoResponse {
-    ([(CACHE_CONTROL, CACHE)], Json(state.tokens.jwks()))
+    (kept(&state), Json(state.tokens.jwks()))
 }
 
 /// What this server can do (RFC 8414 §3)
@@ -59,7 +56,13 @@ fn discovery(state: &IdentityState) -> impl IntoResponse + use<> {
     });
     for_clients(state, &mut document);
     for_people(issuer, &mut document);
-    ([(CACHE_CONTROL, CACHE)], Json(document))
+    (kept(state), Json(document))
+}
+
+/// Verifiers may keep these answers so long; a removed key is gone everywhere after it (req: T1).
+fn kept(state: &IdentityState) -> [(HeaderName, String); 1] {
+    let age_s = state.config.jwks_max_age_s;
+    [(CACHE_CONTROL, format!("public, max-age={age_s}"))]
 }
 
 /// What has to do with users.
@@ -81,7 +84,7 @@ fn for_people(issuer: &str, document: &mut Value) {
         "prompt_values_supported": ["none", "login", "consent", "select_account"],
         "ui_locales_supported": ["en", "de", "zh"],
         "scopes_supported": OIDC,
-        "subject_types_supported": ["public"],
+        "subject_types_supported": ["public", "pairwise"],
         "acr_values_supported": [ACR],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
         "claim_types_supported": ["normal"],

@@ -20,8 +20,8 @@ pub struct IdentityMetrics {
     pub logouts_told: Counter,
     /// Logout tokens that no attempt brought to their client.
     pub logouts_failed: Counter,
-    /// Logout tokens dropped because too many waited.
-    pub logouts_dropped: Counter,
+    /// Clients that have to be told of a logout still, in all processes.
+    pub logouts_waiting: Gauge,
     /// Authorization requests refused, by a page or by an answer to the client.
     pub authorizations_refused: Counter,
     /// Authorization requests that were pushed.
@@ -46,6 +46,10 @@ pub struct IdentityMetrics {
     pub devices_slowed: Counter,
     /// User codes typed that no device showed.
     pub user_codes_wrong: Counter,
+    /// Clients that registered themselves.
+    pub registrations: Counter,
+    /// Registrations refused: by the token, or by what the client wanted.
+    pub registrations_refused: Counter,
     /// Access tokens issued to clients.
     pub tokens_issued: Counter,
     /// Clients refused for a wrong id or secret.
@@ -69,6 +73,22 @@ impl Counter {
 
     pub(crate) fn count(&self) {
         self.0.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// A number that goes up and down.
+#[derive(Default, Debug)]
+pub struct Gauge(AtomicU64);
+
+impl Gauge {
+    /// Its value.
+    #[must_use]
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
     }
 }
 

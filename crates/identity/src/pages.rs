@@ -25,7 +25,7 @@ pub(crate) use texts::Language;
 const SUBMIT: &str = "document.forms[0].submit()";
 
 /// The page's file names and templates.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 11] = [
     ("page.html", include_str!("../templates/page.html")),
     ("wish.html", include_str!("../templates/wish.html")),
     ("login.html", include_str!("../templates/login.html")),
@@ -38,6 +38,7 @@ const TEMPLATES: [(&str, &str); 10] = [
         include_str!("../templates/device_confirm.html"),
     ),
     ("logout.html", include_str!("../templates/logout.html")),
+    ("own.html", include_str!("../templates/own.html")),
     (
         "form_post.html",
         include_str!("../templates/form_post.html"),

@@ -4,12 +4,14 @@ use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
 use axum::extract::ConnectInfo;
-use credentials::KeyFile;
+use base::UserId;
+use credentials::{KeyFile, Pairwise};
 use fetch::Fetcher;
 use http::{Extensions, HeaderMap};
 use store::GrantStore;
+use store::clients::Client;
 
-use crate::backchannel::LogoutSender;
+use crate::backchannel::{LogoutLimits, LogoutSender};
 use crate::cookies::Cookies;
 use crate::guesses::{GuessLimits, Guesses};
 use crate::pages::Pages;
@@ -45,10 +47,8 @@ pub struct PeopleConfig {
     pub guesses: GuessLimits,
     /// Proxies whose `X-Forwarded-For` is believed: addresses as they connect. None by default.
     pub proxies: Vec<IpAddr>,
-    /// Logout tokens that wait for being sent; default 1000. More are dropped and counted.
-    pub logouts_waiting_max: usize,
-    /// How often a logout token is sent until its client takes it; default 4.
-    pub logout_attempts: u32,
+    /// How clients are told of logouts.
+    pub logouts: LogoutLimits,
 }
 
 impl Default for PeopleConfig {
@@ -69,8 +69,7 @@ impl Default for PeopleConfig {
             id_token_lifetime_s: 3_600,
             guesses: GuessLimits::default(),
             proxies: Vec::new(),
-            logouts_waiting_max: 1_000,
-            logout_attempts: 4,
+            logouts: LogoutLimits::default(),
         }
     }
 }
@@ -103,6 +102,8 @@ pub struct People {
     /// Sessions, grants and what belongs to them.
     pub(crate) store: Arc<dyn GrantStore>,
     pub(crate) keys: KeyFile,
+    /// Names users to clients.
+    pub(crate) pairwise: Pairwise,
     pub(crate) pages: Pages,
     pub(crate) cookies: Cookies,
     pub(crate) guesses: Guesses,
@@ -123,15 +124,22 @@ impl People {
     ) -> Self {
         Self {
             store,
+            pairwise: Pairwise::new(&keys),
             keys,
             pages: Pages::new(issuer),
             cookies: Cookies::new(issuer),
             guesses: Guesses::new(config.guesses),
-            logouts: fetcher.map(|fetcher| {
-                LogoutSender::new(fetcher, config.logouts_waiting_max, config.logout_attempts)
-            }),
+            logouts: fetcher.map(LogoutSender::new),
             config,
         }
+    }
+
+    /// What a client knows a user by: `sub`.
+    pub(crate) fn subject(&self, client: &Client, user: UserId) -> String {
+        let pairwise = self
+            .pairwise
+            .subject(&client.client_id, &client.metadata, user);
+        pairwise.unwrap_or_else(|| user.to_string())
     }
 
     /// Where grants are kept.
@@ -144,6 +152,12 @@ impl People {
     #[must_use]
     pub fn guess_entries(&self) -> usize {
         self.guesses.entries()
+    }
+
+    /// How many are remembered at most.
+    #[must_use]
+    pub fn guess_entries_max(&self) -> usize {
+        self.config.guesses.entries_max
     }
 }
 

@@ -1,7 +1,8 @@
 //! What clients prove by: keys of their own, nonces, certificates.
 
 use credentials::Nonces;
-use fetch::Fetcher;
+use fetch::{FetchError, Fetched, Fetcher};
+use url::Url;
 
 use crate::client::ClientKeys;
 
@@ -10,6 +11,7 @@ pub struct Proving {
     pub(crate) keys: ClientKeys,
     pub(crate) nonces: Nonces,
     pub(crate) config: ProvingConfig,
+    fetcher: Fetcher,
 }
 
 /// How clients prove themselves.
@@ -39,11 +41,17 @@ impl Default for ProvingConfig {
 }
 
 impl Proving {
+    /// Fetches what a client names; its redirects stay where it is.
+    pub(crate) async fn fetch(&self, url: &Url, bytes_max: usize) -> Result<Fetched, FetchError> {
+        self.fetcher.get_within(url, &url.origin(), bytes_max).await
+    }
+
     /// Keys of clients are fetched by this guarded client.
     #[must_use]
     pub fn new(fetcher: Fetcher, nonces: Nonces, config: ProvingConfig) -> Self {
         Self {
-            keys: ClientKeys::new(fetcher),
+            keys: ClientKeys::new(fetcher.clone()),
+            fetcher,
             nonces,
             config,
         }

@@ -13,7 +13,7 @@ use axum::body::Bytes;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use base::{ApplicationId, Secret};
-use credentials::{By, TokensError, Wish, equal, metadata};
+use credentials::{By, SECTOR_BYTES_MAX, TokensError, Wish, check_sector, equal, metadata};
 use http::header::{AUTHORIZATION, WWW_AUTHENTICATE};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use serde_json::{Map, Value, json};
@@ -86,7 +86,20 @@ pub(crate) async fn register(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Refusal> {
-    let token = bearer(&headers).ok_or(Refusal::Token)?;
+    let answer = register_client(&state, &headers, &body).await;
+    match &answer {
+        Ok(_) => state.metrics.registrations.count(),
+        Err(_) => state.metrics.registrations_refused.count(),
+    }
+    answer
+}
+
+async fn register_client(
+    state: &IdentityState,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Result<Response, Refusal> {
+    let token = bearer(headers).ok_or(Refusal::Token)?;
     let hash = state.secrets.registration_hash(token);
     let found = state.store.registration_token_get(&hash).await;
     let now_ms = state.clock.unix_ms();
@@ -94,7 +107,7 @@ pub(crate) async fn register(
         .map_err(|error| state.store_failed(&error))?
         .filter(|found| now_ms / 1000 < found.expires_unix_s && found.uses_left > 0)
         .ok_or(Refusal::Token)?;
-    let wish = read(&state, &body).await?;
+    let wish = read(state, body).await?;
     let application = ApplicationId::generate();
     let random = |_| OAuthError::server_error();
     let mut new = state
@@ -138,7 +151,7 @@ pub(crate) async fn register(
     };
     state.written(batch).await?;
     let secret = new.client_secret.as_ref();
-    let answer = told(&state, &new.credential, secret, access.expose());
+    let answer = told(state, &new.credential, secret, access.expose());
     Ok((StatusCode::CREATED, Json(answer)).into_response())
 }
 
@@ -301,7 +314,6 @@ async fn read(state: &IdentityState, body: &[u8]) -> Result<Wanted, OAuthError> 
         Some(_) => Err(invalid(&format!("{name}: only {only} is supported"))),
     };
     alone("response_types", "code")?;
-    alone("subject_type", "public")?;
     let name = members.get("client_name").and_then(Value::as_str);
     let name = name.unwrap_or_default().to_owned();
     if name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
@@ -324,6 +336,7 @@ async fn read(state: &IdentityState, body: &[u8]) -> Result<Wanted, OAuthError> 
         };
         return Err(OAuthError::of(error, &texts.join("; ")));
     }
+    sector(state, &metadata).await?;
     let by = By::system();
     for algorithm in [
         metadata.id_token_signed_response_alg,
@@ -342,6 +355,17 @@ async fn read(state: &IdentityState, body: &[u8]) -> Result<Wanted, OAuthError> 
         client_id,
         metadata,
     })
+}
+
+/// The client's redirect URIs are in the list that it names, found by the guarded client (req: S7).
+async fn sector(state: &IdentityState, metadata: &ClientMetadata) -> Result<(), OAuthError> {
+    let uri = metadata.sector_identifier_uri.as_deref();
+    let Some(url) = uri.and_then(|uri| url::Url::parse(uri).ok()) else {
+        return Ok(());
+    };
+    let found = state.proving.fetch(&url, SECTOR_BYTES_MAX).await;
+    let found = found.map_err(|error| invalid(&format!("sector_identifier_uri: {error}")))?;
+    check_sector(metadata, &found.body).map_err(|fault| invalid(&fault.to_string()))
 }
 
 /// What a client changes of itself; what it cannot decide stays as somebody else decided it.

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use axum::extract::State;
 use base::{Digest, TokensOf};
-use credentials::{REVOCATION_MARGIN_S, TokenError, revocation};
+use credentials::{TokenError, revocation};
 use http::StatusCode;
 use store::grants::GrantFilter;
 use store::{Batch, Write};
@@ -105,15 +105,6 @@ impl IdentityState {
             .await;
         revoked.map_err(|error| self.store_failed(&error))?;
         Ok(Some(self.end_of(TokensOf::Grant(grant.id))))
-    }
-
-    /// The end of all tokens of something, remembered for as long as one of them could last.
-    pub(crate) fn end_of(&self, of: TokensOf) -> Write {
-        let lasts_s = self.tokens.config().lifetime_max_s + REVOCATION_MARGIN_S;
-        Write::TokensEnd {
-            of,
-            expires_unix_s: self.clock.unix_s().saturating_add(lasts_s),
-        }
     }
 }
 

@@ -6,10 +6,10 @@ use axum::extract::{Request, State};
 use axum::response::Response;
 use base::{Org, Secret};
 use credentials::PasswordError;
-use http::header::RETRY_AFTER;
+use http::header::{RETRY_AFTER, USER_AGENT};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use minijinja::context;
-use store::grants::Session;
+use store::grants::{Place, Session};
 use store::{Credential, User};
 
 use crate::IdentityState;
@@ -22,6 +22,8 @@ use crate::pages::{Look, form_targets, language_of};
 
 /// The longest user name that is looked up, in bytes.
 const NAME_BYTES_MAX: usize = 256;
+/// What is kept of what a browser calls itself, in characters.
+const AGENT_CHARS_MAX: usize = 200;
 
 /// Log in
 ///
@@ -106,7 +108,8 @@ impl IdentityState {
         let language = language_of(&form.headers, ui_locales(&form.flow));
         let trouble = match checked {
             Checked::Right(user) => {
-                self.session_begin(&mut form.browser, &user).await?;
+                let place = place_of(form);
+                self.session_begin(&mut form.browser, &user, place).await?;
                 let flow = form.flow.clone();
                 return self.go_on(&form.headers, &mut form.browser, flow).await;
             }
@@ -191,7 +194,7 @@ impl IdentityState {
                 let device = self.people.store.device_find(user_code, now).await?;
                 device.map(|device| device.org)
             }
-            Errand::DeviceEnter | Errand::Logout(_) => None,
+            Errand::DeviceEnter | Errand::Logout(_) | Errand::Account => None,
         };
         Ok(org.unwrap_or_else(Org::default_org))
     }
@@ -311,5 +314,19 @@ pub(crate) fn ui_locales(flow: &Flow) -> Option<&str> {
     match &flow.errand {
         Errand::Authorize(request) => request.ui_locales.as_deref(),
         _ => None,
+    }
+}
+
+/// From where somebody logs in, as people are shown it later.
+fn place_of(form: &PageForm) -> Place {
+    let agent = form.headers.get(USER_AGENT);
+    let agent = agent.map(|agent| String::from_utf8_lossy(agent.as_bytes()));
+    let agent = agent.map(|agent| {
+        let shown = agent.chars().filter(|c| !c.is_control());
+        shown.take(AGENT_CHARS_MAX).collect()
+    });
+    Place {
+        address: form.address.map(|address| address.to_string()),
+        agent: agent.filter(|agent: &String| !agent.is_empty()),
     }
 }

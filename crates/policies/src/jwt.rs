@@ -382,7 +382,7 @@ impl Running {
                     return Err(Refusal::Token(error));
                 };
                 if asked {
-                    unknown.add(kid);
+                    unknown.add(kid, directory);
                 } else if !unknown.has(kid, now_unix_s) {
                     return Err(Refusal::Unknown(Question::Keys));
                 }
@@ -417,7 +417,7 @@ impl Running {
             None => return Err(Refusal::Unknown(Question::Opaque(digest))),
             Some(Answer::Opaque(Ok(Some(claims)))) => *claims,
             Some(Answer::Opaque(Ok(None)) | Answer::CaughtUp) => {
-                unknown.add(&digest);
+                unknown.add(&digest, directory);
                 return Err(not_known());
             }
             Some(Answer::Opaque(Err(reason))) => return Err(Refusal::NotAnswered(reason)),

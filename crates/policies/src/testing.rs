@@ -53,6 +53,9 @@ pub(crate) struct Tables {
     pub(crate) newer: Option<Arc<Issuer>>,
     /// How often it was asked.
     pub(crate) asked: usize,
+    pub(crate) not_known_max: usize,
+    /// Answers that were not remembered.
+    pub(crate) not_remembered: usize,
     pub(crate) used: Vec<Digest>,
     pub(crate) used_max: usize,
 }
@@ -151,6 +154,14 @@ impl Directory for FakeDirectory {
         Box::pin(std::future::ready(Ok(())))
     }
 
+    fn not_known_max(&self) -> usize {
+        self.tables().not_known_max
+    }
+
+    fn not_remembered(&self) {
+        self.tables().not_remembered += 1;
+    }
+
     fn use_once(&self, digest: Digest, _: u64) -> Once {
         let mut tables = self.tables.lock().unwrap();
         if tables.used.contains(&digest) {
@@ -217,6 +228,8 @@ impl Bench {
                 opaque: Some(HashMap::new()),
                 newer: None,
                 asked: 0,
+                not_known_max: 4,
+                not_remembered: 0,
                 used: Vec::new(),
                 used_max: 10,
             }),

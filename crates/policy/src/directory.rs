@@ -42,6 +42,14 @@ pub trait Directory: Send + Sync {
         Box::pin(std::future::ready(Err(NotAnswered::Unavailable)))
     }
 
+    /// How many tokens and key ids that nobody knew a core remembers, so that they are not asked for again at once.
+    fn not_known_max(&self) -> usize {
+        4_096
+    }
+
+    /// One more was not remembered.
+    fn not_remembered(&self) {}
+
     /// Uses what is good for one use on this node, and remembers that until this second since 1970.
     fn use_once(&self, _: Digest, _until_unix_s: u64) -> Once {
         Once::Full

@@ -29,8 +29,21 @@ pub struct Api {
     /// Answers `OPTIONS` where the definition has no such operation (CORS preflight), and gives answers that no
     /// operation made (404, 405) their headers.
     pub preflight: Chain,
+    /// What clients are told of the tokens that it takes; `None` where it takes none.
+    pub protected: Option<Box<Protected>>,
     /// The model's digest: an equal digest is an equal API.
     pub digest: Digest,
+}
+
+/// The tokens that an API takes, over all its operations.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct Protected {
+    /// Names of the issuers, in the order of the document.
+    pub issuers: Box<[Box<str>]>,
+    /// The scopes that its operations need, sorted.
+    pub scopes: Box<[Box<str>]>,
+    /// Whether they are sent in `Authorization`, and not in a header of the API's own.
+    pub in_authorization: bool,
 }
 
 /// What the life cycle and the compiler say of an API.

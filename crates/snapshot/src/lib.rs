@@ -15,7 +15,7 @@ use std::sync::Arc;
 use base::Org;
 use http::Method;
 
-pub use api::{Api, Gate, Operation, Targets};
+pub use api::{Api, Gate, Operation, Protected, Targets};
 pub use backend::{
     Backend, BackendKey, Balance, Check, CheckAsk, EjectOn, Endpoint, HashBy, Health, Lookup,
     Protocol, Scheme,
@@ -30,6 +30,8 @@ pub struct Snapshot {
     pub revision: u64,
     /// The environment of the gateway that serves it; usage is counted under it.
     pub environment: Arc<str>,
+    /// Where clients reach the gateway that serves it: scheme, host and port; `None` where nobody has said.
+    pub public_url: Option<Arc<str>>,
     mounts: Mounts,
     backends: HashMap<BackendKey, Arc<Backend>, foldhash::fast::RandomState>,
 }
@@ -75,6 +77,7 @@ impl Snapshot {
             Self {
                 revision,
                 environment: "".into(),
+                public_url: None,
                 mounts,
                 backends: backends.into_iter().collect(),
             },
@@ -89,6 +92,12 @@ impl Snapshot {
             environment: Arc::clone(environment),
             ..self
         }
+    }
+
+    /// The same, reached by clients at this URL.
+    #[must_use]
+    pub fn at_public_url(self, public_url: Option<Arc<str>>) -> Self {
+        Self { public_url, ..self }
     }
 
     /// A snapshot that serves nothing.
@@ -120,6 +129,13 @@ impl Snapshot {
                 },
             },
         }
+    }
+
+    /// The API that is mounted at exactly this path.
+    #[must_use]
+    pub fn mounted(&self, host: &str, mount: &str) -> Option<&Arc<Api>> {
+        let (api, rest_at) = self.mounts.find(host, mount)?;
+        (rest_at == mount.len()).then_some(api)
     }
 
     /// The backend that an operation names; `None` when it does not exist (any more).

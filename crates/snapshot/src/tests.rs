@@ -36,6 +36,7 @@ fn api(name: &str, vhosts: &[&str], mounts: &[&str], templates: &[&str]) -> Arc<
         gate: Gate::Serve,
         router: router(templates),
         preflight: Chain::new(Vec::new(), Access::Open),
+        protected: None,
         digest: base::Digest::of(name.as_bytes()),
     })
 }

@@ -167,6 +167,11 @@ pub struct GatewaySpec {
     /// The environment that it serves, for people.
     #[serde(default = "GatewaySpec::default_environment")]
     pub environment: String,
+    /// Where clients reach it: scheme, host and port. Its nodes then tell them where the tokens of each API come from
+    /// (RFC 9728); without it they do not. An API with hosts of its own is told of at these.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-public-url"))]
+    pub public_url: Option<String>,
     /// Ports that its nodes open beside those of their own start options; one listener a port.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     #[schemars(length(max = 20))]
@@ -266,6 +271,7 @@ impl Default for GatewaySpec {
     fn default() -> Self {
         Self {
             environment: Self::default_environment(),
+            public_url: None,
             listeners: Vec::new(),
             pattern: Pattern::default(),
             description: None,

@@ -46,6 +46,7 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-method", method),
     ("tollway-origin", origin),
     ("tollway-url", url),
+    ("tollway-public-url", public_url),
     ("tollway-operation", operation),
     ("tollway-scope", scope),
     ("tollway-file", file),
@@ -313,6 +314,18 @@ fn origin(text: &str) -> Result<(), Fault> {
     )
 }
 
+/// Scheme, host and port, which paths are put behind.
+fn public_url(text: &str) -> Result<(), Fault> {
+    let plain = |byte: u8| byte.is_ascii_graphic() && !matches!(byte, b'*' | b'"' | b'\\');
+    if text.bytes().all(plain) && origin(text).is_ok() {
+        return Ok(());
+    }
+    wrong(
+        format!("`{text}` is no URL that a gateway is reached at"),
+        "write scheme and host, and the port where it is another one, as in `https://api.example.com`",
+    )
+}
+
 /// Whether a backend may be at this URL: HTTP, without credentials, query and fragment.
 #[must_use]
 pub fn is_backend_url(text: &str) -> bool {
@@ -506,6 +519,20 @@ mod tests {
             "tollway-origin",
             &["*", "https://*.a.b", "https://a.b", "http://localhost:3000"],
             &["", "a.b", "https://a.b/", "https://", "ftp://a"],
+        );
+        accepts(
+            "tollway-public-url",
+            &["https://a.b", "http://localhost:3000", "https://[::1]:8443"],
+            &[
+                "",
+                "a.b",
+                "https://a.b/",
+                "https://a.b/c",
+                "https://",
+                "*",
+                "https://*.b",
+                "https://u@a.b",
+            ],
         );
         accepts(
             "tollway-url",

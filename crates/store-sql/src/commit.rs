@@ -2,7 +2,7 @@
 
 use std::sync::atomic::Ordering;
 
-use base::{ApplicationId, Digest, Org};
+use base::{ApplicationId, Digest, Org, UserId};
 use sea_orm::sea_query::{Order, Query};
 use sea_orm::{
     ActiveModelTrait, ActiveValue, ColumnTrait, ConnectionTrait, DatabaseTransaction, DbErr,
@@ -148,6 +148,20 @@ impl Writer<'_> {
             }
             Write::RevocationPut(revocation) => self.revocation_put(revocation).await,
             Write::TokensEnd { of, expires_unix_s } => self.tokens_end(of, expires_unix_s).await,
+            Write::SessionEnd {
+                sid,
+                expires_unix_s,
+            } => self.session_end(sid, expires_unix_s).await,
+            Write::SessionsEnd {
+                user,
+                expires_unix_s,
+            } => self.sessions_end(user, expires_unix_s).await,
+            Write::ConsentAdd(consent) => self.consent_add(consent).await,
+            Write::ConsentDelete {
+                user,
+                client_id,
+                expires_unix_s,
+            } => self.consent_delete(user, &client_id, expires_unix_s).await,
             Write::UserPut(user, expect) => self.user_put(user, expect).await,
             Write::UserDelete(name) => self.user_delete(&name).await,
             Write::SigningKeyPut(key) => self.signing_key_put(key).await,
@@ -400,6 +414,7 @@ impl Writer<'_> {
             .await
             .map_err(database)?;
         self.changed = true;
+        self.consents_delete(UserId(present.id), name).await?;
         let before = audit::user(&from_user(present)?);
         self.log(HistoryKind::User, name, Sides::before(before))
             .await

@@ -362,6 +362,23 @@ entity!(
         seen_unix_s: i64,
         expires_unix_s: i64,
         login: String,
+        address: Option<String>,
+        agent: Option<String>,
+    }
+);
+
+entity!(
+    /// Clients that have to be told that a session ended.
+    waiting_logout, "waiting_logouts", {
+        #[sea_orm(primary_key, auto_increment = false)]
+        id: Uuid,
+        org: String,
+        client_id: String,
+        user_id: Uuid,
+        sid: Uuid,
+        attempts: i64,
+        due_unix_ms: i64,
+        created_unix_ms: i64,
     }
 );
 

@@ -8,11 +8,12 @@ mod codes;
 mod devices;
 mod expire;
 mod refresh;
-mod rows;
+pub(crate) mod rows;
 mod sessions;
+mod waiting;
 
 use async_trait::async_trait;
-use base::{Digest, GrantId, SessionId, UserId};
+use base::{Digest, GrantId, Org, SessionId, UserId};
 use sea_orm::sea_query::{Expr, ExprTrait};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
@@ -21,11 +22,12 @@ use sea_orm::{
 use store::Result;
 use store::grants::{
     AuthorizationCode, CodeUse, Consent, DeviceCode, DevicePoll, Grant, GrantFilter, GrantStore,
-    PushedRequest, RefreshRule, RefreshToken, RefreshUse, Session,
+    IdPage, PushedRequest, RefreshRule, RefreshToken, RefreshUse, Session, WaitingLogout,
 };
+use uuid::Uuid;
 
 use crate::SqlStore;
-use crate::entity::grant;
+use crate::entity::grant::{self, Column};
 use crate::rows::{database, signed};
 
 #[async_trait]
@@ -48,26 +50,31 @@ impl GrantStore for SqlStore {
         sessions::seen(&self.writer, hash, now_unix_s).await
     }
 
-    async fn session_end(&self, sid: SessionId, now_unix_ms: u64) -> Result<Vec<Grant>> {
-        let db = begin(self).await?;
-        let ended = sessions::end(&db, sid, now_unix_ms).await;
-        end(db, ended).await
+    async fn session_list(
+        &self,
+        org: &Org,
+        user: Option<UserId>,
+        now_unix_s: u64,
+        page: &IdPage<SessionId>,
+    ) -> Result<Vec<Session>> {
+        sessions::list(&self.readers, org, user, now_unix_s, page).await
     }
 
     async fn consent_get(&self, user: UserId, client_id: &str) -> Result<Option<Consent>> {
         sessions::consent_get(&self.readers, user, client_id).await
     }
 
-    async fn consent_put(&self, consent: &Consent) -> Result<()> {
-        sessions::consent_put(&self.writer, consent).await
-    }
-
     async fn consent_list(&self, user: UserId) -> Result<Vec<Consent>> {
         sessions::consent_list(&self.readers, user).await
     }
 
-    async fn consent_delete(&self, user: UserId, client_id: &str) -> Result<bool> {
-        sessions::consent_delete(&self.writer, user, client_id).await
+    async fn consent_list_of(
+        &self,
+        org: &Org,
+        after: Option<(UserId, String)>,
+        limit: u64,
+    ) -> Result<Vec<Consent>> {
+        sessions::consent_list_of(&self.readers, org, after, limit).await
     }
 
     async fn code_put(&self, grant: &Grant, code: &AuthorizationCode) -> Result<()> {
@@ -107,6 +114,12 @@ impl GrantStore for SqlStore {
 
     async fn grant_get(&self, id: GrantId) -> Result<Option<Grant>> {
         get(&self.readers, id).await
+    }
+
+    async fn grants_of_sessions(&self, sids: &[SessionId]) -> Result<Vec<Grant>> {
+        let mut grants = of_sessions(&self.readers, sids).await?;
+        grants.retain(|grant| grant.revoked_unix_ms.is_none());
+        Ok(grants)
     }
 
     async fn grants_revoke(&self, filter: &GrantFilter, now_unix_ms: u64) -> Result<Vec<Grant>> {
@@ -156,6 +169,23 @@ impl GrantStore for SqlStore {
         end(db, taken).await
     }
 
+    async fn logouts_take(
+        &self,
+        now_unix_ms: u64,
+        lease_ms: u64,
+        limit: u64,
+    ) -> Result<Vec<WaitingLogout>> {
+        waiting::take(&self.writer, now_unix_ms, lease_ms, limit).await
+    }
+
+    async fn logout_settle(&self, id: Uuid, due_unix_ms: Option<u64>) -> Result<()> {
+        waiting::settle(&self.writer, id, due_unix_ms).await
+    }
+
+    async fn logouts_waiting(&self) -> Result<u64> {
+        waiting::count(&self.readers).await
+    }
+
     async fn grants_expire(&self, now_unix_s: u64, limit: u64) -> Result<u64> {
         expire::all(&self.writer, now_unix_s, limit).await
     }
@@ -193,12 +223,11 @@ async fn put(db: &impl ConnectionTrait, grant: &Grant) -> Result<()> {
 }
 
 /// Revokes those that are not revoked yet and returns them.
-async fn revoke(
+pub(crate) async fn revoke(
     db: &DatabaseTransaction,
     filter: &GrantFilter,
     now_unix_ms: u64,
 ) -> Result<Vec<Grant>> {
-    use grant::Column;
     let which = match filter {
         GrantFilter::Id(id) => Column::Id.eq(id.0),
         GrantFilter::Session(sid) => Column::Sid.eq(sid.0).and(Column::Offline.eq(0)),
@@ -206,6 +235,10 @@ async fn revoke(
             .eq(user.0)
             .and(Column::ClientId.eq(client.as_str())),
         GrantFilter::User(user) => Column::UserId.eq(user.0),
+        GrantFilter::UserSessions(user) => Column::UserId
+            .eq(user.0)
+            .and(Column::Offline.eq(0))
+            .and(Column::Sid.is_not_null()),
         GrantFilter::Client(client) => Column::ClientId.eq(client.as_str()),
     };
     let revoked = grant::Entity::update_many()
@@ -218,11 +251,14 @@ async fn revoke(
     revoked.into_iter().map(rows::from_grant).collect()
 }
 
-/// The grants that were given in a session, in the order in which they were.
-async fn of_session(db: &impl ConnectionTrait, sid: SessionId) -> Result<Vec<Grant>> {
+/// The grants that were given in sessions, in the order in which they were.
+pub(crate) async fn of_sessions(
+    db: &impl ConnectionTrait,
+    sids: &[SessionId],
+) -> Result<Vec<Grant>> {
     let found = grant::Entity::find()
-        .filter(grant::Column::Sid.eq(sid.0))
-        .order_by_asc(grant::Column::Id)
+        .filter(Column::Sid.is_in(sids.iter().map(|sid| sid.0)))
+        .order_by_asc(Column::Id)
         .all(db)
         .await
         .map_err(database)?;

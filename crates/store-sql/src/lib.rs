@@ -37,6 +37,7 @@ mod feed;
 mod grants;
 mod nodes;
 mod notices;
+mod people;
 mod read;
 mod revisions;
 mod tokens;

@@ -7,6 +7,7 @@ mod m0004_sandbox;
 mod m0005_clients;
 mod m0006_grants;
 mod m0007_tokens;
+mod m0008_sessions;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -23,6 +24,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0005_clients::Migration),
             Box::new(m0006_grants::Migration),
             Box::new(m0007_tokens::Migration),
+            Box::new(m0008_sessions::Migration),
         ]
     }
 }

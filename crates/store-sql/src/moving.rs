@@ -14,7 +14,7 @@ use crate::entity::{
     api_revision, application, blob, change, code, consent, counter, credential, credential_secret,
     device_code, grant, history, node, notice, opaque_token, pushed_request, refresh_token,
     registration_token, resource, revocation, session, signing_key, subscription, usage_boot,
-    usage_row, usage_turn, used_once, user, watermark,
+    usage_row, usage_turn, used_once, user, waiting_logout, watermark,
 };
 use crate::{SqlStore, feed};
 
@@ -88,6 +88,7 @@ fn tables() -> Vec<Box<dyn Table>> {
         table::<refresh_token::Entity>(MANY),
         table::<device_code::Entity>(MANY),
         table::<pushed_request::Entity>(MANY),
+        table::<waiting_logout::Entity>(MANY),
     ]
 }
 

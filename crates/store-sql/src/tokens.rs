@@ -32,8 +32,19 @@ fn from_watermark(model: &watermark::Model) -> Result<Watermark> {
 }
 
 impl Writer<'_> {
-    /// What has ended for ever stays as it is, unless it is to be remembered longer; the others end anew.
+    /// Ends tokens; those about a user under all names that clients know it by.
     pub(crate) async fn tokens_end(&mut self, of: TokensOf, expires_unix_s: u64) -> Result<()> {
+        if let TokensOf::User(user) = of {
+            for subject in self.subjects_of(user).await? {
+                let of = TokensOf::Subject(subject);
+                self.tokens_of_end(of, expires_unix_s).await?;
+            }
+        }
+        self.tokens_of_end(of, expires_unix_s).await
+    }
+
+    /// What has ended for ever stays as it is, unless it is to be remembered longer; the others end anew.
+    async fn tokens_of_end(&mut self, of: TokensOf, expires_unix_s: u64) -> Result<()> {
         let present = watermark::Entity::find_by_id(of.to_string())
             .one(self.db)
             .await

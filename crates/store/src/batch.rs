@@ -1,9 +1,12 @@
 //! What one transaction writes.
 
-use base::{ApplicationId, CredentialId, Digest, Org, RegistrationTokenId, TokensOf};
+use base::{
+    ApplicationId, CredentialId, Digest, Org, RegistrationTokenId, SessionId, TokensOf, UserId,
+};
 use serde_json::Value;
 
 use crate::clients::{Credential, RegistrationToken};
+use crate::grants::Consent;
 use crate::record::{Links, RecordKind, Revocation, SigningKeyRecord, User};
 
 /// Writes that happen together, by one actor in one organisation.
@@ -105,9 +108,37 @@ pub enum Write {
         /// When the last of them would expire by itself, in seconds since 1970.
         expires_unix_s: u64,
     },
+    /// Ends a session of the organisation: its grants but those that outlive it, and its tokens, with it. All clients that
+    /// were given something in it wait for being told ([`crate::GrantStore::logouts_take`]).
+    /// [`crate::StoreError::Missing`] when there is no such session.
+    SessionEnd {
+        /// Its public name.
+        sid: SessionId,
+        /// When the last of its tokens would expire by itself, in seconds since 1970.
+        expires_unix_s: u64,
+    },
+    /// As [`Self::SessionEnd`], all sessions of a user, also those whose browser has another one by now; none is fine.
+    SessionsEnd {
+        /// Whose.
+        user: UserId,
+        /// As above.
+        expires_unix_s: u64,
+    },
+    /// Adds to what a user of the organisation allows a client: scopes and resources are those of before and these.
+    ConsentAdd(Consent),
+    /// Takes back what a user of the organisation allowed a client: all grants of it end, and their tokens.
+    /// [`crate::StoreError::Missing`] when nothing was allowed.
+    ConsentDelete {
+        /// Who.
+        user: UserId,
+        /// Whom.
+        client_id: String,
+        /// When the last of the tokens would expire by itself, in seconds since 1970.
+        expires_unix_s: u64,
+    },
     /// Creates a user ([`Expect::Absent`]) or replaces it.
     UserPut(User, Expect),
-    /// Deletes a user.
+    /// Deletes a user, and what it allowed clients.
     UserDelete(String),
     /// Adds a signing key, or changes the state of the one with its id.
     SigningKeyPut(SigningKeyRecord),

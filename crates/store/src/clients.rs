@@ -272,6 +272,28 @@ pub enum TokenFormat {
     Opaque,
 }
 
+/// How users are named to a client (OpenID Connect Core §8).
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(feature = "schema", derive(utoipa::ToSchema))]
+#[serde(rename_all = "lowercase")]
+pub enum SubjectType {
+    /// By their ids: the same for all clients.
+    #[default]
+    Public,
+    /// By names that tell clients of different sectors nothing of each other's.
+    Pairwise,
+}
+
+impl SubjectType {
+    #[expect(
+        clippy::trivially_copy_pass_by_ref,
+        reason = "serde passes a reference"
+    )]
+    fn is_public(&self) -> bool {
+        *self == Self::Public
+    }
+}
+
 /// An algorithm that the platform signs with.
 #[derive(
     Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default, Serialize, Deserialize,
@@ -413,8 +435,11 @@ pub struct ClientMetadata {
     /// Whether ID tokens must say when the user logged in.
     #[serde(skip_serializing_if = "is_false")]
     pub require_auth_time: bool,
-    /// A list of redirect URIs that belong together; checked at registration, no more: subjects are the same for all
-    /// clients (`subject_type` `public`).
+    /// How users are named to it.
+    #[serde(skip_serializing_if = "SubjectType::is_public")]
+    pub subject_type: SubjectType,
+    /// A list of redirect URIs that belong together: clients that name the same one know users by the same pairwise names.
+    /// Those of the client have to be in it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub sector_identifier_uri: Option<String>,
     /// Its home page, for the consent page.
@@ -474,6 +499,7 @@ impl Default for ClientMetadata {
             skip_consent: false,
             default_max_age: None,
             require_auth_time: false,
+            subject_type: SubjectType::default(),
             sector_identifier_uri: None,
             client_uri: None,
             logo_uri: None,

@@ -1,6 +1,7 @@
 //! What people pass through: sessions, consents, grants, and the codes and refresh tokens that belong to grants.
 //!
-//! None of it is configuration: it makes no revision and no history. Whether something may be used once more is decided
+//! None of it is configuration: it makes no revision. What somebody allowed a client, and the end of a session, are in the
+//! history all the same, and are written by [`crate::Write`]. Whether something may be used once more is decided
 //! by the database, in the transaction that uses it, so that of any number of racing calls one wins, in whatever process.
 //! Secrets come and are kept as digests: they hold at least 128 random bits, so a fast hash tells nothing about them.
 
@@ -10,8 +11,9 @@ use async_trait::async_trait;
 use base::{ApplicationId, Digest, GrantId, Org, SessionId, UserId};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use uuid::Uuid;
 
-use crate::Result;
+use crate::{Result, User};
 
 /// A browser in which somebody logged in.
 #[derive(Clone, PartialEq, Eq, Debug)]
@@ -32,6 +34,30 @@ pub struct Session {
     pub expires_unix_s: u64,
     /// How it began.
     pub login: Login,
+    /// Where it began.
+    pub place: Place,
+}
+
+impl Session {
+    /// Whether it is good: not over, not unused for `idle_s` seconds, and its user is there with the password that it began
+    /// with.
+    #[must_use]
+    pub fn is_live(&self, user: Option<&User>, now_unix_s: u64, idle_s: u64) -> bool {
+        let same = user.is_some_and(|user| {
+            user.id == self.user_id && user.password_stamp() == self.login.stamp
+        });
+        let unused_s = now_unix_s.saturating_sub(self.seen_unix_s);
+        same && now_unix_s < self.expires_unix_s && unused_s < idle_s
+    }
+}
+
+/// From where somebody logged in, as far as the request says.
+#[derive(Clone, PartialEq, Eq, Debug, Default)]
+pub struct Place {
+    /// The address.
+    pub address: Option<String>,
+    /// What the browser calls itself (`User-Agent`), shortened.
+    pub agent: Option<String>,
 }
 
 /// How somebody proved who they are.
@@ -58,7 +84,7 @@ pub struct Consent {
     pub scopes: BTreeSet<String>,
     /// The resources (RFC 8707).
     pub resources: BTreeSet<String>,
-    /// When it was given last, in milliseconds since 1970.
+    /// When it was given, or changed last, in milliseconds since 1970.
     pub at_unix_ms: u64,
 }
 
@@ -87,6 +113,15 @@ pub struct Grant {
     pub terms: GrantTerms,
 }
 
+impl Grant {
+    /// What its client knows the user by: `sub`.
+    #[must_use]
+    pub fn subject(&self) -> String {
+        let pairwise = self.terms.subject.clone();
+        pairwise.unwrap_or_else(|| self.user_id.to_string())
+    }
+}
+
 /// What a grant says.
 #[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
 pub struct GrantTerms {
@@ -94,6 +129,9 @@ pub struct GrantTerms {
     pub application: ApplicationId,
     /// The user's name when it was given.
     pub user: String,
+    /// What the client knows the user by, where that is not the id (`subject_type` `pairwise`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub subject: Option<String>,
     /// How the user logged in.
     pub login: Login,
     /// The scopes.
@@ -256,8 +294,46 @@ pub enum GrantFilter {
     Consent(UserId, String),
     /// Those of a user.
     User(UserId),
+    /// Those of a user that do not outlive their sessions.
+    UserSessions(UserId),
     /// Those of a client.
     Client(String),
+}
+
+/// A part of a list, by id.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct IdPage<I> {
+    /// Only ids after this one.
+    pub after: Option<I>,
+    /// At most so many.
+    pub limit: u64,
+}
+
+impl<I> IdPage<I> {
+    /// The first `limit`.
+    #[must_use]
+    pub fn first(limit: u64) -> Self {
+        Self { after: None, limit }
+    }
+}
+
+/// A client that has to be told that a session ended (OpenID Connect Back-Channel Logout).
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct WaitingLogout {
+    /// Its id.
+    pub id: Uuid,
+    /// The session's organisation.
+    pub org: Org,
+    /// The client.
+    pub client_id: String,
+    /// Whose session it was.
+    pub user_id: UserId,
+    /// Which session.
+    pub sid: SessionId,
+    /// How often it was taken, this time included.
+    pub attempts: u64,
+    /// When the session ended, in milliseconds since 1970.
+    pub created_unix_ms: u64,
 }
 
 /// Where sessions and grants are kept.
@@ -275,21 +351,29 @@ pub trait GrantStore: Send + Sync {
     /// Notes that a session was used.
     async fn session_seen(&self, hash: &Digest, now_unix_s: u64) -> Result<()>;
 
-    /// Ends a session and revokes its grants but those that outlive it. Returns all grants that were given in it, so that
-    /// their clients can be told; empty when there was no such session.
-    async fn session_end(&self, sid: SessionId, now_unix_ms: u64) -> Result<Vec<Grant>>;
+    /// Sessions of an organisation, or of one user of it, that have not expired, by their public names; after the one
+    /// named and at most `limit`. Whether one is good [`Session::is_live`] says.
+    async fn session_list(
+        &self,
+        org: &Org,
+        user: Option<UserId>,
+        now_unix_s: u64,
+        page: &IdPage<SessionId>,
+    ) -> Result<Vec<Session>>;
 
     /// What a user allowed a client.
     async fn consent_get(&self, user: UserId, client_id: &str) -> Result<Option<Consent>>;
 
-    /// Writes a consent in the place of an older one.
-    async fn consent_put(&self, consent: &Consent) -> Result<()>;
-
     /// All consents of a user, by client.
     async fn consent_list(&self, user: UserId) -> Result<Vec<Consent>>;
 
-    /// Takes a consent back; `false` when there is none. Its grants stay: see [`GrantStore::grants_revoke`].
-    async fn consent_delete(&self, user: UserId, client_id: &str) -> Result<bool>;
+    /// Consents of all users of an organisation, by user and client; after the one named and at most `limit`.
+    async fn consent_list_of(
+        &self,
+        org: &Org,
+        after: Option<(UserId, String)>,
+        limit: u64,
+    ) -> Result<Vec<Consent>>;
 
     /// Stores a grant and the code for it, both or none.
     async fn code_put(&self, grant: &Grant, code: &AuthorizationCode) -> Result<()>;
@@ -321,6 +405,9 @@ pub trait GrantStore: Send + Sync {
 
     /// A grant, whatever became of it.
     async fn grant_get(&self, id: GrantId) -> Result<Option<Grant>>;
+
+    /// The grants that were given in these sessions and are not revoked, oldest first.
+    async fn grants_of_sessions(&self, sids: &[SessionId]) -> Result<Vec<Grant>>;
 
     /// Revokes grants and returns those that were not revoked before.
     async fn grants_revoke(&self, filter: &GrantFilter, now_unix_ms: u64) -> Result<Vec<Grant>>;
@@ -356,6 +443,21 @@ pub trait GrantStore: Send + Sync {
 
     /// Takes a pushed request: it is gone afterwards. `None` for one that is over, too.
     async fn pushed_take(&self, hash: &Digest, now_unix_s: u64) -> Result<Option<PushedRequest>>;
+
+    /// Takes clients that have to be told of a logout by now, at most `limit`, the longest due first. Each is due again
+    /// after `lease_ms`, unless it is settled before: who takes one and dies leaves it to another process.
+    async fn logouts_take(
+        &self,
+        now_unix_ms: u64,
+        lease_ms: u64,
+        limit: u64,
+    ) -> Result<Vec<WaitingLogout>>;
+
+    /// Settles one that was taken: it is due again at this time, or gone for good with `None`.
+    async fn logout_settle(&self, id: Uuid, due_unix_ms: Option<u64>) -> Result<()>;
+
+    /// How many clients have to be told of a logout still.
+    async fn logouts_waiting(&self) -> Result<u64>;
 
     /// Forgets what is over, of each kind at most `limit` rows, and returns how many went. Again while it is not 0
     /// (req: T5).

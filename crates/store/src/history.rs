@@ -21,11 +21,15 @@ pub enum HistoryKind {
     SigningKey,
     /// A token that clients may be registered with; its name is its id.
     RegistrationToken,
+    /// A session that ended; its name is its `sid`.
+    Session,
+    /// What a user allows a client; its name is `USER/CLIENT_ID`.
+    Consent,
 }
 
 impl HistoryKind {
     /// All kinds: those of documents, then the others.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Record(RecordKind::Gateway),
         Self::Record(RecordKind::Plan),
         Self::Record(RecordKind::Backend),
@@ -37,6 +41,8 @@ impl HistoryKind {
         Self::Token,
         Self::SigningKey,
         Self::RegistrationToken,
+        Self::Session,
+        Self::Consent,
     ];
 
     /// Its name.
@@ -49,6 +55,8 @@ impl HistoryKind {
             Self::Token => "Token",
             Self::SigningKey => "SigningKey",
             Self::RegistrationToken => "RegistrationToken",
+            Self::Session => "Session",
+            Self::Consent => "Consent",
         }
     }
 

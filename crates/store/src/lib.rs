@@ -33,7 +33,7 @@ pub use batch::{Batch, Expect, Write};
 pub use clients::{
     AuthMethod, Client, ClientMetadata, ClientStore, Credential, CredentialKind, CredentialSecret,
     CredentialUse, GrantType, LIVE_SECRETS_MAX, RESIDENT, RegistrationToken, SigningAlgorithm,
-    TokenFormat,
+    SubjectType, TokenFormat,
 };
 pub use grants::GrantStore;
 pub use history::{HistoryEntry, HistoryFilter, HistoryKind};

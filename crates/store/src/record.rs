@@ -135,6 +135,14 @@ pub struct User {
     pub created_unix_ms: u64,
 }
 
+impl User {
+    /// Tells one password from another, without saying anything of either: sessions keep it.
+    #[must_use]
+    pub fn password_stamp(&self) -> Digest {
+        Digest::of(self.password_hash.as_bytes())
+    }
+}
+
 /// Without the hash.
 impl std::fmt::Debug for User {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -20,6 +20,7 @@ mod nodes;
 mod organisations;
 mod records;
 mod revisions;
+mod sessions;
 mod tokens;
 mod usage;
 
@@ -46,6 +47,7 @@ pub use nodes::*;
 pub use organisations::*;
 pub use records::*;
 pub use revisions::*;
+pub use sessions::*;
 pub use tokens::*;
 
 /// Makes one `#[tokio::test]` of each behaviour.
@@ -107,8 +109,15 @@ macro_rules! store_suite {
             history_is_filtered
             nodes_are_kept_until_they_expire
             sessions_are_kept
-            a_session_takes_its_grants_along
+            sessions_are_listed
+            a_session_takes_its_grants_and_tokens_along
+            all_sessions_of_a_user_end
+            one_of_racing_ends_of_a_session_wins
             consents_are_kept
+            consents_go_with_what_they_gave
+            waiting_logouts_are_taken_until_they_are_settled
+            waiting_logouts_are_taken_by_one
+            tokens_of_a_user_end_under_all_names
             a_code_is_used_once
             one_of_racing_codes_wins
             refresh_tokens_rotate

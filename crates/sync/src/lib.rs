@@ -76,6 +76,9 @@ pub struct Update {
     pub reset: bool,
     /// The environment of the node's `Gateway` document; usage is counted under it.
     pub environment: String,
+    /// Where clients reach the node's gateway: scheme, host and port; absent where its document does not say.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub public_url: Option<String>,
     /// APIs of the node's gateway group.
     pub apis: Vec<Change<std::sync::Arc<PackedApi>>>,
     /// Backends.

@@ -18,6 +18,10 @@ pub const APPLY: &str = "/api/v1/apply";
 pub const EXPORT: &str = "/api/v1/export";
 /// `GET` → [`super::List`] of [`super::UserItem`], `POST` [`super::NewUser`]; one user at `/{name}`: `PATCH`, `DELETE`
 pub const USERS: &str = "/api/v1/users";
+/// `GET` → [`super::List`] of [`super::SessionItem`], `DELETE` of all of a user; one at `/{id}`: `DELETE`
+pub const SESSIONS: &str = "/api/v1/sessions";
+/// `GET` → [`super::List`] of [`super::ConsentItem`], `DELETE` of all of a user; one at `/{client_id}`: `DELETE`
+pub const CONSENTS: &str = "/api/v1/consents";
 /// `GET` with [`super::UsageParams`] → [`super::UsageReport`]
 pub const USAGE: &str = "/api/v1/usage";
 /// `GET` → [`super::Reconciliation`]

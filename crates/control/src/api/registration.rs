@@ -17,9 +17,6 @@ use crate::http::{ApiError, ApiResult, Caller, Json, Name, OptionalJson};
 /// How often a token may be used, and how long it lasts, unless the caller says.
 const USES: u64 = 1;
 const LASTS_S: u64 = 24 * 60 * 60;
-/// … and at most.
-const USES_MAX: u64 = 10_000;
-const LASTS_S_MAX: u64 = 365 * 24 * 60 * 60;
 
 pub(super) fn router() -> OpenApiRouter<Control> {
     OpenApiRouter::new()
@@ -34,10 +31,10 @@ pub struct RegistrationTokenRequest {
     /// What people call it.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub name: Option<String>,
-    /// How many clients may be registered with it; by default 1, at most 10,000.
+    /// How many clients may be registered with it; by default 1, at most 10,000 unless configured otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub uses: Option<u64>,
-    /// How long it works, in seconds; by default a day, at most a year.
+    /// How long it works, in seconds; by default a day, at most a year unless configured otherwise.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub expires_in: Option<u64>,
 }
@@ -90,10 +87,12 @@ async fn create(
         wish.uses.unwrap_or(USES),
         wish.expires_in.unwrap_or(LASTS_S),
     );
-    if !(1..=USES_MAX).contains(&uses) || !(1..=LASTS_S_MAX).contains(&lasts_s) {
-        return Err(ApiError::bad_request(
-            "`uses` is from 1 to 10000, `expiresIn` from 1 second to a year",
-        ));
+    let config = control.config();
+    let (uses_max, lasts_s_max) = (config.registration_uses_max, config.registration_s_max);
+    if !(1..=uses_max).contains(&uses) || !(1..=lasts_s_max).contains(&lasts_s) {
+        return Err(ApiError::bad_request(format!(
+            "`uses` is from 1 to {uses_max}, `expiresIn` from 1 to {lasts_s_max} seconds"
+        )));
     }
     let (text, hash) = control
         .hashes()

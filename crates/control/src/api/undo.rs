@@ -148,6 +148,8 @@ fn not_undone(entry: HistoryEntry) -> NotUndone {
         HistoryKind::Token => "a revoked token stays revoked",
         HistoryKind::SigningKey => "keys are not taken back",
         HistoryKind::RegistrationToken => "registration tokens are not taken back; make a new one",
+        HistoryKind::Session => "who was logged out logs in again",
+        HistoryKind::Consent => "the user allows it again, or takes it back with `tollway consent`",
         HistoryKind::Record(_) => "it is no document",
     };
     NotUndone {

@@ -3,12 +3,12 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use base::{Secret, TokensOf, UserId, code};
-use credentials::REVOCATION_MARGIN_S;
 use http::{HeaderValue, StatusCode, header};
 use store::{Expect, Filter, Page, RecordKind, Role, User, Write};
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
+use super::sessions::ends_unix_s;
 use super::{List, Me, NewUser, UserChange, UserItem, Waiting, paths};
 use crate::Control;
 use crate::http::{ApiError, ApiResult, Caller, Json, Name, Params};
@@ -111,7 +111,7 @@ async fn change(
     let answer = item(user.clone());
     let mut writes = Vec::new();
     if renewed {
-        writes.push(end_tokens(&control, user.id));
+        writes.extend(end_of(&control, user.id));
     }
     writes.push(Write::UserPut(user, Expect::Any));
     let revision = control.commit(&caller, writes).await?;
@@ -135,20 +135,28 @@ async fn delete(
     let leaving = user(&control, &caller, &name).await?;
     keep_an_admin(&control, &caller, &name).await?;
     leaves_nothing(&control, &caller, &name).await?;
-    let writes = vec![end_tokens(&control, leaving.id), Write::UserDelete(name)];
+    let mut writes = end_of(&control, leaving.id).to_vec();
+    writes.push(Write::UserDelete(name));
     let revision = control.commit(&caller, writes).await?;
     drop(writing);
     waiting.acknowledged(&control, revision).await?;
     Ok(StatusCode::NO_CONTENT)
 }
 
-/// Ends all tokens that were asked for about a user; remembered for as long as one of them could last.
-fn end_tokens(control: &Control, user: UserId) -> Write {
-    let lasts_s = control.tokens().config().lifetime_max_s + REVOCATION_MARGIN_S;
-    Write::TokensEnd {
-        of: TokensOf::User(user),
-        expires_unix_s: control.clock().unix_s().saturating_add(lasts_s),
-    }
+/// Ends all sessions of a user, and all tokens that were asked for about it; remembered for as long as one of them could
+/// last.
+fn end_of(control: &Control, user: UserId) -> [Write; 2] {
+    let expires_unix_s = ends_unix_s(control);
+    [
+        Write::SessionsEnd {
+            user,
+            expires_unix_s,
+        },
+        Write::TokensEnd {
+            of: TokensOf::User(user),
+            expires_unix_s,
+        },
+    ]
 }
 
 fn item(user: User) -> UserItem {

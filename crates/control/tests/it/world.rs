@@ -11,7 +11,7 @@ use credentials::{KeyFile, PasswordLimits, Passwords, SecretHashes, Tokens, Toke
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
-use store::{Batch, Expect, Role, Store, UsageStore, User, Write};
+use store::{Batch, Expect, GrantStore, Role, Store, UsageStore, User, Write};
 use store_sql::{OpenOptions, SqlStore};
 use sync::{Ack, ApiModel, Entry, EntryKey, Node, NodeId, Update};
 use tower::ServiceExt as _;
@@ -35,6 +35,7 @@ paths:
 pub(crate) struct World {
     pub(crate) control: Control,
     pub(crate) store: Arc<dyn Store>,
+    pub(crate) grants: Arc<dyn GrantStore>,
     pub(crate) usage: Arc<dyn UsageStore>,
     pub(crate) tokens: Tokens,
     pub(crate) clock: Arc<ManualClock>,
@@ -119,6 +120,7 @@ impl World {
         );
         let parts = Parts {
             store: Arc::clone(&store),
+            grants: sql.clone(),
             usage: sql.clone(),
             tokens: tokens.clone(),
             hashes: SecretHashes::new(&keys),
@@ -132,6 +134,7 @@ impl World {
             control,
             parts,
             store,
+            grants: sql.clone(),
             usage: sql,
             tokens,
             clock,

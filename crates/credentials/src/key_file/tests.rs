@@ -91,12 +91,15 @@ fn each_purpose_has_a_key_of_its_own_and_none_is_shown() {
         keys.seal.expose(),
         keys.client_secret_hash.expose(),
         keys.api_key_hash.expose(),
+        keys.proof_nonce.expose(),
+        keys.pairwise_subject.expose(),
     ];
     for (index, key) in all.iter().enumerate() {
         assert!(!all[..index].contains(key));
     }
     assert_eq!(
         format!("{keys:?}"),
-        "KeyFile { seal: ***, client_secret_hash: ***, api_key_hash: ***, proof_nonce: *** }"
+        "KeyFile { seal: ***, client_secret_hash: ***, api_key_hash: ***, proof_nonce: ***, \
+         pairwise_subject: *** }"
     );
 }

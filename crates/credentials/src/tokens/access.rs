@@ -52,9 +52,11 @@ pub enum Subject {
 /// A user, and how the log-in went that a token comes of.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct UserSubject {
-    /// The user: `sub`.
+    /// The user: `sub`, unless the client has another name for it.
     pub id: UserId,
-    /// The user's name: `username`.
+    /// What the client knows the user by: `sub`; `None` = by the id. Then nothing in the token tells who it is.
+    pub pairwise: Option<String>,
+    /// The user's name: `username`, for clients that know the id.
     pub name: String,
     /// When the user last proved who it is, in seconds since 1970 (OpenID Connect Core §2).
     pub auth_time_unix_s: u64,
@@ -105,8 +107,13 @@ impl AccessGrant {
                 put("sub", application.to_string().into());
             }
             Subject::User(user) => {
-                put("sub", user.id.to_string().into());
-                put("username", user.name.as_str().into());
+                match &user.pairwise {
+                    Some(name) => put("sub", name.as_str().into()),
+                    None => {
+                        put("sub", user.id.to_string().into());
+                        put("username", user.name.as_str().into())
+                    }
+                };
                 put("auth_time", user.auth_time_unix_s.into());
                 if let Some(acr) = &user.acr {
                     put("acr", acr.as_str().into());

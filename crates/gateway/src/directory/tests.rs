@@ -12,6 +12,7 @@ fn update(reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -> Update {
         issuers: vec![],
         listeners: Vec::new(),
         environment: String::new(),
+        public_url: None,
         entries,
     }
 }

@@ -98,6 +98,7 @@ fn update(revision: u64, reset: bool, apis: Vec<(&str, Option<Arc<PackedApi>>)>)
         issuers: vec![],
         listeners: Vec::new(),
         environment: String::new(),
+        public_url: None,
         entries: vec![],
     }
 }

@@ -15,6 +15,7 @@ type Models<M> = BTreeMap<ResourceKey, Arc<M>>;
 pub(super) struct Full {
     revision: u64,
     environment: String,
+    public_url: Option<String>,
     apis: Models<PackedApi>,
     backends: Models<BackendModel>,
     plans: Models<PlanModel>,
@@ -31,6 +32,7 @@ impl Full {
         }
         self.revision = update.revision;
         self.environment = update.environment;
+        self.public_url = update.public_url;
         self.listeners = update.listeners;
         put(&mut self.apis, update.apis);
         put(&mut self.backends, update.backends);
@@ -49,6 +51,7 @@ impl Full {
             revision: self.revision,
             reset: true,
             environment: self.environment,
+            public_url: self.public_url,
             apis: changes(self.apis),
             backends: changes(self.backends),
             plans: changes(self.plans),

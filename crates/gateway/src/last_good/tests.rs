@@ -55,6 +55,7 @@ fn update(revision: u64, reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -
         revision,
         reset,
         environment: "test".into(),
+        public_url: None,
         apis: vec![],
         backends: vec![],
         plans: vec![],

@@ -255,6 +255,7 @@ impl Setup {
             gate: self.gate,
             router,
             preflight: Chain::new((self.policies)(), Access::Open),
+            protected: None,
             digest: Digest::of(b"shop"),
         };
         let all = std::iter::once(self.backend).chain(self.beside);

@@ -7,15 +7,16 @@ use base::{Digest, GrantId};
 use credentials::random_text;
 use http::HeaderMap;
 use minijinja::{Value, context};
-use store::Credential;
 use store::clients::{Client, GrantType};
 use store::grants::{AuthorizationCode, CodeBinding, Consent, Grant, GrantTerms, Session};
+use store::{Batch, Credential, Write};
 
 use super::AuthorizationRequest;
 use crate::IdentityState;
 use crate::browser::{Browser, PageError};
 use crate::flow::{Errand, Flow, Stage};
 use crate::pages::{Language, Look, form_targets, language_of};
+use crate::problem::trace_id;
 
 /// Bits of a code.
 const CODE_BITS: usize = 256;
@@ -43,6 +44,7 @@ impl IdentityState {
                 self.go_on_with_device(headers, browser, flow, &user_code)
                     .await
             }
+            Errand::Account => Ok(self.to_account()),
             Errand::DeviceEnter | Errand::Logout(_) => {
                 Ok(self.refuse(headers, "this page leads nowhere"))
             }
@@ -82,7 +84,7 @@ impl IdentityState {
             return self.login_page(headers, &flow, None).await;
         };
         if let Some(expected) = &request.expected_sub
-            && session.user_id.to_string() != *expected
+            && self.people.subject(client, session.user_id) != *expected
         {
             if request.prompt.none {
                 let text = "another user is logged in";
@@ -209,7 +211,8 @@ impl IdentityState {
             return Ok(self.form_over(headers));
         };
         let wish = self.wish(credential, session, request).await?;
-        self.remember_consent(session, &client.client_id, &wish, &request.resources)
+        let given = (&wish, &request.resources);
+        self.remember_consent(headers, session, &client.client_id, given)
             .await?;
         self.give_code(headers, (credential, client), session, request, wish)
             .await
@@ -218,26 +221,27 @@ impl IdentityState {
     /// Adds to what the user allowed the client before.
     pub(crate) async fn remember_consent(
         &self,
+        headers: &HeaderMap,
         session: &Session,
         client_id: &str,
-        scopes: &BTreeSet<String>,
-        resources: &BTreeSet<String>,
+        (scopes, resources): (&BTreeSet<String>, &BTreeSet<String>),
     ) -> Result<(), PageError> {
-        let store = &self.people.store;
-        let before = store.consent_get(session.user_id, client_id).await?;
-        let (mut all_scopes, mut all_resources) = (scopes.clone(), resources.clone());
-        if let Some(before) = before {
-            all_scopes.extend(before.scopes);
-            all_resources.extend(before.resources);
-        }
+        let at_unix_ms = self.clock.unix_ms();
         let consent = Consent {
             user_id: session.user_id,
             client_id: client_id.to_owned(),
-            scopes: all_scopes,
-            resources: all_resources,
-            at_unix_ms: self.clock.unix_ms(),
+            scopes: scopes.clone(),
+            resources: resources.clone(),
+            at_unix_ms,
         };
-        store.consent_put(&consent).await?;
+        let batch = Batch {
+            org: session.org.clone(),
+            actor: session.user.clone(),
+            at_unix_ms,
+            request: Some(trace_id(headers)),
+            writes: vec![Write::ConsentAdd(consent)],
+        };
+        self.store.commit(batch).await?;
         self.metrics.consents.count();
         Ok(())
     }
@@ -303,6 +307,11 @@ impl IdentityState {
             terms: GrantTerms {
                 application: credential.application,
                 user: session.user.clone(),
+                subject: self.people.pairwise.subject(
+                    &client.client_id,
+                    &client.metadata,
+                    session.user_id,
+                ),
                 login: session.login.clone(),
                 scopes,
                 resources: BTreeSet::new(),

@@ -61,7 +61,7 @@ pub(crate) async fn answer(
         grant: id(&subject, "grant_id"),
         actor: Some(actor),
         from: lineage(&subject),
-        ..Issue::new(subject_of(&subject)?)
+        ..Issue::new(subject_of(state, &subject).await?)
     };
     let issue = issue.for_audience(audience, &terms, &asked.client.credential.org);
     let mut answer = state.issue(asked, issue).await?;
@@ -128,19 +128,34 @@ fn id<T: std::str::FromStr>(claims: &Claims, name: &str) -> Option<T> {
     claims.other.get(name)?.as_str()?.parse().ok()
 }
 
-/// The subject stays who it is, and so does how it logged in.
-fn subject_of(claims: &Claims) -> Result<Subject, OAuthError> {
+/// The subject stays who it is, under the name that it has, and so does how it logged in.
+async fn subject_of(state: &IdentityState, claims: &Claims) -> Result<Subject, OAuthError> {
     let unreadable = || OAuthError::invalid_request("the subject_token has no subject of ours");
     let text = |name: &str| claims.other.get(name).and_then(Value::as_str);
-    let Some(name) = text("username") else {
-        let application = claims.sub.parse().map_err(|_| unreadable())?;
-        return Ok(Subject::Application(application));
+    let (user, pairwise, name) = match (text("username"), id(claims, "grant_id")) {
+        (Some(name), _) => (
+            claims.sub.parse().map_err(|_| unreadable())?,
+            None,
+            name.to_owned(),
+        ),
+        (None, None) => {
+            let application = claims.sub.parse().map_err(|_| unreadable())?;
+            return Ok(Subject::Application(application));
+        }
+        // A pairwise name: what was granted knows whose it is.
+        (None, Some(grant)) => {
+            let found = state.people.store.grant_get(grant).await;
+            let found = found.map_err(|error| state.store_failed(&error))?;
+            let grant = found.ok_or_else(unreadable)?;
+            (grant.user_id, Some(claims.sub.clone()), grant.terms.user)
+        }
     };
     let amr = claims.other.get("amr").and_then(Value::as_array);
     let amr = amr.into_iter().flatten().filter_map(Value::as_str);
     Ok(Subject::User(UserSubject {
-        id: claims.sub.parse().map_err(|_| unreadable())?,
-        name: name.to_owned(),
+        id: user,
+        pairwise,
+        name,
         auth_time_unix_s: claims
             .other
             .get("auth_time")

@@ -49,6 +49,7 @@ impl IdentityState {
         let login = &grant.terms.login;
         let subject = UserSubject {
             id: grant.user_id,
+            pairwise: grant.terms.subject.clone(),
             name: grant.terms.user.clone(),
             auth_time_unix_s: login.at_unix_s,
             acr: Some(login.acr.clone()),

@@ -12,7 +12,10 @@ async fn what_strangers_say_is_escaped() {
     let pages = Pages::new("https://id.example/auth");
     let evil = "\"><script>alert(1)</script>'";
     let scope = context! { name => evil, text => evil };
+    let session = context! { sid => evil, this => true, since => evil, seen => evil, address => evil, agent => evil, clients => evil };
+    let consent = context! { client => evil, client_id => evil, scopes => [scope.clone()], resources => [evil], since => evil };
     let all = context! {
+        sessions => [session], consents => [consent],
         flow => evil, client => evil, user => evil, username => evil, user_code => evil, error => evil,
         text => evil, detail => evil, title => evil, trace_id => evil, goes_to => evil,
         client_uri => evil, tos_uri => evil, policy_uri => evil,

@@ -329,6 +329,65 @@ pub(crate) const TEXTS: &[(&str, [&str; 3])] = &[
             "您仍处于登录状态。您可以关闭此页面。",
         ],
     ),
+    ("own_title", ["Your account", "Ihr Konto", "您的账户"]),
+    (
+        "own_sessions",
+        [
+            "Where you are logged in",
+            "Wo Sie angemeldet sind",
+            "您的登录会话",
+        ],
+    ),
+    ("own_this", ["This browser", "Dieser Browser", "当前浏览器"]),
+    (
+        "own_unknown_browser",
+        ["Unknown browser", "Unbekannter Browser", "未知浏览器"],
+    ),
+    ("own_since", ["Logged in", "Angemeldet", "登录时间"]),
+    ("own_seen", ["Last used", "Zuletzt benutzt", "上次使用"]),
+    ("own_address", ["Address", "Adresse", "地址"]),
+    ("own_applications", ["Applications", "Anwendungen", "应用"]),
+    (
+        "own_end_session",
+        ["End this session", "Diese Sitzung beenden", "结束此会话"],
+    ),
+    (
+        "own_end_sessions",
+        [
+            "Log out everywhere",
+            "Überall abmelden",
+            "在所有设备上退出登录",
+        ],
+    ),
+    (
+        "own_consents",
+        [
+            "What you allowed applications",
+            "Was Sie Anwendungen erlaubt haben",
+            "您授予应用的权限",
+        ],
+    ),
+    (
+        "own_no_consents",
+        [
+            "You have not allowed any application anything.",
+            "Sie haben keiner Anwendung etwas erlaubt.",
+            "您尚未向任何应用授权。",
+        ],
+    ),
+    ("own_allowed", ["Since", "Seit", "自"]),
+    (
+        "own_end_consent",
+        ["Withdraw access", "Zugriff entziehen", "撤销授权"],
+    ),
+    (
+        "own_end_consents",
+        [
+            "Withdraw access of all applications",
+            "Allen Anwendungen den Zugriff entziehen",
+            "撤销所有应用的授权",
+        ],
+    ),
     (
         "form_post_title",
         ["One moment", "Einen Augenblick", "请稍候"],

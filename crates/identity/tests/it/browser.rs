@@ -72,6 +72,8 @@ fn is_whole(told: &Value) {
     assert_eq!(told["device"]["status"], 200, "{told}");
     assert_eq!(told["error"]["url"], true);
     assert_eq!(told["again"], 200);
+    let own = serde_json::json!({"sessions": 1, "this": 1, "consents": 1, "withdrawn": 0});
+    assert_eq!(told["own"], own);
     assert!(
         told["bye"].as_str().unwrap().ends_with("/bye?state=x"),
         "{told}"

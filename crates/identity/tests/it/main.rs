@@ -1,6 +1,7 @@
 //! The endpoints through the router, on a real database in a temporary folder.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod account;
 mod attacks;
 mod browser;
 mod code_flow;
@@ -11,6 +12,7 @@ mod leaks;
 mod login;
 mod logout;
 mod metadata;
+mod pairwise;
 mod proving;
 mod public;
 mod refresh_revoked;

@@ -80,7 +80,7 @@ async fn discovery_names_what_exists() {
                 "response_modes_supported": ["query", "form_post"],
                 "code_challenge_methods_supported": ["S256"],
                 "authorization_response_iss_parameter_supported": true,
-                "subject_types_supported": ["public"],
+                "subject_types_supported": ["public", "pairwise"],
                 "grant_types_supported": [
                     "authorization_code",
                     "client_credentials",

@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use axum::Router;
 use axum::body::Body;
-use base::{ApplicationId, Clock as _, Digest, ManualClock, Org, Secret};
+use base::{ApplicationId, Clock as _, Digest, ManualClock, Org, Secret, UserId};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use credentials::{
@@ -23,7 +23,9 @@ use identity::{
 };
 use serde_json::{Value, json};
 use store::record::Links;
-use store::{Batch, ClientMetadata, Credential, Expect, GrantStore, RecordKind, Store, Write};
+use store::{
+    Batch, ClientMetadata, Credential, Expect, GrantStore, RecordKind, Store, User, Write,
+};
 use store_sql::{OpenOptions, SqlStore};
 use tower::ServiceExt as _;
 
@@ -45,10 +47,21 @@ pub(crate) struct World {
     pub(crate) nodes: Arc<Nodes>,
     pub(crate) metrics: Arc<IdentityMetrics>,
     pub(crate) router: Router,
+    /// Tells clients of logouts as long as it is held.
+    pub(crate) _telling: Telling,
     /// Client of an application with the scopes `pets:read` and `pets:write`.
     pub(crate) shop: TestClient,
     /// Client of an application without any.
     pub(crate) rival: TestClient,
+}
+
+/// A task that ends with this.
+pub(crate) struct Telling(pub(crate) tokio::task::AbortHandle);
+
+impl Drop for Telling {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 /// What applications are granted, as the control role would compute it.
@@ -189,7 +202,7 @@ async fn make(
     });
     let metrics = Arc::new(IdentityMetrics::default());
     let proving = Proving::new(fetcher(), nonces, ProvingConfig::default());
-    let router = router(Arc::new(IdentityState {
+    let state = Arc::new(IdentityState {
         store: store.clone(),
         clock: clock.clone(),
         tokens: tokens.clone(),
@@ -201,8 +214,11 @@ async fn make(
         config,
         people: People::new(store.clone(), people_keys, issuer, Some(fetcher()), people),
         metrics: metrics.clone(),
-    }));
+    });
+    let telling = tokio::spawn(identity::tell_of_logouts(Arc::clone(&state)));
     World {
+        router: router(state),
+        _telling: Telling(telling.abort_handle()),
         folder,
         secrets,
         grants: store.clone(),
@@ -213,7 +229,6 @@ async fn make(
         scopes,
         nodes,
         metrics,
-        router,
         shop,
         rival,
     }
@@ -402,6 +417,27 @@ impl World {
         granted.insert(client.credential.application, scopes.into());
         drop(granted);
         client
+    }
+
+    /// Another user, with the same password as everybody here.
+    pub(crate) async fn user(&self, name: &str) {
+        let hash = self.passwords.hash(Secret::new(PASSWORD.to_owned())).await;
+        let user = User {
+            id: UserId::generate(),
+            org: Org::default_org(),
+            name: name.to_owned(),
+            password_hash: hash.unwrap(),
+            roles: Vec::new(),
+            created_unix_ms: START_S * 1000,
+        };
+        let batch = Batch {
+            org: Org::default_org(),
+            actor: "admin".to_owned(),
+            at_unix_ms: START_S * 1000,
+            request: None,
+            writes: vec![Write::UserPut(user, Expect::Absent)],
+        };
+        self.store.commit(batch).await.unwrap();
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {

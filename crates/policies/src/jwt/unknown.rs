@@ -5,7 +5,7 @@ use std::hash::{BuildHasher as _, Hash};
 
 use base::Digest;
 use jose::Claims;
-use policy::{Core, NotAnswered};
+use policy::{Core, Directory, NotAnswered};
 
 /// The issuer of opaque tokens: the platform itself.
 pub(super) const RESIDENT: &str = "resident";
@@ -13,8 +13,6 @@ pub(super) const RESIDENT: &str = "resident";
 const PREFIX: &str = "twa_";
 /// So long nothing is asked again that had no answer, in seconds.
 const NOT_AGAIN_S: u64 = 10;
-/// What one core remembers that nobody knew.
-const NOT_KNOWN_MAX: usize = 4096;
 
 /// What to ask.
 #[derive(Debug)]
@@ -74,9 +72,11 @@ impl Unknown {
     }
 
     /// Nobody knows this. What is too much is not remembered, and asked for again.
-    pub(super) fn add(&mut self, what: &impl Hash) {
-        if self.not_known.len() < NOT_KNOWN_MAX {
+    pub(super) fn add(&mut self, what: &impl Hash, directory: &dyn Directory) {
+        if self.not_known.len() < directory.not_known_max() {
             self.not_known.insert(self.hasher.hash_one(what));
+        } else {
+            directory.not_remembered();
         }
     }
 }

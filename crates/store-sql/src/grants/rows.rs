@@ -4,11 +4,14 @@ use base::{GrantId, Org, SessionId, UserId};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use store::grants::{
-    AuthorizationCode, Consent, DeviceCode, Grant, PushedRequest, RefreshToken, Session,
+    AuthorizationCode, Consent, DeviceCode, Grant, Place, PushedRequest, RefreshToken, Session,
+    WaitingLogout,
 };
 use store::{Result, StoreError};
 
-use crate::entity::{code, consent, device_code, grant, pushed_request, refresh_token, session};
+use crate::entity::{
+    code, consent, device_code, grant, pushed_request, refresh_token, session, waiting_logout,
+};
 use crate::rows::{bytes, digest, json, signed, unsigned};
 
 fn text(value: &impl Serialize, what: &str) -> Result<String> {
@@ -29,10 +32,12 @@ pub(super) fn to_session(session: &Session) -> Result<session::Model> {
         seen_unix_s: signed(session.seen_unix_s),
         expires_unix_s: signed(session.expires_unix_s),
         login: text(&session.login, "session")?,
+        address: session.place.address.clone(),
+        agent: session.place.agent.clone(),
     })
 }
 
-pub(super) fn from_session(model: session::Model) -> Result<Session> {
+pub(crate) fn from_session(model: session::Model) -> Result<Session> {
     let what = format!("session {}", model.sid);
     Ok(Session {
         hash: digest(&model.hash, &what)?,
@@ -42,11 +47,15 @@ pub(super) fn from_session(model: session::Model) -> Result<Session> {
         seen_unix_s: unsigned(model.seen_unix_s, &what)?,
         expires_unix_s: unsigned(model.expires_unix_s, &what)?,
         login: read(&model.login, &what)?,
+        place: Place {
+            address: model.address,
+            agent: model.agent,
+        },
         sid: SessionId(model.sid),
     })
 }
 
-pub(super) fn to_consent(consent: &Consent) -> Result<consent::Model> {
+pub(crate) fn to_consent(consent: &Consent) -> Result<consent::Model> {
     let what = format!("consent to {}", consent.client_id);
     Ok(consent::Model {
         user_id: consent.user_id.0,
@@ -57,7 +66,7 @@ pub(super) fn to_consent(consent: &Consent) -> Result<consent::Model> {
     })
 }
 
-pub(super) fn from_consent(model: consent::Model) -> Result<Consent> {
+pub(crate) fn from_consent(model: consent::Model) -> Result<Consent> {
     let what = format!("consent to {}", model.client_id);
     Ok(Consent {
         user_id: UserId(model.user_id),
@@ -83,7 +92,7 @@ pub(super) fn to_grant(grant: &Grant) -> Result<grant::Model> {
     })
 }
 
-pub(super) fn from_grant(model: grant::Model) -> Result<Grant> {
+pub(crate) fn from_grant(model: grant::Model) -> Result<Grant> {
     let what = format!("grant {}", model.id);
     Ok(Grant {
         id: GrantId(model.id),
@@ -190,5 +199,18 @@ pub(super) fn from_pushed(model: pushed_request::Model) -> Result<PushedRequest>
         parameters: json(&model.parameters, what)?,
         expires_unix_s: unsigned(model.expires_unix_s, what)?,
         client_id: model.client_id,
+    })
+}
+
+pub(super) fn from_waiting(model: waiting_logout::Model) -> Result<WaitingLogout> {
+    let what = "a client that waits for being told of a logout";
+    Ok(WaitingLogout {
+        id: model.id,
+        org: Org::new(&model.org),
+        client_id: model.client_id,
+        user_id: UserId(model.user_id),
+        sid: SessionId(model.sid),
+        attempts: unsigned(model.attempts, what)?,
+        created_unix_ms: unsigned(model.created_unix_ms, what)?,
     })
 }

@@ -1,17 +1,17 @@
 //! Sessions and consents.
 
-use base::{Digest, SessionId, UserId};
-use sea_orm::sea_query::{Expr, OnConflict};
+use base::{Digest, Org, SessionId, UserId};
+use sea_orm::sea_query::{Expr, ExprTrait, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
-    QueryOrder,
+    QueryOrder, QuerySelect, QueryTrait,
 };
 use store::Result;
-use store::grants::{Consent, Grant, GrantFilter, Session};
+use store::grants::{Consent, IdPage, Session};
 
-use super::{of_session, revoke, rows};
-use crate::entity::{consent, session};
-use crate::rows::{bytes, database, signed};
+use super::rows;
+use crate::entity::{consent, session, user};
+use crate::rows::{bytes, database, row_limit, signed};
 
 pub(super) async fn put(
     db: &DatabaseTransaction,
@@ -50,22 +50,27 @@ pub(super) async fn seen(db: &impl ConnectionTrait, hash: &Digest, now_unix_s: u
         .map_err(database)
 }
 
-/// The session's row decides who ends it: of two calls one tells the clients.
-pub(super) async fn end(
-    db: &DatabaseTransaction,
-    sid: SessionId,
-    now_unix_ms: u64,
-) -> Result<Vec<Grant>> {
-    let gone = session::Entity::delete_many()
-        .filter(session::Column::Sid.eq(sid.0))
-        .exec(db)
+pub(super) async fn list(
+    db: &impl ConnectionTrait,
+    org: &Org,
+    user: Option<UserId>,
+    now_unix_s: u64,
+    page: &IdPage<SessionId>,
+) -> Result<Vec<Session>> {
+    use session::Column;
+    let found = session::Entity::find()
+        .filter(Column::Org.eq(org.as_str()))
+        .filter(Column::ExpiresUnixS.gt(signed(now_unix_s)))
+        .apply_if(user, |query, user| query.filter(Column::UserId.eq(user.0)))
+        .apply_if(page.after, |query, after| {
+            query.filter(Column::Sid.gt(after.0))
+        })
+        .order_by_asc(Column::Sid)
+        .limit(row_limit(page.limit))
+        .all(db)
         .await
         .map_err(database)?;
-    if gone.rows_affected == 0 {
-        return Ok(Vec::new());
-    }
-    revoke(db, &GrantFilter::Session(sid), now_unix_ms).await?;
-    of_session(db, sid).await
+    found.into_iter().map(rows::from_session).collect()
 }
 
 pub(super) async fn consent_get(
@@ -79,19 +84,6 @@ pub(super) async fn consent_get(
     found.map_err(database)?.map(rows::from_consent).transpose()
 }
 
-pub(super) async fn consent_put(db: &impl ConnectionTrait, consent: &Consent) -> Result<()> {
-    use consent::Column;
-    let replace = OnConflict::columns([Column::UserId, Column::ClientId])
-        .update_columns([Column::Scopes, Column::Resources, Column::AtUnixMs])
-        .to_owned();
-    consent::Entity::insert(rows::to_consent(consent)?.into_active_model())
-        .on_conflict(replace)
-        .exec_without_returning(db)
-        .await
-        .map(|_| ())
-        .map_err(database)
-}
-
 pub(super) async fn consent_list(db: &impl ConnectionTrait, user: UserId) -> Result<Vec<Consent>> {
     let found = consent::Entity::find()
         .filter(consent::Column::UserId.eq(user.0))
@@ -102,14 +94,31 @@ pub(super) async fn consent_list(db: &impl ConnectionTrait, user: UserId) -> Res
     found.into_iter().map(rows::from_consent).collect()
 }
 
-pub(super) async fn consent_delete(
+pub(super) async fn consent_list_of(
     db: &impl ConnectionTrait,
-    user: UserId,
-    client_id: &str,
-) -> Result<bool> {
-    let gone = consent::Entity::delete_by_id((user.0, client_id.to_owned()))
-        .exec(db)
+    org: &Org,
+    after: Option<(UserId, String)>,
+    limit: u64,
+) -> Result<Vec<Consent>> {
+    use consent::Column;
+    let users = Query::select()
+        .column(user::Column::Id)
+        .from(user::Entity)
+        .and_where(user::Column::Org.eq(org.as_str()))
+        .take();
+    let found = consent::Entity::find()
+        .filter(Column::UserId.in_subquery(users))
+        .apply_if(after, |query, (user, client_id)| {
+            let same = Column::UserId
+                .eq(user.0)
+                .and(Column::ClientId.gt(client_id));
+            query.filter(Column::UserId.gt(user.0).or(same))
+        })
+        .order_by_asc(Column::UserId)
+        .order_by_asc(Column::ClientId)
+        .limit(row_limit(limit))
+        .all(db)
         .await
         .map_err(database)?;
-    Ok(gone.rows_affected > 0)
+    found.into_iter().map(rows::from_consent).collect()
 }

@@ -2,11 +2,11 @@
 
 use base::{ApplicationId, Digest, GrantId, Org, SessionId, UserId};
 use serde_json::json;
-use store::GrantStore;
 use store::grants::{
     AuthorizationCode, CodeBinding, Consent, DeviceCode, DeviceWish, Grant, GrantTerms, Login,
-    PushedRequest, RefreshToken, Session,
+    Place, PushedRequest, RefreshToken, Session,
 };
+use store::{Batch, Expect, GrantStore, Store, User, Write};
 
 use super::Home;
 
@@ -27,6 +27,32 @@ fn session(ada: UserId) -> Session {
             acr: "1".to_owned(),
             stamp: Digest::of(b"hash"),
         },
+        place: Place {
+            address: Some("192.0.2.7".to_owned()),
+            agent: Some("a browser".to_owned()),
+        },
+    }
+}
+
+/// Ada, who allows something.
+fn batch(consent: &Consent) -> Batch {
+    let ada = User {
+        id: consent.user_id,
+        org: Org::default_org(),
+        name: "ada".to_owned(),
+        password_hash: "hash".to_owned(),
+        roles: Vec::new(),
+        created_unix_ms: 1,
+    };
+    Batch {
+        org: Org::default_org(),
+        actor: "ada".to_owned(),
+        at_unix_ms: 1,
+        request: None,
+        writes: vec![
+            Write::UserPut(ada, Expect::Absent),
+            Write::ConsentAdd(consent.clone()),
+        ],
     }
 }
 
@@ -44,6 +70,7 @@ fn grant(session: &Session) -> Grant {
         terms: GrantTerms {
             application: ApplicationId::generate(),
             user: "ada".to_owned(),
+            subject: None,
             login: session.login.clone(),
             scopes: ["a \u{1F43E}".to_owned()].into(),
             resources: ["https://api.example".to_owned()].into(),
@@ -105,7 +132,7 @@ async fn what_people_pass_through_moves_along() {
         at_unix_ms: 1,
     };
     from.session_put(&session, None).await.unwrap();
-    from.consent_put(&consent).await.unwrap();
+    from.commit(batch(&consent)).await.unwrap();
     from.code_put(&grant, &code).await.unwrap();
     from.refresh_put(&token).await.unwrap();
     from.device_put(&device).await.unwrap();

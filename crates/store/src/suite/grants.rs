@@ -4,19 +4,19 @@ use base::{GrantId, SessionId, UserId};
 
 use super::*;
 use crate::grants::{
-    AuthorizationCode, CodeBinding, CodeUse, Consent, DeviceCode, DevicePoll, DeviceWish, Grant,
-    GrantFilter, GrantStore, GrantTerms, Login, PushedRequest, RefreshRule, RefreshToken,
+    AuthorizationCode, CodeBinding, CodeUse, DeviceCode, DevicePoll, DeviceWish, Grant,
+    GrantFilter, GrantStore, GrantTerms, Login, Place, PushedRequest, RefreshRule, RefreshToken,
     RefreshUse, Session,
 };
 
 /// Now, in seconds since 1970.
-const NOW: u64 = AT_UNIX_MS / 1000;
+pub(super) const NOW: u64 = AT_UNIX_MS / 1000;
 
-fn set(names: &[&str]) -> std::collections::BTreeSet<String> {
+pub(super) fn set(names: &[&str]) -> std::collections::BTreeSet<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-fn login() -> Login {
+pub(super) fn login() -> Login {
     Login {
         at_unix_s: NOW - 5,
         amr: vec!["pwd".to_owned()],
@@ -25,7 +25,7 @@ fn login() -> Login {
     }
 }
 
-fn session(secret: &str, user_id: UserId) -> Session {
+pub(super) fn session(secret: &str, user_id: UserId) -> Session {
     Session {
         hash: Digest::of(secret.as_bytes()),
         sid: SessionId::generate(),
@@ -35,10 +35,14 @@ fn session(secret: &str, user_id: UserId) -> Session {
         seen_unix_s: NOW,
         expires_unix_s: NOW + 3600,
         login: login(),
+        place: Place {
+            address: Some("192.0.2.7".to_owned()),
+            agent: None,
+        },
     }
 }
 
-fn grant(client_id: &str, user_id: UserId, sid: Option<SessionId>) -> Grant {
+pub(super) fn grant(client_id: &str, user_id: UserId, sid: Option<SessionId>) -> Grant {
     Grant {
         id: GrantId::generate(),
         org: org(),
@@ -52,6 +56,7 @@ fn grant(client_id: &str, user_id: UserId, sid: Option<SessionId>) -> Grant {
         terms: GrantTerms {
             application: ApplicationId::generate(),
             user: "ada".to_owned(),
+            subject: None,
             login: login(),
             scopes: set(&["openid", "pets:read"]),
             resources: set(&["https://api.example"]),
@@ -60,7 +65,7 @@ fn grant(client_id: &str, user_id: UserId, sid: Option<SessionId>) -> Grant {
     }
 }
 
-fn code(text: &str, grant: &Grant) -> AuthorizationCode {
+pub(super) fn code(text: &str, grant: &Grant) -> AuthorizationCode {
     AuthorizationCode {
         hash: Digest::of(text.as_bytes()),
         grant: grant.id,
@@ -106,7 +111,7 @@ async fn use_refresh(store: &dyn GrantStore, text: &str, rule: &RefreshRule) -> 
     store.refresh_use(&hash, rule).await.unwrap()
 }
 
-async fn revoked(store: &dyn GrantStore, id: GrantId) -> bool {
+pub(super) async fn revoked(store: &dyn GrantStore, id: GrantId) -> bool {
     let grant = store.grant_get(id).await.unwrap().unwrap();
     grant.revoked_unix_ms.is_some()
 }
@@ -130,59 +135,6 @@ pub async fn sessions_are_kept(store: &dyn GrantStore) {
     store.session_seen(&second.hash, NOW + 60).await.unwrap();
     let seen = store.session_get(&second.hash).await.unwrap().unwrap();
     assert_eq!(seen.seen_unix_s, NOW + 60);
-}
-
-/// The end of a session revokes its grants but those that outlive it, names all of them, and happens once.
-pub async fn a_session_takes_its_grants_along(store: &dyn GrantStore) {
-    let ada = UserId::generate();
-    let session = session("one", ada);
-    store.session_put(&session, None).await.unwrap();
-    let short = grant("app", ada, Some(session.sid));
-    let long = Grant {
-        offline: true,
-        ..grant("mail", ada, Some(session.sid))
-    };
-    let other = grant("app", ada, Some(SessionId::generate()));
-    for grant in [&short, &long, &other] {
-        let code = code(&grant.id.to_string(), grant);
-        store.code_put(grant, &code).await.unwrap();
-    }
-    let ended = store.session_end(session.sid, AT_UNIX_MS).await.unwrap();
-    let clients: Vec<&str> = ended.iter().map(|grant| grant.client_id.as_str()).collect();
-    assert_eq!(clients, ["app", "mail"]);
-    assert_eq!(
-        store.session_end(session.sid, AT_UNIX_MS).await.unwrap(),
-        []
-    );
-    assert!(revoked(store, short.id).await);
-    assert!(!revoked(store, long.id).await);
-    assert!(!revoked(store, other.id).await);
-}
-
-/// A consent takes the place of the older one and can be taken back.
-pub async fn consents_are_kept(store: &dyn GrantStore) {
-    let ada = UserId::generate();
-    let consent = |client: &str, scopes: &[&str]| Consent {
-        user_id: ada,
-        client_id: client.to_owned(),
-        scopes: set(scopes),
-        resources: set(&[]),
-        at_unix_ms: AT_UNIX_MS,
-    };
-    assert_eq!(store.consent_get(ada, "app").await.unwrap(), None);
-    let wide = consent("app", &["a", "b"]);
-    for consent in [&consent("zoo", &[]), &consent("app", &["a"]), &wide] {
-        store.consent_put(consent).await.unwrap();
-    }
-    assert_eq!(
-        store.consent_get(ada, "app").await.unwrap(),
-        Some(wide.clone())
-    );
-    let list = store.consent_list(ada).await.unwrap();
-    assert_eq!(list, [wide, consent("zoo", &[])]);
-    assert!(store.consent_delete(ada, "app").await.unwrap());
-    assert!(!store.consent_delete(ada, "app").await.unwrap());
-    assert_eq!(store.consent_list(UserId::generate()).await.unwrap(), []);
 }
 
 /// A code is good once and until its end; the second use revokes what it gave.

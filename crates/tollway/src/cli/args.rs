@@ -85,6 +85,12 @@ pub enum Command {
     /// Users: create, list, delete (admin)
     #[command(subcommand)]
     User(User),
+    /// Where people are logged in: list, end
+    #[command(subcommand)]
+    Session(super::people::Sessions),
+    /// What people allow applications: list, withdraw
+    #[command(subcommand)]
+    Consent(super::people::Consents),
     /// What was called, how often, how long it took; `usage reconcile` shows whether all of it is stored
     Usage(Box<Usage>),
     /// Create and change everything that the documents in files or folders describe, in one transaction

@@ -22,6 +22,7 @@ mod keys;
 mod lint;
 mod local;
 mod output;
+mod people;
 mod registration;
 mod revisions;
 mod session;
@@ -71,6 +72,8 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Keys(command) => self::keys::run(command).await,
         Command::Registration(command) => self::registration::run(command).await,
         Command::User(command) => users::run(command).await,
+        Command::Session(command) => people::sessions(command).await,
+        Command::Consent(command) => people::consents(command).await,
         Command::Usage(usage) => self::usage::run(*usage).await,
         Command::Apply(apply) => gitops::apply(apply).await,
         Command::Diff(diff) => gitops::diff(diff).await,

@@ -133,7 +133,7 @@ impl Start {
             &mut self.registry,
             &side.control,
             Arc::clone(&store),
-            &side.identity_metrics,
+            &side.identity,
         );
         keys::register(&mut self.registry, &side.tokens);
         let refusals = side.control.import_refusals();
@@ -145,7 +145,13 @@ impl Start {
             store,
         });
         let asked = Some(Arc::clone(&side.store));
-        let background = vec![housekeeping(&side, &self.clock, keep, rotation)];
+        let background = vec![housekeeping(
+            &side,
+            &self.clock,
+            keep,
+            rotation,
+            &self.options,
+        )];
         let mut running = self
             .node(
                 plane,

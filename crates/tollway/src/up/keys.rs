@@ -45,6 +45,23 @@ pub(super) fn rotation(options: &Options) -> Result<RotationConfig, UpError> {
     Ok(config)
 }
 
+/// How long verifiers may keep the public keys. Whoever keeps them asks again before the next key signs.
+///
+/// # Errors
+/// [`UpError::Options`] when it is longer than half the time for which a key is published before it signs.
+pub(super) fn jwks_max_age_s(options: &Options) -> Result<u64, UpError> {
+    let rotation = rotation(options)?;
+    let most = rotation.ahead_s.min(rotation.period_s / 2) / 2;
+    let usual = identity::IdentityConfig::default().jwks_max_age_s;
+    match options.jwks_max_age {
+        None => Ok(usual.min(most)),
+        Some(span) if span.0.as_secs() <= most => Ok(span.0.as_secs()),
+        Some(_) => Err(UpError::Options(format!(
+            "--jwks-max-age is at most half of --signing-key-ahead, here {most}s"
+        ))),
+    }
+}
+
 fn seconds(span: Option<Span>, usual: u64) -> u64 {
     span.map_or(usual, |span| span.0.as_secs())
 }

@@ -7,13 +7,14 @@ mod store;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use base::Clock;
 use control::Control;
 use gateway::directory::NodeDirectory;
 use gateway::feed::FeedState;
 use gateway::last_good::KeeperState;
-use identity::{Counter, IdentityMetrics, Times};
+use identity::{Counter, IdentityMetrics, IdentityState, Times};
 use limits::Quotas;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
@@ -30,11 +31,12 @@ pub(crate) fn register_control(
     registry: &mut Registry,
     control: &Control,
     store: Arc<SqlStore>,
-    identity: &Arc<IdentityMetrics>,
+    identity: &Arc<IdentityState>,
 ) {
+    let metrics = &identity.metrics;
     registry.register_collector(Box::new(Nodes(control.clone())));
     registry.register_collector(Box::new(store::Connections(store)));
-    registry.register_collector(Box::new(Identity(Arc::clone(identity))));
+    registry.register_collector(Box::new(Identity(Arc::clone(metrics))));
     registry.register_collector(Box::new(people::People(Arc::clone(identity))));
 }
 
@@ -101,6 +103,7 @@ impl Collector for Node {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut plain = Plain(encoder);
         self.tables(&mut plain)?;
+        self.asking(&mut plain)?;
         self.feed(&mut plain)
     }
 }
@@ -135,6 +138,16 @@ impl Node {
                 sizes.revocations,
             ),
             (
+                "tollway_node_proofs",
+                "DPoP proofs that are remembered",
+                sizes.used,
+            ),
+            (
+                "tollway_node_proofs_max",
+                "DPoP proofs that may be remembered; a call beyond it is refused",
+                self.directory.used_max(),
+            ),
+            (
                 "tollway_node_quota_counters",
                 "Counters of quotas that are kept",
                 self.quotas.len(),
@@ -148,6 +161,40 @@ impl Node {
         tables
             .into_iter()
             .try_for_each(|(name, help, value)| plain.gauge(name, help, value as u64))
+    }
+
+    fn asking(&self, plain: &mut Plain<'_>) -> fmt::Result {
+        let asked = self.directory.asking();
+        let counts = [
+            (
+                "tollway_node_questions_opaque_tokens",
+                "Opaque tokens that the control plane was asked for",
+                &asked.opaque_tokens,
+            ),
+            (
+                "tollway_node_questions_news",
+                "Times that the control plane was asked for news since a token's key was not known",
+                &asked.catch_ups,
+            ),
+            (
+                "tollway_node_questions_refused",
+                "Questions that were not asked, since too many waited",
+                &asked.refused,
+            ),
+            (
+                "tollway_node_questions_unanswered",
+                "Questions that had no answer in time",
+                &asked.unanswered,
+            ),
+            (
+                "tollway_node_questions_not_remembered",
+                "Answers that nobody knows a token, not remembered since too many were",
+                &asked.not_remembered,
+            ),
+        ];
+        counts.into_iter().try_for_each(|(name, help, count)| {
+            plain.counter(name, help, count.load(Ordering::Relaxed))
+        })
     }
 
     fn feed(&self, plain: &mut Plain<'_>) -> fmt::Result {
@@ -218,6 +265,11 @@ impl Collector for Nodes {
             "tollway_control_nodes_behind",
             "Nodes that have not acknowledged the newest revision",
             nodes.behind,
+        )?;
+        plain.counter(
+            "tollway_control_credential_notices",
+            "Ends of credentials that were told of before",
+            self.0.notices().load(Ordering::Relaxed),
         )
     }
 }

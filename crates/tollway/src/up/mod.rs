@@ -41,7 +41,7 @@ use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::last_good::{self, Keeper, KeeperState};
 use gateway::{Gateway, Snapshots, Sockets};
-use identity::{IdentityConfig, IdentityMetrics, IdentityState, People, Proving, ProvingConfig};
+use identity::{IdentityConfig, IdentityState, People, Proving, ProvingConfig};
 use limits::Quotas;
 use store::{GrantStore, Retention, Store, UsageStore};
 use store_sql::SqlStore;
@@ -62,8 +62,8 @@ use usage::UsageSide;
 const QUOTA_COUNTERS_MAX: usize = 1_000_000;
 /// How often idle counters and expired revocations are cleaned away.
 const HOUSEKEEPING: Duration = Duration::from_secs(60);
-/// How long before its end a credential is told of, in seconds, and how often is looked.
-const EXPIRING_S: u64 = 14 * 24 * 60 * 60;
+/// How long before its end a credential is told of, and how often is looked, unless configured.
+const EXPIRING: Duration = Duration::from_secs(14 * 24 * 60 * 60);
 const EXPIRING_LOOK: Duration = Duration::from_secs(600);
 
 /// Control and identity, with what they share.
@@ -74,7 +74,6 @@ struct ControlSide {
     usage: Arc<dyn UsageStore>,
     tokens: Tokens,
     identity: Arc<IdentityState>,
-    identity_metrics: Arc<IdentityMetrics>,
     fetches: Arc<fetch::Counts>,
     admin_password: Option<Secret<String>>,
 }
@@ -97,6 +96,7 @@ impl ControlSide {
         } = Opened::or_made(options, &store, &clock, issuer).await?;
         let secrets = SecretHashes::new(&key_file);
         let nonces = credentials::Nonces::new(&key_file);
+        let people = people::config(options)?;
         let defaults = ControlConfig::default();
         let mut config = ControlConfig {
             decisions_max: options
@@ -107,6 +107,13 @@ impl ControlSide {
                 .unwrap_or(defaults.body_bytes_max),
             definition_limits: options.definition_limits(),
             acknowledge_ms: options.acknowledge_timeout.map_or(5_000, Span::as_ms),
+            session_idle_s: people.session_idle_s,
+            registration_uses_max: options
+                .registration_uses_max
+                .unwrap_or(defaults.registration_uses_max),
+            registration_s_max: options
+                .registration_lifetime_max
+                .map_or(defaults.registration_s_max, |span| span.0.as_secs()),
             ..defaults
         };
         outbound::import_limits(options, &mut config);
@@ -114,6 +121,7 @@ impl ControlSide {
         let fetches = fetcher.counts();
         let parts = control::Parts {
             store: Arc::clone(&store),
+            grants: Arc::clone(&grants),
             usage: Arc::clone(&usage),
             tokens: tokens.clone(),
             hashes: secrets.clone(),
@@ -122,14 +130,13 @@ impl ControlSide {
             fetcher: fetcher.clone(),
         };
         let control = Control::new(parts, config);
-        let identity_metrics = Arc::default();
         let proving = Proving::new(fetcher.clone(), nonces, proving);
         let people = People::new(
             Arc::clone(&grants),
             key_file,
             tokens.issuer(),
             Some(fetcher),
-            people::config(options)?,
+            people,
         );
         let identity = Arc::new(IdentityState {
             store: Arc::clone(&store),
@@ -140,9 +147,12 @@ impl ControlSide {
             terms: Arc::new(control.clone()),
             acknowledged: Arc::new(control.clone()),
             proving,
-            config: IdentityConfig::default(),
+            config: IdentityConfig {
+                jwks_max_age_s: keys::jwks_max_age_s(options)?,
+                ..IdentityConfig::default()
+            },
             people,
-            metrics: Arc::clone(&identity_metrics),
+            metrics: Arc::default(),
         });
         Ok(Self {
             control,
@@ -151,7 +161,6 @@ impl ControlSide {
             usage,
             tokens,
             identity,
-            identity_metrics,
             fetches,
             admin_password,
         })
@@ -313,6 +322,7 @@ impl NodeSide {
             snapshots,
         )
         .with_ports(gateway.ports())
+        .with_asking(options.asking())
         .with_closer(gateway.closer())
         .with_last_good(last_good, keeper);
         let state = feed.state();
@@ -352,11 +362,16 @@ fn housekeeping(
     clock: &Arc<dyn Clock>,
     keep: Retention,
     rotation: RotationConfig,
+    options: &Options,
 ) -> JoinHandle<()> {
+    let span = |option: Option<Span>, usual| option.map_or(usual, |span| span.0);
+    let notice = span(options.credential_notice, EXPIRING);
+    let look = span(options.credential_notice_every, EXPIRING_LOOK);
     let (tokens, control) = (plane.tokens.clone(), plane.control.clone());
     let usage = Arc::clone(&plane.usage);
     let grants = Arc::clone(&plane.grants);
     let (store, clock) = (Arc::clone(&plane.store), Arc::clone(clock));
+    let telling = identity::tell_of_logouts(Arc::clone(&plane.identity));
     tokio::spawn(async move {
         let expired = identity::housekeeping(
             store.as_ref(),
@@ -366,13 +381,15 @@ fn housekeeping(
         );
         let usage = control::housekeeping(usage.as_ref(), clock.as_ref(), &keep, HOUSEKEEPING);
         let keys = keys::keep_rotating(&tokens, &control, rotation);
+        let noted = control.notices();
         let ending = control::expiring::keep_noting(
             store.as_ref(),
             clock.as_ref(),
-            EXPIRING_S,
-            EXPIRING_LOOK,
+            notice.as_secs(),
+            look,
+            &noted,
         );
-        tokio::join!(expired, usage, keys, ending);
+        tokio::join!(expired, usage, keys, ending, telling);
     })
 }
 

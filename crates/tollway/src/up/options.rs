@@ -97,6 +97,28 @@ options! {
     dpop_nonce: bool = "BOOL";
     /// DPoP proofs that a gateway remembers at a time, so that none is used twice [default: 200000]
     dpop_proofs_max: usize = "COUNT";
+    /// Questions to the control plane about unknown tokens that wait at a time; more are refused [default: 256]
+    gateway_questions_max: usize = "N";
+    /// Time for the control plane to answer one [default: 2s]
+    gateway_question_timeout: Span = "DURATION";
+    /// Tokens and key ids that nobody knew, remembered on each core for ten seconds [default: 4096]
+    gateway_unknown_tokens_max: usize = "N";
+    /// Clients that one registration token may register [default: 10000]
+    registration_uses_max: u64 = "N";
+    /// Longest time that a registration token may work [default: 365d]
+    registration_lifetime_max: Span = "DURATION";
+    /// Time before the end of a credential at which its notice comes [default: 14d]
+    credential_notice: Span = "DURATION";
+    /// Time between two looks for credentials that end soon [default: 10m]
+    credential_notice_every: Span = "DURATION";
+    /// Time that verifiers may keep the public keys; half of --signing-key-ahead at most [default: 5m, or half of --signing-key-ahead]
+    jwks_max_age: Span = "DURATION";
+    /// Attempts to tell a client of a logout [default: 10]
+    identity_logout_attempts: u64 = "N";
+    /// Pause after the first of them; each further one is four times as long, an hour at most [default: 2s]
+    identity_logout_pause: Span = "DURATION";
+    /// Clients that are told of logouts at the same time [default: 8]
+    identity_logouts_parallel: usize = "N";
     /// URL under which clients reach the authorization server; the issuer of all tokens [default: http:// and its address]
     public_url: String = "URL";
     /// How long a key signs tokens before the next one does [default: 90d]
@@ -509,6 +531,16 @@ impl Options {
         // The longest is not shorter than the shortest.
         upstream.dns_ttl_ms_max = upstream.dns_ttl_ms_max.max(upstream.dns_ttl_ms_min);
         upstream.dns_servers.extend(self.upstream_dns_server);
+    }
+
+    /// What a node asks its control plane at most.
+    pub(super) fn asking(&self) -> gateway::asking::AskingLimits {
+        let mut limits = gateway::asking::AskingLimits::default();
+        set(&mut limits.waiting_max, self.gateway_questions_max);
+        let patience = self.gateway_question_timeout.map(Span::as_ms);
+        set(&mut limits.patience_ms, patience);
+        set(&mut limits.not_known_max, self.gateway_unknown_tokens_max);
+        limits
     }
 
     /// The limits of the client's side.

@@ -2,8 +2,9 @@
 
 use std::net::IpAddr;
 
-use identity::{GuessLimits, PeopleConfig};
+use identity::{GuessLimits, LogoutLimits, PeopleConfig};
 
+use super::options::set;
 use super::{Options, Span, UpError};
 
 /// Lifetimes and limits of what people pass through.
@@ -48,9 +49,20 @@ pub(super) fn config(options: &Options) -> Result<PeopleConfig, UpError> {
             entries_max: options.identity_failures_max.unwrap_or(guesses.entries_max),
             ..guesses
         },
+        logouts: logouts(options),
         proxies: proxies(options.identity_proxies.as_deref())?,
         ..defaults
     })
+}
+
+/// How clients are told of logouts.
+fn logouts(options: &Options) -> LogoutLimits {
+    let mut limits = LogoutLimits::default();
+    set(&mut limits.attempts, options.identity_logout_attempts);
+    let pause = options.identity_logout_pause.map(Span::as_ms);
+    set(&mut limits.pause_ms, pause);
+    set(&mut limits.parallel, options.identity_logouts_parallel);
+    limits
 }
 
 fn proxies(list: Option<&str>) -> Result<Vec<IpAddr>, UpError> {

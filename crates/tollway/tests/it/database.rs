@@ -193,13 +193,14 @@ fn age(name: &str) -> (String, String) {
     let newest = || postgres.sql(name, "SELECT max(version) FROM seaql_migrations");
     let gone = newest();
     assert_eq!(
-        gone, "m0007_tokens",
+        gone, "m0008_sessions",
         "drop here what a newer migration makes"
     );
     postgres.sql(
         name,
-        "DELETE FROM seaql_migrations WHERE version = 'm0007_tokens'; \
-         DROP TABLE watermarks, opaque_tokens, used_once",
+        "DELETE FROM seaql_migrations WHERE version = 'm0008_sessions'; \
+         DROP TABLE waiting_logouts; DROP INDEX sessions_user; \
+         ALTER TABLE sessions DROP COLUMN address, DROP COLUMN agent",
     );
     (newest(), gone)
 }

@@ -8,6 +8,7 @@ mod database;
 mod identity_tls;
 mod imports;
 mod lint;
+mod logouts;
 mod platform;
 mod revisions;
 mod soak;

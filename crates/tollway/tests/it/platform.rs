@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tollway");
-const PASSWORD: &str = "a platform of our own 7";
+pub(crate) const PASSWORD: &str = "a platform of our own 7";
 
 /// A running `tollway up`; it is killed with the value.
 pub(crate) struct Platform {
@@ -120,6 +120,8 @@ pub(crate) struct User {
     pub(crate) folder: TempDir,
     pub(crate) platform: Platform,
     database: Option<String>,
+    /// Further flags of `tollway up`.
+    flags: Vec<String>,
 }
 
 impl User {
@@ -132,7 +134,7 @@ impl User {
         Self::started(database, &[])
     }
 
-    /// With further flags of `tollway up`.
+    /// With further flags of `tollway up`, at every start.
     pub(crate) fn start_with(flags: &[&str]) -> Self {
         Self::started(None, flags)
     }
@@ -141,13 +143,14 @@ impl User {
         let folder = tempfile::tempdir().unwrap();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
-        let mut command = Self::up(&folder, database.as_deref());
+        let flags: Vec<String> = flags.iter().map(|flag| (*flag).to_owned()).collect();
+        let mut command = Self::up(&folder, database.as_deref(), &flags);
         command.arg("--admin-password-file").arg(&password);
-        command.args(flags);
         let user = Self {
             platform: Platform::start(command),
             folder,
             database,
+            flags,
         };
         user.login();
         user
@@ -164,20 +167,23 @@ impl User {
             folder,
             platform,
             database,
+            flags,
         } = self;
         platform.kill();
         between();
         let user = Self {
-            platform: Platform::start(Self::up(&folder, database.as_deref())),
+            platform: Platform::start(Self::up(&folder, database.as_deref(), &flags)),
             folder,
             database,
+            flags,
         };
         user.login();
         user
     }
 
-    fn up(folder: &TempDir, database: Option<&str>) -> Command {
+    fn up(folder: &TempDir, database: Option<&str>, flags: &[String]) -> Command {
         let mut command = up(&folder.path().join("data"));
+        command.args(flags);
         command.envs(database.map(|url| ("TOLLWAY_DATABASE_URL", url)));
         command
     }

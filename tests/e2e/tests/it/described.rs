@@ -38,6 +38,8 @@ async fn every_described_endpoint_is_there_and_asks_for_a_token_unless_it_says_o
     }
     open.sort_unstable();
     let expected = [
+        "account",
+        "account_end",
         "authorization_server_metadata",
         "login",
         "oauth2_account",

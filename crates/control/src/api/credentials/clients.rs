@@ -4,7 +4,7 @@ use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use base::Diagnostic;
 use base::code;
-use credentials::{By, Wish, metadata};
+use credentials::{By, SECTOR_BYTES_MAX, Wish, check_sector, metadata};
 use http::StatusCode;
 use store::{ClientMetadata, CredentialKind, Write};
 use utoipa_axum::router::OpenApiRouter;
@@ -40,12 +40,14 @@ async fn create(
     Params(waiting): Params<Waiting>,
     OptionalJson(wish): OptionalJson<ClientRequest>,
 ) -> ApiResult<Response> {
-    checked_metadata(&control, &wish.metadata)?;
+    // Who may: then something is fetched for them.
+    let own = application(&control, &caller, &name).await?;
+    checked_metadata(&control, &wish.metadata).await?;
     let of_caller = Wish {
         environment: wish.environment.into(),
         expires_unix_s: expiry(&control, wish.expires_in)?,
         name: checked_name(wish.name)?,
-        ..Wish::new(&caller.org, application(&control, &caller, &name).await?)
+        ..Wish::new(&caller.org, own)
     };
     algorithms(&control, &caller, &wish.metadata).await?;
     let writing = control.writing().await?;
@@ -80,7 +82,7 @@ async fn change(
     let of = (name.as_str(), id.as_str());
     credential(&control, &caller, of, CLIENTS).await?;
     if let Some(metadata) = &wish.metadata {
-        checked_metadata(&control, metadata)?;
+        checked_metadata(&control, metadata).await?;
         algorithms(&control, &caller, metadata).await?;
     }
     let new_name = wish.name.map(|name| checked_name(Some(name))).transpose()?;
@@ -191,7 +193,7 @@ async fn delete(
 }
 
 /// Refuses metadata with all that is wrong with it.
-fn checked_metadata(control: &Control, metadata: &ClientMetadata) -> ApiResult<()> {
+async fn checked_metadata(control: &Control, metadata: &ClientMetadata) -> ApiResult<()> {
     let lifetime_s_max = control.tokens().config().lifetime_max_s;
     let mut faults: Vec<Diagnostic> = metadata::check(metadata, lifetime_s_max)
         .into_iter()
@@ -205,9 +207,29 @@ fn checked_metadata(control: &Control, metadata: &ClientMetadata) -> ApiResult<(
         }
     }
     if faults.is_empty() {
+        faults.extend(sector_fault(control, metadata).await);
+    }
+    if faults.is_empty() {
         return Ok(());
     }
     Err(ApiError::faulty(code::INVALID_METADATA, faults))
+}
+
+/// What is wrong with the list of redirect URIs that a client names (OpenID Connect Registration §5).
+async fn sector_fault(control: &Control, metadata: &ClientMetadata) -> Option<Diagnostic> {
+    let field = "sector_identifier_uri";
+    let url = url::Url::parse(metadata.sector_identifier_uri.as_deref()?).ok()?;
+    let found = control
+        .fetcher()
+        .get_within(&url, &url.origin(), SECTOR_BYTES_MAX)
+        .await;
+    match found {
+        Err(error) => Some(diagnostic(field, error.to_string())),
+        Ok(found) => {
+            let fault = check_sector(metadata, &found.body).err()?;
+            Some(diagnostic(fault.field, fault.problem))
+        }
+    }
 }
 
 fn diagnostic(field: &str, problem: String) -> Diagnostic {

@@ -122,3 +122,16 @@ fn a_token_for_this_api_alone_is_taken_here() {
         assert_eq!(outcome.is_ok(), good, "{audience}");
     }
 }
+
+/// What nobody knows is asked for once, as long as there is room to remember it.
+#[test]
+fn what_nobody_knows_is_remembered_within_limits() {
+    let bench = Bench::new();
+    let token = |n: usize| HeaderValue::from_str(&format!("Bearer twa_nobody{n}")).unwrap();
+    for n in (0..6).chain(0..6) {
+        assert_eq!(refused(&bench, &token(n)).0, "TOKEN_INVALID");
+    }
+    // Four are remembered, two are asked for again.
+    assert_eq!(asked(&bench), 8);
+    assert_eq!(bench.directory.tables().not_remembered, 4);
+}

@@ -3,21 +3,26 @@
 use std::fmt;
 use std::sync::Arc;
 
-use identity::{Counter, IdentityMetrics};
+use identity::{Counter, IdentityState};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
 
 use super::Plain;
 
 /// What people passed through.
-#[derive(Debug)]
-pub(super) struct People(pub(super) Arc<IdentityMetrics>);
+pub(super) struct People(pub(super) Arc<IdentityState>);
+
+impl fmt::Debug for People {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("People")
+    }
+}
 
 impl Collector for People {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut plain = Plain(encoder);
-        let identity = &self.0;
-        let counts: [(&str, &str, &Counter); 17] = [
+        let identity = &self.0.metrics;
+        let counts: [(&str, &str, &Counter); 18] = [
             (
                 "logins_delayed",
                 "Logins and user codes refused because too many before were wrong",
@@ -33,11 +38,6 @@ impl Collector for People {
                 "logouts_failed",
                 "Logout tokens that no attempt brought to their client",
                 &identity.logouts_failed,
-            ),
-            (
-                "logouts_dropped",
-                "Logout tokens dropped because too many waited",
-                &identity.logouts_dropped,
             ),
             (
                 "authorizations_refused",
@@ -91,6 +91,16 @@ impl Collector for People {
                 &identity.devices_slowed,
             ),
             (
+                "registrations",
+                "Clients that registered themselves",
+                &identity.registrations,
+            ),
+            (
+                "registrations_refused",
+                "Registrations refused",
+                &identity.registrations_refused,
+            ),
+            (
                 "user_codes_wrong",
                 "User codes typed that no device showed",
                 &identity.user_codes_wrong,
@@ -98,6 +108,22 @@ impl Collector for People {
         ];
         counts.iter().try_for_each(|(name, help, count)| {
             plain.counter(&format!("tollway_identity_{name}"), help, count.get())
-        })
+        })?;
+        let people = &self.0.people;
+        plain.gauge(
+            "tollway_identity_failures_remembered",
+            "Accounts and addresses with failed logins that are remembered",
+            people.guess_entries() as u64,
+        )?;
+        plain.gauge(
+            "tollway_identity_failures_remembered_max",
+            "Accounts and addresses with failed logins that may be remembered",
+            people.guess_entries_max() as u64,
+        )?;
+        plain.gauge(
+            "tollway_identity_logouts_waiting",
+            "Clients that have to be told of a logout still",
+            identity.logouts_waiting.get(),
+        )
     }
 }

@@ -1,0 +1,170 @@
+//! People are logged out from the command line, and their clients hear of it although the platform dies before.
+
+use std::io::{Read as _, Write as _};
+use std::net::{SocketAddr, TcpListener};
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+
+use crate::platform::{PASSWORD, User};
+
+/// The lease of an attempt that the kill cut off is a minute.
+const PATIENCE: Duration = Duration::from_secs(100);
+
+/// A browser's tab.
+struct Tab<'u> {
+    user: &'u User,
+}
+
+impl Tab<'_> {
+    fn curl(&self, url: &str, form: &[(&str, &str)]) -> String {
+        let jar = self.user.path("cookies");
+        let mut command = Command::new("curl");
+        command
+            .args(["-s", "-D", "-", "-b"])
+            .arg(&jar)
+            .arg("-c")
+            .arg(&jar);
+        for (name, value) in form {
+            command
+                .arg("--data-urlencode")
+                .arg(format!("{name}={value}"));
+        }
+        let output = command.arg(url).output().unwrap();
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    fn at(&self, path: &str) -> String {
+        format!("{}{path}", self.user.platform.control)
+    }
+
+    /// Logs in for a client that asks nobody; it gets a code.
+    fn log_in(&self, client_id: &str) {
+        let request = format!(
+            "/oauth2/authorize?response_type=code&client_id={client_id}&scope=openid&state=s&nonce=n\
+             &code_challenge=E9Melhoa2OwvFrEMTJguCHaoeK1t8URWbuGJSstw-cM&code_challenge_method=S256"
+        );
+        let page = self.curl(&self.at(&request), &[]);
+        let flow = page
+            .split("name=\"flow\" value=\"")
+            .nth(1)
+            .unwrap_or_else(|| panic!("{page}"));
+        let flow = flow.split('"').next().unwrap();
+        let form = [
+            ("flow", flow),
+            ("username", "admin"),
+            ("password", PASSWORD),
+        ];
+        let answer = self.curl(&self.at("/oauth2/login"), &form);
+        assert!(answer.starts_with("HTTP/1.1 303"), "{answer}");
+        assert!(answer.contains("code="), "{answer}");
+    }
+}
+
+fn json(user: &User, arguments: &[&str]) -> Value {
+    let all = [arguments, &["-o", "json"]].concat();
+    serde_json::from_str(&user.ok(&all)).unwrap()
+}
+
+/// An address that nobody listens at.
+fn free() -> SocketAddr {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap()
+}
+
+/// A client of ours that wants to hear of logouts there; and somebody who is logged in with it.
+fn setting(told_at: SocketAddr) -> (User, String) {
+    let user = User::start_with(&["--outbound-allow", "127.0.0.1"]);
+    user.ok(&["app", "create", "shop"]);
+    let metadata = format!(
+        r#"{{"grant_types": ["authorization_code"], "redirect_uris": ["https://app.example/cb"], "skip_consent": true,
+            "backchannel_logout_uri": "http://{told_at}/logged-out"}}"#
+    );
+    std::fs::write(user.path("client.json"), metadata).unwrap();
+    let made = json(
+        &user,
+        &[
+            "credentials",
+            "create",
+            "--app",
+            "shop",
+            "--name",
+            "Shop",
+            "--metadata",
+            "client.json",
+        ],
+    );
+    let client_id = made["clientId"].as_str().unwrap().to_owned();
+    Tab { user: &user }.log_in(&client_id);
+    (user, client_id)
+}
+
+/// What is posted, answered with 200.
+fn posted(listener: &TcpListener) -> String {
+    listener.set_nonblocking(true).unwrap();
+    let until = Instant::now() + PATIENCE;
+    let mut socket = loop {
+        match listener.accept() {
+            Ok((socket, _)) => break socket,
+            Err(_) => assert!(Instant::now() < until, "nobody was told"),
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    };
+    socket.set_nonblocking(false).unwrap();
+    let mut text = Vec::new();
+    let mut part = [0; 8192];
+    while !String::from_utf8_lossy(&text).contains("logout_token=") {
+        let read = socket.read(&mut part).unwrap();
+        assert!(read > 0);
+        text.extend_from_slice(&part[..read]);
+    }
+    let answer = "HTTP/1.1 200 OK\r\ncontent-length: 0\r\nconnection: close\r\n\r\n";
+    socket.write_all(answer.as_bytes()).unwrap();
+    String::from_utf8(text).unwrap()
+}
+
+/// OpenID Connect Back-Channel Logout: who has to be told is in the database when the session is over.
+#[test]
+fn a_client_hears_of_a_logout_after_a_kill() {
+    let address = free();
+    let (user, client_id) = setting(address);
+    let listed = json(&user, &["session", "list"]);
+    assert_eq!(listed[0]["user"], "admin");
+    assert_eq!(listed[0]["address"], "127.0.0.1");
+    assert!(listed[0]["agent"].as_str().unwrap().starts_with("curl/"));
+    assert_eq!(listed[0]["clients"][0]["name"], "Shop");
+    let sid = listed[0]["id"].as_str().unwrap().to_owned();
+    user.ok(&["session", "end", &sid]);
+    let user = user.crash();
+    assert_eq!(json(&user, &["session", "list"]), serde_json::json!([]));
+    let listener = TcpListener::bind(address).unwrap();
+    let told = posted(&listener);
+    assert!(told.starts_with("POST /logged-out HTTP/1.1"));
+    let entry = json(&user, &["audit", "--kind", "Session"]);
+    assert_eq!(entry[0]["name"], sid.as_str());
+    assert_eq!(entry[0]["actor"], "admin");
+    assert!(entry.to_string().contains(&client_id));
+}
+
+/// As a person and as an admin; what is not there is refused.
+#[test]
+fn sessions_and_consents_are_managed_from_the_command_line() {
+    let (user, _) = setting(free());
+    assert_eq!(
+        json(&user, &["session", "list", "--user", "admin"])
+            .as_array()
+            .unwrap()
+            .len(),
+        1
+    );
+    assert_eq!(json(&user, &["consent", "list"]), serde_json::json!([]));
+    assert!(user.ok(&["session", "list"]).contains("LAST USED"));
+    user.fails(3, &["session", "list", "--user", "nobody"]);
+    user.fails(3, &["session", "end", "none"]);
+    user.fails(3, &["consent", "withdraw", "none"]);
+    user.fails(2, &["session", "end"]);
+    user.ok(&["session", "end", "--all"]);
+    user.ok(&["consent", "withdraw", "--all", "--user", "admin"]);
+    assert_eq!(json(&user, &["session", "list"]), serde_json::json!([]));
+}

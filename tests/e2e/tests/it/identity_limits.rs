@@ -1,0 +1,136 @@
+//! The limits of identity are options, and their metrics tell how far they are used.
+
+use std::time::Duration;
+
+use e2e::{Backend, Sandbox};
+use reqwest::Method;
+use serde_json::{Value, json};
+use tollway::up::Span;
+
+use crate::PETS;
+
+async fn called(sandbox: &Sandbox, url: &str, token: &str) -> (u16, String) {
+    let answer = sandbox.http.get(format!("{url}/pets")).bearer_auth(token);
+    let answer = answer.send().await.unwrap();
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap_or_default();
+    (status, body["code"].as_str().unwrap_or_default().to_owned())
+}
+
+#[tokio::test]
+async fn questions_about_unknown_tokens_are_bounded_and_counted() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.gateway_workers = Some(1);
+        options.gateway_unknown_tokens_max = Some(2);
+        options.jwks_max_age = Some(Span(Duration::from_secs(60)));
+        options.registration_uses_max = Some(2);
+        options.dpop_proofs_max = Some(77);
+    });
+    let sandbox = sandbox.await.unwrap();
+    let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
+    let api = api.unwrap();
+    for token in ["twa_1", "twa_2", "twa_3", "twa_1", "twa_2", "twa_3"] {
+        let refused = called(&sandbox, &api.url, token).await;
+        assert_eq!(refused, (401, "TOKEN_INVALID".to_owned()));
+    }
+    // Two are remembered, the third is asked for each time.
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_opaque_tokens_total ")
+            .await,
+        4
+    );
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_not_remembered_total ")
+            .await,
+        2
+    );
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_refused_total ")
+            .await,
+        0
+    );
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_unanswered_total ")
+            .await,
+        0
+    );
+    assert_eq!(sandbox.metric("tollway_node_proofs ").await, 0);
+    assert_eq!(sandbox.metric("tollway_node_proofs_max ").await, 77);
+
+    let keys = format!("{}/oauth2/jwks", sandbox.running.control_url());
+    let keys = sandbox.http.get(keys).send().await.unwrap();
+    assert_eq!(keys.headers()["cache-control"], "public, max-age=60");
+    let wish = json!({"uses": 3});
+    let refused = sandbox
+        .refused(Method::POST, "/registration-tokens", wish)
+        .await
+        .unwrap();
+    assert_eq!(refused.1, "BAD_REQUEST");
+    assert_eq!(
+        sandbox
+            .metric("tollway_identity_registrations_total ")
+            .await,
+        0
+    );
+
+    let login = format!("{}/api/v1/login", sandbox.running.control_url());
+    let wrong = json!({"username": "nobody", "password": "a guess of mine"});
+    sandbox.http.post(login).json(&wrong).send().await.unwrap();
+    assert_eq!(
+        sandbox
+            .metric("tollway_identity_failures_remembered ")
+            .await,
+        2,
+        "account and address"
+    );
+    assert_eq!(
+        sandbox
+            .metric("tollway_identity_failures_remembered_max ")
+            .await,
+        20_000
+    );
+    assert_eq!(sandbox.metric("tollway_identity_logouts_waiting ").await, 0);
+    assert_eq!(
+        sandbox
+            .metric("tollway_control_credential_notices_total ")
+            .await,
+        0
+    );
+}
+
+#[tokio::test]
+async fn questions_that_may_not_wait_are_refused() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.gateway_questions_max = Some(0);
+    });
+    let sandbox = sandbox.await.unwrap();
+    let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
+    let refused = called(&sandbox, &api.unwrap().url, "twa_1").await;
+    assert_eq!(refused, (503, "TOKEN_UNVERIFIED".to_owned()));
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_refused_total ")
+            .await,
+        1
+    );
+}
+
+/// Whoever keeps the keys has to ask again before the next one signs.
+#[tokio::test]
+async fn keys_are_not_kept_for_longer_than_they_are_ahead() {
+    let started = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.signing_key_ahead = Some(Span(Duration::from_secs(3600)));
+        options.jwks_max_age = Some(Span(Duration::from_secs(1801)));
+    });
+    let refused = started.await.err().unwrap().to_string();
+    assert!(
+        refused.contains("--jwks-max-age is at most half of --signing-key-ahead, here 1800s"),
+        "{refused}"
+    );
+}
