@@ -41,7 +41,7 @@ pub(super) fn metadata<'s>(
         *response.status_mut() = StatusCode::NO_CONTENT;
     } else if matches!(cx.method, Method::GET | Method::HEAD) {
         let resource = url(public, "", api, host, mount);
-        let told = told(resource, api, protected, cx);
+        let told = told(&resource, api, protected, cx);
         *response.body_mut() = serde_json::to_vec(&told).expect("texts alone").into();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -61,7 +61,7 @@ pub(super) fn metadata<'s>(
 }
 
 /// RFC 9728 §2.
-fn told(resource: String, api: &Api, protected: &Protected, cx: &RequestCx) -> serde_json::Value {
+fn told(resource: &str, api: &Api, protected: &Protected, cx: &RequestCx) -> serde_json::Value {
     let directory = &*cx.core.runtime.directory;
     let issuers = protected.issuers.iter();
     let issuers: Vec<String> = issuers
