@@ -8,7 +8,7 @@ use http::Method;
 use openapi::{Part, Template};
 use policies::normalize_path::canonical_literal;
 use policy::{Access, Chain};
-use snapshot::{Api, Backend, BackendKey, Gate, Operation, Router, Targets};
+use snapshot::{Api, Backend, BackendKey, Gate, Mark, Operation, Router, RouterBuilder, Targets};
 use sync::{ApiModel, OperationModel};
 
 use crate::PROBLEMS_MAX;
@@ -114,10 +114,9 @@ fn place(name: &str) -> &'static str {
 }
 
 fn router<'m>(model: &'m ApiModel, shared: &mut Shared<'m>, found: &mut Diagnostics) -> Router {
-    let mut router = Router::default();
+    let mut router = RouterBuilder::default();
     let mut texts = Texts::default();
     let mut targets = HashMap::new();
-    let api = texts.shared(&model.name);
     for operation in &model.operations {
         if found.0.len() >= PROBLEMS_MAX && found.has_errors() {
             break;
@@ -136,11 +135,11 @@ fn router<'m>(model: &'m ApiModel, shared: &mut Shared<'m>, found: &mut Diagnost
             })
         });
         let built = Operation {
-            api: Arc::clone(&api),
-            label: label(operation).into(),
-            template: texts.shared(&operation.template),
             chain: shared.chain(operation, found),
             targets: Arc::clone(targets),
+            mark: Mark::default(),
+            label: label(operation).into(),
+            template: texts.shared(&operation.template),
         };
         let Ok(method) = Method::from_bytes(operation.method.as_bytes()) else {
             let message = format!("`{}` is no HTTP method", operation.method);
@@ -148,15 +147,14 @@ fn router<'m>(model: &'m ApiModel, shared: &mut Shared<'m>, found: &mut Diagnost
             continue;
         };
         let inserted = canonical(&operation.template).and_then(|template| {
-            let inserted = router.insert(&template, method, Arc::new(built));
+            let inserted = router.insert(&template, method, built);
             inserted.map_err(|error| error.to_string())
         });
         if let Err(message) = inserted {
             found.push(fault(operation, &message));
         }
     }
-    router.shrink();
-    router
+    router.build()
 }
 
 /// Texts that several operations have, each kept once.

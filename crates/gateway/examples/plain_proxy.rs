@@ -13,7 +13,8 @@ use gateway::Config;
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime};
 use snapshot::{
-    Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot, Targets,
+    Api, Backend, BackendKey, Endpoint, Gate, Mark, Operation, RouterBuilder, Scheme, Snapshot,
+    Targets,
 };
 
 #[global_allocator]
@@ -25,10 +26,10 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         org: org.clone(),
         name: "bench".into(),
     };
-    let mut router = Router::default();
+    let mut router = RouterBuilder::default();
     for template in ["/", "/{file}"] {
         let operation = Operation {
-            api: "bench-1.0.0".into(),
+            mark: Mark::default(),
             label: format!("GET {template}").into(),
             template: template.into(),
             chain: Chain::new(Vec::new(), Access::Open).into(),
@@ -37,7 +38,7 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
                 sandbox: None,
             }),
         };
-        router.insert(template, Method::GET, Arc::new(operation))?;
+        router.insert(template, Method::GET, operation)?;
     }
     let api = Api {
         org,
@@ -47,7 +48,7 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         vhosts: Vec::new(),
         mounts: vec!["/bench".to_owned()],
         gate: Gate::Serve,
-        router,
+        router: router.build(),
         preflight: Chain::new(Vec::new(), Access::Open),
         protected: None,
         digest: Digest::of(b"bench"),

@@ -31,6 +31,8 @@ fn main() {
                 environment: "production",
                 api: "orders-2.1.0",
                 operation: "listOrders",
+                mark: None,
+                method: "GET",
                 application: Some(applications[number % keys]),
                 plan: "Gold",
                 status: StatusClass::of(200),

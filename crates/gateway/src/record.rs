@@ -6,7 +6,7 @@ use std::time::Instant;
 use crate::access_log::Line;
 use crate::body::BodyState;
 use crate::connection::Connection;
-use crate::metrics::{Series, SeriesId};
+use crate::metrics::SeriesId;
 use crate::spans::{Call, Ended};
 use crate::usage::table::{self, Row, Subject};
 use crate::worker::Worker;
@@ -16,8 +16,6 @@ pub(crate) struct Record {
     worker: Rc<Worker>,
     connection: Rc<Connection>,
     begun: Instant,
-    /// `None` until the answer's head is known.
-    series: Option<SeriesId>,
     bytes_out: u64,
     end: End,
     line: Option<Box<Line>>,
@@ -27,9 +25,12 @@ pub(crate) struct Record {
     usage: Option<Counted>,
 }
 
-/// What a request is counted under in the usage.
+/// What a request is counted under.
 pub(crate) struct Counted {
+    /// In the usage.
     pub(crate) row: Rc<Row>,
+    /// In the metrics.
+    pub(crate) series: SeriesId,
     /// The request's body, where there is one.
     pub(crate) body: Option<Rc<BodyState>>,
     pub(crate) backend_us: Option<u64>,
@@ -54,7 +55,6 @@ impl Record {
             worker: Rc::clone(worker),
             connection: Rc::clone(connection),
             begun: Instant::now(),
-            series: None,
             bytes_out: 0,
             end: End::Open,
             line: None,
@@ -75,13 +75,8 @@ impl Record {
         self.begun
     }
 
-    /// The answer's head is known.
-    pub(crate) fn answered(&mut self, series: &Series<'_>, line: Option<Box<Line>>) {
-        let id = self
-            .worker
-            .series
-            .id(&self.worker.shared.numbers.series, series);
-        self.series = Some(id);
+    /// What the access log says of it, where it says something.
+    pub(crate) fn logged(&mut self, line: Option<Box<Line>>) {
         self.line = line;
     }
 
@@ -142,8 +137,8 @@ impl Record {
 impl Drop for Record {
     fn drop(&mut self) {
         let numbers = self.worker.numbers();
-        if let Some(series) = self.series {
-            numbers.requests[series as usize].add(1);
+        if let Some(counted) = &self.usage {
+            numbers.requests[counted.series as usize].add(1);
         }
         match self.end {
             End::Complete => {}

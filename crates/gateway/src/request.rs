@@ -286,7 +286,7 @@ async fn ask<'s>(
         worker.numbers().limit(Limit::Body);
         return Answer::refuse(worker, cx, Failure::BodyTooLarge.reject());
     }
-    if let Some(reject) = limited::refused(operation, cx) {
+    if let Some(reject) = limited::refused(matched.api_label(), operation, cx) {
         return Answer::refuse(worker, cx, reject);
     }
     let environment = cx.principal.as_ref().map(|caller| caller.environment);

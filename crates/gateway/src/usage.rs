@@ -19,7 +19,7 @@ use std::sync::Arc;
 
 use base::Clock;
 use tokio::sync::{mpsc, watch};
-use usage::{Counts, Key};
+use usage::Key;
 
 /// What one worker counted in one interval.
 pub(crate) struct Flush {
@@ -27,7 +27,7 @@ pub(crate) struct Flush {
     round: Option<u64>,
     /// When the interval began, in milliseconds since 1970.
     from_unix_ms: u64,
-    rows: Vec<(Arc<Key>, Counts)>,
+    rows: Vec<(Arc<Key>, table::Tallied)>,
 }
 
 /// A worker's way to the collector.

@@ -1,6 +1,6 @@
 //! APIs and operations, compiled.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use base::{Digest, Environment, Org};
 use policy::Chain;
@@ -61,18 +61,30 @@ pub enum Gate {
     Broken,
 }
 
-/// One operation.
+/// One operation. A node has a hundred thousand of them: what each has of its own is a line of the processor's cache.
 pub struct Operation {
-    /// The API's document name, for metrics and logs.
-    pub api: Arc<str>,
-    /// `operationId`, or `METHOD template`: the label in metrics and logs.
-    pub label: Arc<str>,
-    /// The path template below the API's mount, for traces (`http.route`).
-    pub template: Arc<str>,
     /// The policies; operations that have none of their own share one chain.
     pub chain: Arc<Chain>,
     /// Where calls go; most operations of an API share it.
     pub targets: Arc<Targets>,
+    /// What organisation, API and label together are known by where calls are counted.
+    pub mark: Mark,
+    /// `operationId`, or `METHOD template`: the label in metrics and logs.
+    pub label: Arc<str>,
+    /// The path template below the API's mount, for traces (`http.route`).
+    pub template: Arc<str>,
+}
+
+/// The fingerprint of names that do not change, made by the first who needs it: to look at the names themselves costs
+/// several times more. Nothing but a memory; two that are made of equal names need not be equal.
+#[derive(Debug, Default)]
+pub struct Mark(OnceLock<u64>);
+
+impl Mark {
+    /// The fingerprint, which `make` makes of the names where there is none yet.
+    pub fn get(&self, make: impl FnOnce() -> u64) -> u64 {
+        *self.0.get_or_init(make)
+    }
 }
 
 /// The backends of an operation.

@@ -15,13 +15,13 @@ use std::sync::Arc;
 use base::Org;
 use http::Method;
 
-pub use api::{Api, Gate, Operation, Protected, Targets};
+pub use api::{Api, Gate, Mark, Operation, Protected, Targets};
 pub use backend::{
     Backend, BackendKey, Balance, Check, CheckAsk, EjectOn, Endpoint, HashBy, Health, Lookup,
     Protocol, Scheme,
 };
 pub use mounts::{Conflict, Mounts};
-pub use router::{MethodSet, Router, RouterError};
+pub use router::{MethodSet, Router, RouterBuilder, RouterError};
 pub use template::{Segment, TemplateError};
 
 /// Everything a node serves at one revision.
@@ -43,7 +43,7 @@ pub enum Found<'s> {
         /// The API.
         api: &'s Arc<Api>,
         /// The operation.
-        operation: &'s Arc<Operation>,
+        operation: &'s Operation,
         /// Where the path that the backend gets begins: behind context and version.
         rest_at: usize,
     },

@@ -5,24 +5,28 @@ use proptest::prelude::*;
 use super::*;
 use policy::{Access, Chain};
 
-fn operation(label: &str) -> Arc<Operation> {
-    Arc::new(Operation {
-        api: "a".into(),
-        label: label.into(),
-        template: label.into(),
+fn operation(label: &str) -> Operation {
+    Operation {
         chain: Chain::new(Vec::new(), Access::Open).into(),
         targets: Arc::default(),
-    })
+        mark: Mark::default(),
+        label: label.into(),
+        template: label.into(),
+    }
 }
 
-fn router(templates: &[&str]) -> Router {
-    let mut router = Router::default();
+fn builder(templates: &[&str]) -> RouterBuilder {
+    let mut router = RouterBuilder::default();
     for template in templates {
         router
             .insert(template, Method::GET, operation(template))
             .unwrap();
     }
     router
+}
+
+fn router(templates: &[&str]) -> Router {
+    builder(templates).build()
 }
 
 fn api(name: &str, vhosts: &[&str], mounts: &[&str], templates: &[&str]) -> Arc<Api> {
@@ -100,7 +104,7 @@ fn literal_before_mixed_before_parameter_and_back() {
 
 #[test]
 fn same_shape_twice_is_refused() {
-    let mut router = router(&["/pets/{id}"]);
+    let mut router = builder(&["/pets/{id}"]);
     assert_eq!(
         router.insert("/pets/{name}", Method::GET, operation("x")),
         Err(RouterError::Duplicate)
@@ -124,6 +128,28 @@ fn head_falls_to_get_and_allow_is_complete() {
     assert!(methods.get(&Method::HEAD).is_some());
     assert!(methods.get(&Method::POST).is_none());
     assert_eq!(methods.allowed().to_string(), "GET, HEAD, OPTIONS");
+}
+
+#[test]
+fn methods_that_openapi_does_not_know_are_told_apart() {
+    let mut router = RouterBuilder::default();
+    let own = |name: &str| Method::from_bytes(name.as_bytes()).unwrap();
+    for method in [own("QUERY"), Method::PATCH, own("PURGE")] {
+        let label = method.to_string();
+        router.insert("/pets", method, operation(&label)).unwrap();
+    }
+    let router = router.build();
+    let methods = router.find("/pets").unwrap();
+    for name in ["QUERY", "PATCH", "PURGE"] {
+        let operation = methods.get(&own(name)).unwrap();
+        assert_eq!(&*operation.label, name);
+    }
+    assert!(methods.get(&own("LOCK")).is_none() && methods.get(&Method::HEAD).is_none());
+    assert_eq!(
+        methods.allowed().to_string(),
+        "OPTIONS, PATCH, PURGE, QUERY"
+    );
+    assert!(RouterBuilder::default().build().find("/").is_none());
 }
 
 #[test]
@@ -232,9 +258,9 @@ proptest! {
 
     #[test]
     fn matching_never_panics(template in "/[a-z{}./-]{0,20}", path in "/\\PC{0,30}") {
-        let mut router = Router::default();
+        let mut router = RouterBuilder::default();
         if router.insert(&template, Method::GET, operation("x")).is_ok() {
-            let _ = router.find(&path);
+            let _ = router.build().find(&path);
         }
     }
 }

@@ -14,7 +14,7 @@ use crate::answer;
 use crate::body::{AnswerBody, BodyState};
 use crate::broken::About;
 use crate::decisions::{self, Matched, Refused};
-use crate::metrics::{Series, method_label};
+use crate::metrics::{Series, SeriesId};
 use crate::record::{Counted, Record, micros};
 use crate::spans::Try;
 use crate::trace;
@@ -121,11 +121,31 @@ pub(super) fn counted(
 ) -> Counted {
     let status = StatusClass::of(answer.head.status.as_u16());
     let subject = Subject::of(cx, environment, matched, status);
+    let find = || series(worker, &subject, matched, status);
+    let (row, series) = worker.usage.table.row_and_series(&subject, find);
     Counted {
-        row: worker.usage.table.row(&subject),
+        row,
+        series,
         body: answer.body.clone(),
         backend_us: answer.backend_us,
     }
+}
+
+/// The counter of the metrics that a request belongs to.
+fn series(
+    worker: &Worker,
+    subject: &Subject<'_>,
+    matched: &Matched<'_>,
+    status: StatusClass,
+) -> SeriesId {
+    let series = Series {
+        api: matched.api_label(),
+        operation: subject.operation,
+        method: subject.method,
+        status_class: status.digit(),
+        plan: subject.plan,
+    };
+    worker.series.id(&worker.shared.numbers.series, &series)
 }
 
 /// Counts, logs, and ties the record to the body's end.
@@ -139,18 +159,6 @@ pub(super) fn finish(
 ) -> Response<AnswerBody> {
     let Opened { cx, host, .. } = &opened;
     let status = answer.head.status;
-    let plan = cx
-        .subscription
-        .as_ref()
-        .and_then(|subscription| subscription.plan.as_ref())
-        .map_or("", |plan| plan.name.as_str());
-    let series = Series {
-        api: matched.api_label(),
-        operation: matched.operation_label(),
-        method: method_label(&cx.method),
-        status_class: u8::try_from(status.as_u16() / 100).unwrap_or(5),
-        plan,
-    };
     let elapsed = record.begun().elapsed();
     let numbers = worker.numbers();
     if let Some(backend_us) = answer.backend_us {
@@ -163,8 +171,8 @@ pub(super) fn finish(
         .access_log
         .as_ref()
         .filter(|log| log.takes(worker.ids.next(), status.as_u16()))
-        .map(|_| Box::new(line(cx, host, matched, plan, &answer)));
-    record.answered(&series, line);
+        .map(|_| Box::new(line(cx, host, matched, &answer)));
+    record.logged(line);
     let is_head = cx.method == Method::HEAD;
     let caller = streams(&answer).then(|| cx.principal.clone()).flatten();
     observe(worker, &mut opened, matched, &mut answer, &mut record);
@@ -252,13 +260,9 @@ fn observe(
     }
 }
 
-fn line(
-    cx: &RequestCx,
-    host: &HeaderValue,
-    matched: &Matched<'_>,
-    plan: &str,
-    answer: &Answer,
-) -> Line {
+fn line(cx: &RequestCx, host: &HeaderValue, matched: &Matched<'_>, answer: &Answer) -> Line {
+    let held = cx.subscription.as_ref();
+    let plan = held.and_then(|held| held.plan.as_ref());
     Line {
         time_ms: cx.unix_ms,
         trace_id: trace::id_text(&cx.trace),
@@ -276,7 +280,7 @@ fn line(
             .as_ref()
             .and_then(|principal| principal.application)
             .map(|application| application.to_string()),
-        plan: plan.to_owned(),
+        plan: plan.map(|plan| plan.name.clone()).unwrap_or_default(),
         backend_us: answer.backend_us,
     }
 }

@@ -5,8 +5,8 @@ use http::Method;
 use policy::{Reject, RequestCx};
 use snapshot::Operation;
 
-/// The refusal of a call that its API key is not for. Calls of all others cost a look at one field.
-pub(super) fn refused(operation: &Operation, cx: &RequestCx) -> Option<Reject> {
+/// The refusal of a call to an API, by its document name, that its API key is not for. Calls of all others cost a look at one field.
+pub(super) fn refused(api: &str, operation: &Operation, cx: &RequestCx) -> Option<Reject> {
     let limits = cx.principal.as_ref()?.limits.as_deref()?;
     if limits.operations.is_empty() {
         return None;
@@ -20,7 +20,7 @@ pub(super) fn refused(operation: &Operation, cx: &RequestCx) -> Option<Reject> {
     } else {
         &[&operation.label, &own]
     };
-    if limits.allow_operation(&operation.api, names) {
+    if limits.allow_operation(api, names) {
         return None;
     }
     let reject = Reject::new(

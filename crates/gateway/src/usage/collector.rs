@@ -174,7 +174,7 @@ impl Collector {
         let spool = Arc::clone(&self.spool);
         let written = tokio::task::spawn_blocking(move || {
             let mut spool = spool.lock().unwrap_or_else(PoisonError::into_inner);
-            spool.append(&batch)
+            spool.append(batch)
         })
         .await;
         let failure = match written {
@@ -225,7 +225,9 @@ impl Head {
 
 /// What was counted, by the minute in which its interval began.
 #[derive(Default)]
-struct Gathered(BTreeMap<u64, (u64, HashMap<Arc<Key>, Counts>)>);
+struct Gathered(BTreeMap<u64, (u64, Rows)>);
+
+type Rows = HashMap<Arc<Key>, Counts, foldhash::fast::RandomState>;
 
 impl Gathered {
     fn add(&mut self, flush: Flush) {
@@ -236,10 +238,10 @@ impl Gathered {
         let (first, rows) = self
             .0
             .entry(from / MINUTE_MS)
-            .or_insert_with(|| (from, HashMap::new()));
+            .or_insert_with(|| (from, Rows::default()));
         *first = from.min(*first);
-        for (key, counts) in flush.rows {
-            rows.entry(key).or_default().merge(&counts);
+        for (key, tallied) in flush.rows {
+            tallied.add_to(rows.entry(key).or_default());
         }
     }
 

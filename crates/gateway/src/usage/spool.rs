@@ -6,6 +6,7 @@
 //! - A file goes when all of it is acknowledged and another one follows. How far that is stands nowhere: after a
 //!   restart the oldest file is sent from its beginning, and the control plane knows what it had.
 //! - Full is full: what comes is refused, what is there stays.
+//! - The latest batch stays in memory too: where the control plane keeps up, nothing is read back.
 
 mod line;
 mod segment;
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use usage::{Batch, Epoch, Unclean};
 
-use line::{Header, Line};
+use line::{Header, Line, LineRef};
 use segment::Segment;
 
 /// A file is not made longer than this, by more than a batch.
@@ -62,7 +63,18 @@ pub struct Spool {
     given: u64,
     /// The latest sequence that is on the disk.
     sequence: u64,
+    /// The latest batch, where nobody has asked for it yet.
+    latest: Option<Latest>,
     damaged: u64,
+}
+
+/// A batch that is on the disk, and where.
+#[derive(Debug)]
+struct Latest {
+    segment: u64,
+    at: u64,
+    end: u64,
+    batch: Batch,
 }
 
 impl Spool {
@@ -98,6 +110,7 @@ impl Spool {
             acknowledged: 0,
             given: 0,
             sequence: 0,
+            latest: None,
             damaged: 0,
         };
         spool.begin_segment().map_err(failed)?;
@@ -132,8 +145,8 @@ impl Spool {
 
     /// Writes a batch and syncs it. The last batch of an epoch is taken even if there is no room: it has no rows, and
     /// a stop must not look like a crash.
-    pub(crate) fn append(&mut self, batch: &Batch) -> io::Result<Appended> {
-        let line = line::write(&Line::Batch(Box::new(batch.clone())))?;
+    pub(crate) fn append(&mut self, batch: Batch) -> io::Result<Appended> {
+        let line = line::write(&LineRef::Batch(&batch))?;
         let length = line.len() as u64;
         if !batch.last && self.bytes + length > self.bytes_max {
             return Ok(Appended::Full);
@@ -143,9 +156,17 @@ impl Spool {
         if !current.is_open() || current.length >= segment_bytes {
             self.begin_segment()?;
         }
-        self.current().append(&line)?;
+        let current = self.current();
+        let (segment, at) = (current.number, current.length);
+        current.append(&line)?;
         self.bytes += length;
         self.sequence = batch.sequence;
+        self.latest = Some(Latest {
+            segment,
+            at,
+            end: at + length,
+            batch,
+        });
         Ok(Appended::Kept)
     }
 
@@ -162,7 +183,7 @@ impl Spool {
             epoch: self.epoch,
             sequence: self.sequence,
         };
-        segment.append(&line::write(&Line::Begin(header))?)?;
+        segment.append(&line::write(&LineRef::Begin(&header))?)?;
         // The file's name is on the disk with its folder.
         File::open(&self.folder)?.sync_all()?;
         self.bytes += segment.length;
@@ -178,6 +199,11 @@ impl Spool {
             let Some(oldest) = self.segments.front_mut() else {
                 return Ok(None);
             };
+            let here = |latest: &mut Latest| (latest.segment, latest.at) == (oldest.number, at);
+            if let Some(latest) = self.latest.take_if(here) {
+                self.given = latest.end;
+                return Ok(Some(latest.batch));
+            }
             let line = match oldest.line(at) {
                 // Somebody has deleted it.
                 Err(error) if error.kind() == io::ErrorKind::NotFound && !only => {

@@ -1,6 +1,8 @@
 //! One core's counts of one interval.
 
-use std::cell::{Cell, OnceCell, RefCell};
+mod row;
+
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 use std::hash::BuildHasher as _;
 use std::rc::Rc;
@@ -8,14 +10,18 @@ use std::sync::Arc;
 
 use base::{ApplicationId, Environment, Org};
 use policy::RequestCx;
-use usage::{Counts, Key, NO_API, StatusClass};
+use snapshot::Mark;
+use usage::{Key, NO_API, StatusClass};
 
 use crate::body::BodyState;
 use crate::decisions::Matched;
+use crate::metrics::SeriesId;
 use crate::worker::Worker;
 
+pub use row::{Call, Row, Tallied};
+
 /// What a call is counted under, borrowed from wherever it stands.
-#[derive(Clone, Copy, Hash)]
+#[derive(Clone, Copy)]
 pub struct Subject<'a> {
     /// The API's organisation.
     pub org: &'a str,
@@ -25,6 +31,10 @@ pub struct Subject<'a> {
     pub api: &'a str,
     /// The operation's label.
     pub operation: &'a str,
+    /// Where the operation keeps what these names are known by.
+    pub mark: Option<&'a Mark>,
+    /// The method's label, for metrics; usage does not tell methods apart.
+    pub method: &'static str,
     /// Who calls.
     pub application: Option<ApplicationId>,
     /// Under which plan.
@@ -43,6 +53,8 @@ impl Subject<'static> {
         environment: "",
         api: NO_API,
         operation: "",
+        mark: None,
+        method: "",
         application: None,
         plan: "",
         status: StatusClass::NONE,
@@ -66,6 +78,8 @@ impl<'a> Subject<'a> {
             environment: if sandbox { SANDBOX } else { environment },
             api: matched.api.map_or(NO_API, |api| &api.name),
             operation: matched.operation_label(),
+            mark: matched.operation.map(|operation| &operation.mark),
+            method: crate::metrics::method_label(&cx.method),
             application: principal.and_then(|caller| caller.application),
             plan: plan.map_or("", |plan| plan.name.as_str()),
             status,
@@ -88,51 +102,42 @@ impl<'a> Subject<'a> {
     }
 }
 
-/// The counts of one key. It outlives the interval, so that a request can hold on to it.
-pub struct Row {
-    key: Arc<Key>,
-    counts: RefCell<Counts>,
-    /// Whether anything was counted since the last flush.
-    counted: Cell<bool>,
-    overflow: OnceCell<Rc<Row>>,
-}
-
-impl Row {
-    fn new(key: Key) -> Rc<Self> {
-        Rc::new(Self {
-            key: Arc::new(key),
-            counts: RefCell::default(),
-            counted: Cell::new(false),
-            overflow: OnceCell::new(),
-        })
-    }
-}
-
-/// How one call went.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Call {
-    /// Bytes of the request's body that were passed on.
-    pub bytes_in: u64,
-    /// Bytes of the answer's body.
-    pub bytes_out: u64,
-    /// From the request's head to the end of the answer, in microseconds.
-    pub gateway_us: u64,
-    /// Until the head of the backend's answer, where it was asked, in microseconds.
-    pub backend_us: Option<u64>,
-}
+/// Subjects that are remembered, for each row that may be counted: of those that have no row too, so that they are not
+/// looked at name by name at every call.
+const REMEMBERED: usize = 8;
 
 /// One core's counts. It has at most `rows_max` rows in an interval, and one more for each API and class of status.
 pub struct Table {
     hasher: foldhash::quality::RandomState,
     rows_max: usize,
-    /// Rows by the fingerprint of their key. Keys are told apart by a 64-bit hash with a random seed, as the series
-    /// of the metrics are.
-    known: RefCell<HashMap<u64, Rc<Row>, foldhash::fast::RandomState>>,
+    known: RefCell<Memory>,
     /// The rows with counts.
     counted: RefCell<Vec<Rc<Row>>>,
     from_unix_ms: Cell<u64>,
     /// What the request that ends at this moment is counted under, where it ends without an answer.
     unanswered: Cell<Option<(Rc<Row>, Call)>>,
+}
+
+/// Where subjects are counted, by the fingerprint of the subject. Subjects are told apart by a 64-bit hash with a random
+/// seed, as the series of the metrics are.
+#[derive(Default)]
+struct Memory {
+    places: Places,
+    /// Those that have a row of their own.
+    own: usize,
+    /// The rows of those that have none, by the fingerprint of the row's key.
+    rests: HashMap<u64, Rc<Row>, foldhash::fast::RandomState>,
+}
+
+type Places = HashMap<u64, Place, foldhash::fast::RandomState>;
+
+/// Where a subject is counted.
+#[derive(Clone)]
+struct Place {
+    /// Its own row, or that of what has none.
+    row: Rc<Row>,
+    /// In the metrics; `None` until it is asked for.
+    series: Option<SeriesId>,
 }
 
 impl Table {
@@ -151,79 +156,146 @@ impl Table {
 
     /// The row of a subject.
     pub fn row(&self, subject: &Subject<'_>) -> Rc<Row> {
-        let fingerprint = self.hasher.hash_one(subject);
+        let fingerprint = self.fingerprint(subject);
         let mut known = self.known.borrow_mut();
-        if let Some(row) = known.get(&fingerprint) {
-            return Rc::clone(row);
-        }
-        self.make_room(&mut known);
-        let row = Row::new(subject.key());
-        known.insert(fingerprint, Rc::clone(&row));
-        row
+        self.place(&mut known, fingerprint, subject).row
     }
 
-    /// Twice as many rows are remembered as may be counted: the interval before has its rows too.
-    fn make_room(&self, known: &mut HashMap<u64, Rc<Row>, foldhash::fast::RandomState>) {
-        let max = self.rows_max.saturating_mul(2);
-        if known.len() >= max {
-            known.retain(|_, row| row.counted.get());
+    /// The row of a subject, and its series in the metrics, which `find` tells where it is not known yet.
+    pub(crate) fn row_and_series(
+        &self,
+        subject: &Subject<'_>,
+        find: impl FnOnce() -> SeriesId,
+    ) -> (Rc<Row>, SeriesId) {
+        let fingerprint = self.fingerprint(subject);
+        let mut known = self.known.borrow_mut();
+        let Place { row, series } = self.place(&mut known, fingerprint, subject);
+        let series = series.unwrap_or_else(|| {
+            let series = find();
+            if let Some(place) = known.places.get_mut(&fingerprint) {
+                place.series = Some(series);
+            }
+            series
+        });
+        (row, series)
+    }
+
+    fn place(&self, known: &mut Memory, fingerprint: u64, subject: &Subject<'_>) -> Place {
+        match known.places.get(&fingerprint) {
+            Some(place) if !place.row.is_rest() || !self.has_room() => place.clone(),
+            _ => self.remember(known, fingerprint, subject),
         }
-        if known.len() >= max {
-            known.clear();
+    }
+
+    fn fingerprint(&self, subject: &Subject<'_>) -> u64 {
+        let names = || {
+            self.hasher
+                .hash_one((subject.org, subject.api, subject.operation))
+        };
+        let names = match subject.mark {
+            Some(mark) => mark.get(names),
+            None => names(),
+        };
+        self.hasher.hash_one((
+            names,
+            subject.application,
+            subject.status,
+            subject.environment,
+            subject.plan,
+            subject.method,
+        ))
+    }
+
+    fn has_room(&self) -> bool {
+        self.counted.borrow().len() < self.rows_max
+    }
+
+    /// Gives a subject a place: a row of its own where there is room for one in this interval.
+    #[cold]
+    fn remember(&self, known: &mut Memory, fingerprint: u64, subject: &Subject<'_>) -> Place {
+        self.make_room(known);
+        let series = known
+            .places
+            .get(&fingerprint)
+            .and_then(|place| place.series);
+        let row = if self.has_room() {
+            known.own += 1;
+            Row::new(subject.key())
+        } else {
+            self.rest_of(known, &subject.key())
+        };
+        let place = Place { row, series };
+        known.places.insert(fingerprint, place.clone());
+        place
+    }
+
+    /// Twice as many rows are remembered as may be counted: the interval before has its rows too. Rows that count stay.
+    fn make_room(&self, known: &mut Memory) {
+        let remembered = self.rows_max.saturating_mul(REMEMBERED);
+        let is_full = known.places.len() >= remembered;
+        if is_full || known.own >= self.rows_max.saturating_mul(2) {
+            known.places.retain(|_, place| match place.row.is_rest() {
+                true => !is_full,
+                false => place.row.is_counted(),
+            });
+            let own = |place: &&Place| !place.row.is_rest();
+            known.own = known.places.values().filter(own).count();
         }
+        if known.rests.len() >= remembered {
+            known.rests.retain(|_, row| row.is_counted());
+        }
+    }
+
+    /// The row of all that have none of their own, of an API and a class of status.
+    fn rest_of(&self, known: &mut Memory, key: &Key) -> Rc<Row> {
+        let key = key.overflow();
+        let fingerprint = self.hasher.hash_one(&key);
+        let rests = known.rests.entry(fingerprint);
+        Rc::clone(rests.or_insert_with(|| Row::rest(key)))
     }
 
     /// Counts a call; `false` when its row had no room and the overflow row of its API took it.
     pub fn count(&self, row: &Rc<Row>, call: Call) -> bool {
-        let fits = row.counted.get() || self.counted.borrow().len() < self.rows_max;
-        let row = if fits { row } else { self.overflow(row) };
-        if !row.counted.replace(true) {
-            self.counted.borrow_mut().push(Rc::clone(row));
-        }
-        let mut counts = row.counts.borrow_mut();
-        counts.requests += 1;
-        counts.bytes_in += call.bytes_in;
-        counts.bytes_out += call.bytes_out;
-        counts.gateway.record(call.gateway_us);
-        if let Some(us) = call.backend_us {
-            counts.backend.record(us);
-        }
-        fits
+        self.with(row, |tallied| tallied.add(call))
     }
 
     /// Counts bytes of a tunnel whose call was counted when it began.
     pub fn moved(&self, row: &Rc<Row>, bytes_in: u64, bytes_out: u64) {
-        let fits = row.counted.get() || self.counted.borrow().len() < self.rows_max;
-        let row = if fits { row } else { self.overflow(row) };
-        if !row.counted.replace(true) {
-            self.counted.borrow_mut().push(Rc::clone(row));
-        }
-        let mut counts = row.counts.borrow_mut();
-        counts.bytes_in += bytes_in;
-        counts.bytes_out += bytes_out;
+        self.with(row, |tallied| tallied.moved(bytes_in, bytes_out));
     }
 
-    fn overflow<'r>(&self, row: &'r Row) -> &'r Rc<Row> {
-        row.overflow.get_or_init(|| {
-            let key = row.key.overflow();
-            let fingerprint = self.hasher.hash_one(&key);
-            let mut known = self.known.borrow_mut();
-            let row = known.entry(fingerprint).or_insert_with(|| Row::new(key));
-            Rc::clone(row)
-        })
+    /// Changes what a row, or the one that takes what has no room, has counted; says whether there was room.
+    fn with(&self, row: &Rc<Row>, change: impl FnOnce(&mut Tallied)) -> bool {
+        if row.is_counted() {
+            row.change(change);
+            return !row.is_rest();
+        }
+        self.with_first(row, change)
+    }
+
+    #[cold]
+    fn with_first(&self, row: &Rc<Row>, change: impl FnOnce(&mut Tallied)) -> bool {
+        let rest;
+        let (row, fits) = if row.is_rest() {
+            (row, false)
+        } else if self.has_room() {
+            (row, true)
+        } else {
+            rest = self.rest_of(&mut self.known.borrow_mut(), row.key());
+            (&rest, false)
+        };
+        if !row.is_counted() {
+            self.counted.borrow_mut().push(Rc::clone(row));
+        }
+        row.change(change);
+        fits
     }
 
     /// What was counted, and since when; a new interval begins.
-    pub fn take(&self, now_unix_ms: u64) -> (u64, Vec<(Arc<Key>, Counts)>) {
+    pub fn take(&self, now_unix_ms: u64) -> (u64, Vec<(Arc<Key>, Tallied)>) {
         let from_unix_ms = self.from_unix_ms.replace(now_unix_ms);
         let counted = std::mem::take(&mut *self.counted.borrow_mut());
-        let rows = counted
-            .into_iter()
-            .map(|row| {
-                row.counted.set(false);
-                (Arc::clone(&row.key), row.counts.take())
-            })
-            .collect();
+        let rows = counted.iter().map(|row| row.take()).collect();
         (from_unix_ms, rows)
     }
 

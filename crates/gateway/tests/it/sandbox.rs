@@ -10,7 +10,8 @@ use gateway::{Config, Gateway, Snapshots};
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime, Step};
 use snapshot::{
-    Api, Backend, BackendKey, Endpoint, Gate, Operation, Router, Scheme, Snapshot, Targets,
+    Api, Backend, BackendKey, Endpoint, Gate, Mark, Operation, RouterBuilder, Scheme, Snapshot,
+    Targets,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -221,7 +222,7 @@ impl Setup {
     }
 
     pub(crate) fn snapshot(self) -> Snapshot {
-        let mut router = Router::default();
+        let mut router = RouterBuilder::default();
         let operations = [
             (Method::GET, "/items"),
             (Method::GET, "/items/{id}"),
@@ -230,7 +231,7 @@ impl Setup {
         ];
         for (method, template) in operations {
             let operation = Operation {
-                api: "shop-1.0.0".into(),
+                mark: Mark::default(),
                 label: format!("{method} {template}").into(),
                 template: template.into(),
                 chain: Chain::new((self.policies)(), Access::Open).into(),
@@ -240,9 +241,7 @@ impl Setup {
                 }),
             };
             if self.gate == Gate::Serve {
-                router
-                    .insert(template, method, Arc::new(operation))
-                    .unwrap();
+                router.insert(template, method, operation).unwrap();
             }
         }
         let api = Api {
@@ -253,7 +252,7 @@ impl Setup {
             vhosts: Vec::new(),
             mounts: vec!["/shop/1.0.0".to_owned(), "/shop".to_owned()],
             gate: self.gate,
-            router,
+            router: router.build(),
             preflight: Chain::new((self.policies)(), Access::Open),
             protected: None,
             digest: Digest::of(b"shop"),

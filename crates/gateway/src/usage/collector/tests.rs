@@ -157,6 +157,8 @@ impl Node1 {
                 environment: "production",
                 api: "pets",
                 operation: "list",
+                mark: None,
+                method: "GET",
                 application: None,
                 plan: "",
                 status: StatusClass::of(if call % 5 == 0 { 404 } else { 200 }),

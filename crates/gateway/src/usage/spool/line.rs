@@ -19,6 +19,16 @@ pub(super) enum Line {
     Batch(Box<Batch>),
 }
 
+/// The same, borrowed.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum LineRef<'a> {
+    /// See [`Line::Begin`].
+    Begin(&'a Header),
+    /// See [`Line::Batch`].
+    Batch(&'a Batch),
+}
+
 /// Where a file begins, so that the latest sequence is known however few lines there are.
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -30,7 +40,7 @@ pub(super) struct Header {
 }
 
 /// The line with its checksum and its end.
-pub(super) fn write(line: &Line) -> io::Result<Vec<u8>> {
+pub(super) fn write(line: &LineRef<'_>) -> io::Result<Vec<u8>> {
     let json = serde_json::to_vec(line)?;
     let mut text = Vec::with_capacity(DIGITS + json.len() + 2);
     text.extend_from_slice(&checksum(&json));

@@ -44,7 +44,7 @@ fn batch(spool: &Spool, sequence: u64) -> Batch {
 fn append(spool: &mut Spool, sequences: std::ops::RangeInclusive<u64>) {
     for sequence in sequences {
         let batch = batch(spool, sequence);
-        assert_eq!(spool.append(&batch).unwrap(), Appended::Kept);
+        assert_eq!(spool.append(batch).unwrap(), Appended::Kept);
     }
 }
 
@@ -116,7 +116,7 @@ fn a_start_after_a_stop_has_nothing_to_tell() {
     append(&mut spool, 1..=1);
     let mut last = batch(&spool, 2);
     last.last = true;
-    spool.append(&last).unwrap();
+    spool.append(last).unwrap();
     drop(spool);
     assert_eq!(open(&folder, ROOMY).unclean(), None);
 }
@@ -199,7 +199,7 @@ fn a_full_spool_refuses_what_comes_and_keeps_what_is_there() {
     let folder = TempDir::new().unwrap();
     let mut spool = open(&folder, 4_096);
     let mut kept = 0;
-    while spool.append(&batch(&spool, kept + 1)).unwrap() == Appended::Kept {
+    while spool.append(batch(&spool, kept + 1)).unwrap() == Appended::Kept {
         kept += 1;
     }
     assert!(kept > 4, "{kept}");
@@ -211,7 +211,7 @@ fn a_full_spool_refuses_what_comes_and_keeps_what_is_there() {
     // A stop is written all the same.
     let mut last = batch(&spool, kept + 2);
     (last.last, last.rows) = (true, Vec::new());
-    assert_eq!(spool.append(&last).unwrap(), Appended::Kept);
+    assert_eq!(spool.append(last).unwrap(), Appended::Kept);
     let expected: Vec<u64> = (1..=kept).chain([kept + 2]).collect();
     assert_eq!(drain(&mut spool), expected);
     append(&mut spool, kept + 3..=kept + 3);

@@ -1,0 +1,181 @@
+//! One application that may do everything; look-ups as cheap as they can be.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use base::{ApplicationId, Clock, CredentialId, Org, SubscriptionId, SystemClock};
+use http::{HeaderMap, HeaderValue, Method};
+use policy::{
+    ApiKeyView, Client, ClientView, Core, Directory, Issuer, Plan, RequestCx, Runtime, Slots,
+    SubscriptionView, Trace, Window,
+};
+use serde_json::json;
+
+const KEY: &str = "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di";
+
+struct OneApplication {
+    org: Org,
+    application: ApplicationId,
+    credential: CredentialId,
+    issuer: Arc<Issuer>,
+    keys: HashMap<String, ()>,
+    subscription: SubscriptionView,
+}
+
+impl Directory for OneApplication {
+    fn version(&self) -> u64 {
+        1
+    }
+
+    fn issuer(&self, _: &Org, _: &str) -> Option<Arc<Issuer>> {
+        Some(Arc::clone(&self.issuer))
+    }
+
+    fn client(&self, _: &str) -> Option<ClientView> {
+        Some(ClientView {
+            org: self.org.clone(),
+            application: self.application,
+            credential: self.credential,
+            environment: base::Environment::Production,
+        })
+    }
+
+    fn api_key(&self, presented: &str) -> Option<ApiKeyView> {
+        self.keys.get(presented)?;
+        Some(ApiKeyView {
+            org: self.org.clone(),
+            application: self.application,
+            credential: self.credential,
+            environment: base::Environment::Production,
+            expires_unix_s: None,
+            limits: None,
+        })
+    }
+
+    fn subscription(&self, _: ApplicationId, _: &str) -> Option<SubscriptionView> {
+        Some(self.subscription.clone())
+    }
+
+    fn is_revoked(&self, _: &base::TokenMarks) -> bool {
+        false
+    }
+}
+
+/// A core, and calls of the one application.
+pub(crate) struct World {
+    core: Rc<Core>,
+    unix_ms: u64,
+    monotonic_ms: u64,
+    headers: HeaderMap,
+    /// An access token with its prefix.
+    pub(crate) bearer: HeaderValue,
+}
+
+impl World {
+    pub(crate) fn new() -> Self {
+        let clock = SystemClock::new();
+        let (unix_ms, monotonic_ms) = (clock.unix_ms(), clock.monotonic_ms());
+        let key = jose::SigningKey::generate_es256().unwrap();
+        let claims = json!({
+            "iss": "https://id.example.com", "sub": "c", "aud": "gateway", "client_id": "c", "jti": "t",
+            "exp": unix_ms / 1000 + 3600, "iat": unix_ms / 1000, "scope": "orders:read orders:write",
+        });
+        let token = key.sign(jose::TYP_ACCESS_TOKEN, &claims).unwrap();
+        let issuer = Issuer {
+            name: "resident".to_owned(),
+            issuer: "https://id.example.com".to_owned(),
+            audience: "gateway".to_owned(),
+            keys: jose::KeySet::from_keys(vec![key.public_jwk().clone()]).unwrap(),
+        };
+        let plan = Plan {
+            name: "Gold".to_owned(),
+            quota: Some(Window {
+                requests: u64::from(u32::MAX / 4),
+                window_ms: 60_000,
+            }),
+            burst: None,
+        };
+        let directory = OneApplication {
+            org: Org::default_org(),
+            application: ApplicationId::generate(),
+            credential: CredentialId::generate(),
+            issuer: Arc::new(issuer),
+            keys: HashMap::from([(KEY.to_owned(), ())]),
+            subscription: SubscriptionView {
+                id: SubscriptionId::generate(),
+                plan: Some(Arc::new(plan)),
+            },
+        };
+        let runtime = Runtime {
+            directory: Arc::new(directory),
+            quotas: Arc::new(limits::Quotas::new(1000, limits::BUCKETS_DEFAULT)),
+            clock: Arc::new(clock),
+        };
+        Self {
+            core: Core::new(Arc::new(runtime)),
+            unix_ms,
+            monotonic_ms,
+            headers: headers(),
+            bearer: HeaderValue::from_str(&format!("Bearer {token}")).unwrap(),
+        }
+    }
+
+    /// A request without a credential.
+    pub(crate) fn request(&self) -> RequestCx {
+        RequestCx {
+            method: Method::GET,
+            path: "/pets/1.0.0/pets/4711".to_owned(),
+            rest_at: 11,
+            query: None,
+            headers: self.headers.clone(),
+            client: Client {
+                ip: [127, 0, 0, 1].into(),
+                tls: false,
+            },
+            trace: Trace {
+                trace_id: [1; 16],
+                span_id: [1; 8],
+                flags: 0,
+            },
+            unix_ms: self.unix_ms,
+            monotonic_ms: self.monotonic_ms,
+            timeout_ms: None,
+            body_bytes_max: None,
+            principal: None,
+            subscription: None,
+            slots: Slots::default(),
+            core: Rc::clone(&self.core),
+        }
+    }
+
+    /// Forgets verified tokens.
+    pub(crate) fn forget_tokens(&self) {
+        *self
+            .core
+            .memory::<policies::token_cache::TokenCache>()
+            .borrow_mut() = Default::default();
+    }
+}
+
+/// What a browser's call brings.
+pub(crate) fn headers() -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    for (name, value) in [
+        ("host", "api.example.com"),
+        ("user-agent", "curl/8.5.0"),
+        ("accept", "*/*"),
+        ("accept-encoding", "gzip"),
+        ("origin", "https://shop.example.com"),
+        ("x-request-id", "1234"),
+        ("x-old", "1234"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers
+}
+
+/// The one API key.
+pub(crate) fn key() -> HeaderValue {
+    HeaderValue::from_static(KEY)
+}
