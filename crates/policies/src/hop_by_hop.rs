@@ -93,16 +93,29 @@ pub fn strip_request(headers: &mut HeaderMap) -> Result<(), Reject> {
 /// Takes hop-by-hop fields out of an answer. What a backend's `Connection` names goes too, unless it is protected:
 /// a confused backend shall not take away its own `Content-Type`.
 pub fn strip_response(headers: &mut HeaderMap) {
-    if headers.contains_key(CONNECTION) {
-        for name in named(headers).unwrap_or_default() {
-            if !is_protected(name.as_str()) {
-                headers.remove(name);
+    // One pass over the names; what most answers have of all that is `Connection: keep-alive`, or `close`.
+    let found: SmallVec<[HeaderName; 4]> = headers
+        .keys()
+        .filter(|name| *name == CONNECTION || *name == TE || is_of_connection(name.as_str()))
+        .cloned()
+        .collect();
+    for name in found {
+        if name == CONNECTION && !is_plain(headers) {
+            for name in named(headers).unwrap_or_default() {
+                if !is_protected(name.as_str()) {
+                    headers.remove(name);
+                }
             }
         }
-        headers.remove(CONNECTION);
+        headers.remove(name);
     }
-    strip_always(headers);
-    headers.remove(TE);
+}
+
+/// Whether `Connection` names no field.
+fn is_plain(headers: &HeaderMap) -> bool {
+    let mut values = headers.get_all(CONNECTION).iter();
+    let one = values.next().filter(|_| values.next().is_none());
+    one.is_some_and(|value| matches!(value.as_bytes(), b"keep-alive" | b"close"))
 }
 
 /// One pass over the names: most messages have none of them.

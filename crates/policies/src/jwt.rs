@@ -18,7 +18,7 @@ use serde::Deserialize;
 
 use crate::challenge::challenge;
 use crate::token_cache::{Entry, TokenCache};
-use bound::{Unproved, credential};
+use bound::{Shown, Unproved};
 use spec::units::Duration;
 use told::fact;
 use unknown::{Answer, Question, Unknown};
@@ -198,7 +198,7 @@ impl From<JoseError> for Refusal {
 impl Running {
     /// Decides on the request's credential and takes it out, good or bad, unless it has to be asked for.
     fn authenticate(&self, cx: &mut RequestCx, answer: Option<Answer>) -> Result<(), Refusal> {
-        let Some(value) = self.shown(cx)? else {
+        let Some(shown) = self.shown(cx)? else {
             return if cx.principal.is_some() {
                 Ok(())
             } else {
@@ -208,7 +208,7 @@ impl Running {
         let result = if cx.principal.is_some() {
             Ok(())
         } else {
-            self.decide(cx, &value, answer)
+            self.decide(cx, &shown, answer)
         };
         if !self.forward && !matches!(result, Err(Refusal::Unknown(_))) {
             cx.headers.remove(&self.header);
@@ -220,28 +220,27 @@ impl Running {
     fn decide(
         &self,
         cx: &mut RequestCx,
-        value: &HeaderValue,
+        shown: &Shown,
         answer: Option<Answer>,
     ) -> Result<(), Refusal> {
-        let (scheme, token) = credential(value).ok_or(Refusal::Missing)?;
         let now_unix_s = cx.unix_ms / 1000;
         let memory = cx.core.memory::<TokenCache>();
         let mut cache = memory.borrow_mut();
         let directory = &*cx.core.runtime.directory;
-        if let Some(entry) = cache.get(token)
+        if let Some(entry) = cache.get(shown.token())
             && self.admits(entry)
         {
             self.check_times(entry, now_unix_s)?;
             // Read before the look-ups: a change between them makes the next call look again.
             let version = directory.version();
             if entry.version == version || self.renew(entry, directory, version)? {
-                bound::check(cx, scheme, token, entry.confirmation.as_ref())
-                    .map_err(Refusal::Unproved)?;
+                bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
                 cx.principal = Some(entry.principal.clone());
                 return Ok(());
             }
         }
-        cache.remove(token);
+        cache.remove(shown.token());
+        let token = shown.text();
         let unknown = cx.core.memory::<Unknown>();
         let unknown = &mut *unknown.borrow_mut();
         let entry = if let Some(digest) = unknown::opaque(token) {
@@ -249,15 +248,15 @@ impl Running {
         } else {
             self.verify(token, directory, now_unix_s, answer.is_some(), unknown)?
         };
-        bound::check(cx, scheme, token, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
+        bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
         cx.principal = Some(entry.principal.clone());
-        cache.put(token.into(), entry);
+        cache.put(shown.token().into(), entry);
         Ok(())
     }
 
     /// The credential of the request, if it is one of ours. Headers of other schemes (`Basic`) are for the backend and
     /// stay.
-    fn shown(&self, cx: &mut RequestCx) -> Result<Option<HeaderValue>, Refusal> {
+    fn shown(&self, cx: &mut RequestCx) -> Result<Option<Shown>, Refusal> {
         let mut values = cx.headers.get_all(&self.header).iter();
         let Some(first) = values.next() else {
             return Ok(None);
@@ -266,7 +265,7 @@ impl Running {
             cx.headers.remove(&self.header);
             return Err(Refusal::Several);
         }
-        Ok(credential(first).is_some().then(|| first.clone()))
+        Ok(Shown::of(first))
     }
 
     fn accepts(&self, issuer: &Issuer, audience: &[String]) -> bool {

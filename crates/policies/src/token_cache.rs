@@ -25,7 +25,7 @@ impl Default for CacheLimits {
     }
 }
 
-/// The verified tokens of one core, by their whole text. Lives in [`policy::Core::memory`].
+/// The verified tokens of one core, by all bytes of their text. Lives in [`policy::Core::memory`].
 ///
 /// Two generations: what is used moves to the young one; when that holds half of what is allowed it becomes the old
 /// one, and what was not used since is forgotten. So memory is bounded, and an entry costs the same however many
@@ -38,7 +38,7 @@ pub struct TokenCache {
 }
 
 /// Tokens are chosen by strangers, so their hash is seeded.
-type Tokens = HashMap<Box<str>, Entry, foldhash::quality::RandomState>;
+type Tokens = HashMap<Box<[u8]>, Entry, foldhash::quality::RandomState>;
 
 #[derive(Default)]
 struct Generation {
@@ -94,7 +94,7 @@ impl TokenCache {
         self.len() == 0
     }
 
-    pub(crate) fn get(&mut self, token: &str) -> Option<&mut Entry> {
+    pub(crate) fn get(&mut self, token: &[u8]) -> Option<&mut Entry> {
         if let Some((token, entry)) = self.old.tokens.remove_entry(token) {
             self.old.bytes -= token.len();
             self.put(token, entry);
@@ -102,7 +102,7 @@ impl TokenCache {
         self.young.tokens.get_mut(token)
     }
 
-    pub(crate) fn put(&mut self, token: Box<str>, entry: Entry) {
+    pub(crate) fn put(&mut self, token: Box<[u8]>, entry: Entry) {
         let (tokens_max, bytes_max) = (self.limits.tokens_max / 2, self.limits.bytes_max / 2);
         if token.len() > bytes_max || tokens_max == 0 {
             return;
@@ -117,7 +117,7 @@ impl TokenCache {
         self.young.tokens.insert(token, entry);
     }
 
-    pub(crate) fn remove(&mut self, token: &str) {
+    pub(crate) fn remove(&mut self, token: &[u8]) {
         for generation in [&mut self.young, &mut self.old] {
             if let Some((token, _)) = generation.tokens.remove_entry(token) {
                 generation.bytes -= token.len();
@@ -176,12 +176,15 @@ mod tests {
         ] {
             let mut cache = TokenCache::new(limits);
             for number in 0..1000 {
-                cache.put(format!("token-{number:05}").into(), entry(&bench));
-                cache.get("token-00000").expect("used all the time");
+                cache.put(
+                    format!("token-{number:05}").into_bytes().into(),
+                    entry(&bench),
+                );
+                cache.get(b"token-00000").expect("used all the time");
                 assert!(cache.len() <= 10, "{}", cache.len());
                 assert!(cache.young.bytes + cache.old.bytes <= 120);
             }
-            assert!(cache.get("token-00500").is_none());
+            assert!(cache.get(b"token-00500").is_none());
         }
     }
 
@@ -192,12 +195,12 @@ mod tests {
             tokens_max: 10,
             bytes_max: 10,
         });
-        cache.put("longer-than-half".into(), entry(&bench));
+        cache.put((*b"longer-than-half").into(), entry(&bench));
         assert!(cache.is_empty());
-        cache.put("abc".into(), entry(&bench));
-        cache.put("abc".into(), entry(&bench));
+        cache.put((*b"abc").into(), entry(&bench));
+        cache.put((*b"abc").into(), entry(&bench));
         assert_eq!((cache.len(), cache.young.bytes), (1, 3));
-        cache.remove("abc");
+        cache.remove(b"abc");
         assert_eq!((cache.len(), cache.young.bytes), (0, 0));
     }
 }

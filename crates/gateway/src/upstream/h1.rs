@@ -29,7 +29,7 @@ use super::{Outgoing, Reach, Unanswered, again, tls};
 use crate::io::Stream;
 use crate::worker::Worker;
 use decoder::{DecodeFault, Decoder};
-use head::{Framing, Head, HeadFault};
+use head::{Framing, Head, HeadFault, Names};
 use upload::{Upload, UploadFault};
 
 /// What is read at once of a head, and at most of a body.
@@ -49,6 +49,8 @@ pub(crate) struct Connection {
     out: BytesMut,
     head_bytes_max: usize,
     headers_max: usize,
+    /// Of the fields of the latest answer.
+    names: Names,
     keeping: Rc<Keeping>,
     born_ms: u64,
     served: u32,
@@ -129,6 +131,7 @@ impl Connection {
             out: BytesMut::new(),
             head_bytes_max: limits.head_bytes_max,
             headers_max: limits.headers_max,
+            names: Names::default(),
             idle_since_ms: 0,
             address_version: 0,
             open,
@@ -216,7 +219,13 @@ impl Connection {
     ) -> Poll<Result<Head, Fault>> {
         let mut interim = 0;
         loop {
-            let taken = head::take(&mut self.read, *seen, self.headers_max, method);
+            let taken = head::take(
+                &mut self.read,
+                *seen,
+                self.headers_max,
+                method,
+                &mut self.names,
+            );
             match taken.map_err(Fault::Head)? {
                 // Where nobody asked for another protocol, whoever gets this answer refuses it.
                 Some(head) if head.parts.status == StatusCode::SWITCHING_PROTOCOLS => {

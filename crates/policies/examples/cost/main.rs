@@ -79,21 +79,84 @@ fn cases() -> Vec<Case> {
     };
     let set = json!({"request": {"x-gateway": "tollway"}, "response": {"x-served-by": "tollway"}});
     vec![
-        case("transports", "", json!({"allow": ["http"]}), nobody, &[], false),
-        case("cors", "a page's call", json!({"allowOrigins": ["https://shop.example.com"]}), nobody, &[], true),
+        case(
+            "transports",
+            "",
+            json!({"allow": ["http"]}),
+            nobody,
+            &[],
+            false,
+        ),
+        case(
+            "cors",
+            "a page's call",
+            json!({"allowOrigins": ["https://shop.example.com"]}),
+            nobody,
+            &[],
+            true,
+        ),
         case("jwt", "seen before", json!({}), Caller::Token, &[], true),
         case("jwt", "new", json!({}), Caller::NewToken, &[], false),
         case("apiKey", "", json!({}), Caller::Key, &[], false),
-        case("scopes", "", json!({"anyOf": [["orders:read"]]}), Caller::Token, &["jwt"], true),
+        case(
+            "scopes",
+            "",
+            json!({"anyOf": [["orders:read"]]}),
+            Caller::Token,
+            &["jwt"],
+            true,
+        ),
         case("subscription", "", json!({}), Caller::Token, &["jwt"], true),
-        case("planQuota", "one quota", json!({}), Caller::Token, &["jwt", "subscription"], true),
-        case("rateLimit", "of an address", rate("a", None), nobody, &[], true),
-        case("rateLimit", "with a burst", rate("b", Some(1_000_000)), nobody, &[], true),
+        case(
+            "planQuota",
+            "one quota",
+            json!({}),
+            Caller::Token,
+            &["jwt", "subscription"],
+            true,
+        ),
+        case(
+            "rateLimit",
+            "of an address",
+            rate("a", None),
+            nobody,
+            &[],
+            true,
+        ),
+        case(
+            "rateLimit",
+            "with a burst",
+            rate("b", Some(1_000_000)),
+            nobody,
+            &[],
+            true,
+        ),
         case("setHeaders", "one field each way", set, nobody, &[], false),
-        case("removeHeaders", "one field", json!({"request": ["x-old"]}), nobody, &[], false),
-        case("renameHeaders", "one field", json!({"request": {"x-old": "x-new"}}), nobody, &[], false),
+        case(
+            "removeHeaders",
+            "one field",
+            json!({"request": ["x-old"]}),
+            nobody,
+            &[],
+            false,
+        ),
+        case(
+            "renameHeaders",
+            "one field",
+            json!({"request": {"x-old": "x-new"}}),
+            nobody,
+            &[],
+            false,
+        ),
         case("timeout", "", json!("5s"), nobody, &[], false),
-        case("payloadLimits", "", json!({"maxBody": "1MiB"}), nobody, &[], false),
+        case(
+            "payloadLimits",
+            "",
+            json!({"maxBody": "1MiB"}),
+            nobody,
+            &[],
+            false,
+        ),
     ]
 }
 
@@ -111,7 +174,11 @@ fn compile(name: &str, config: &Value) -> Step {
 fn chain(mut steps: Vec<Step>) -> Chain {
     if steps.iter().any(|step| step.phase() == Phase::Limit) {
         let admission = Arc::from(policies::admission::policy());
-        steps.push(Step::new(policies::admission::NAME, Phase::Limit, admission));
+        steps.push(Step::new(
+            policies::admission::NAME,
+            Phase::Limit,
+            admission,
+        ));
     }
     Chain::new(steps, Access::Open)
 }
@@ -148,10 +215,12 @@ fn run(world: &World, caller: Caller, chain: &Chain) -> f64 {
         if caller == Caller::NewToken {
             world.forget_tokens();
         }
-        let future = pin!(chain.run(&mut cx));
-        let Poll::Ready((passed, run)) = future.poll(&mut Context::from_waker(Waker::noop()))
-        else {
-            panic!("a policy waits for something");
+        let (passed, run) = {
+            let future = pin!(chain.run(&mut cx));
+            match future.poll(&mut Context::from_waker(Waker::noop())) {
+                Poll::Ready(ran) => ran,
+                Poll::Pending => panic!("a policy waits for something"),
+            }
         };
         assert!(run.is_ok(), "a policy refused the call: {run:?}");
         let mut headers = HeaderMap::with_capacity(8);
@@ -171,11 +240,23 @@ struct Figure {
 fn policies(world: &World) -> Vec<Figure> {
     let cases = cases();
     let step = |case: &Case| compile(case.policy, &case.config);
-    let of = |name: &&str| cases.iter().find(|case| case.policy == *name).map(step).unwrap();
+    let of = |name: &&str| {
+        cases
+            .iter()
+            .find(|case| case.policy == *name)
+            .map(step)
+            .unwrap()
+    };
     let typical: Vec<&Case> = cases.iter().filter(|case| case.typical).collect();
     let stack = |but: Option<&Case>| {
-        let others = typical.iter().filter(|case| but.is_none_or(|but| !std::ptr::eq(but, **case)));
-        run(world, Caller::Token, &chain(others.map(|case| step(case)).collect()))
+        let others = typical
+            .iter()
+            .filter(|case| but.is_none_or(|but| !std::ptr::eq(but, **case)));
+        run(
+            world,
+            Caller::Token,
+            &chain(others.map(|case| step(case)).collect()),
+        )
     };
     let whole = stack(None);
     let empty = |caller| run(world, caller, &chain(Vec::new()));
@@ -194,11 +275,19 @@ fn policies(world: &World) -> Vec<Figure> {
     for case in &cases {
         let before: Vec<Step> = case.after.iter().map(of).collect();
         let without = run(world, case.caller, &chain(before.clone()));
-        let with = run(world, case.caller, &chain([before, vec![step(case)]].concat()));
+        let with = run(
+            world,
+            case.caller,
+            &chain([before, vec![step(case)]].concat()),
+        );
         // What others need cannot be left out of the stack.
-        let needed = typical.iter().any(|other| other.after.contains(&case.policy));
+        let needed = typical
+            .iter()
+            .any(|other| other.after.contains(&case.policy));
         figures.push(Figure {
-            what: format!("{} {}", case.policy, case.what).trim_end().to_owned(),
+            what: format!("{} {}", case.policy, case.what)
+                .trim_end()
+                .to_owned(),
             alone_ns: Some(with - without),
             stack_ns: (case.typical && !needed).then(|| whole - stack(Some(case))),
         });
@@ -223,7 +312,10 @@ fn bare_verify() -> f64 {
     // As long as the signed part of a token.
     let text = [7; 400];
     let signature = pair.sign(&random, &text).unwrap();
-    cost(|| key.verify_sig(black_box(&text), signature.as_ref()).unwrap())
+    cost(|| {
+        key.verify_sig(black_box(&text), signature.as_ref())
+            .unwrap()
+    })
 }
 
 fn functions() -> Vec<Figure> {

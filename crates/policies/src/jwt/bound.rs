@@ -1,5 +1,7 @@
 //! Tokens that are bound to a key of their bearer: what a call has to prove beside having the token.
 
+use std::ops::Range;
+
 use base::Digest;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
@@ -79,20 +81,45 @@ impl Unproved {
     }
 }
 
-/// The scheme and the token of a credential; the scheme's case does not matter (RFC 9110 §11.1).
-pub(super) fn credential(value: &HeaderValue) -> Option<(Scheme, &str)> {
-    // As `to_str`, which looks at one byte after the other: a token has hundreds, and this is done at every call.
-    let text = std::str::from_utf8(value.as_bytes()).ok()?;
-    let (scheme, token) = text.split_once(' ').filter(|_| text.is_ascii())?;
-    let token = token.trim_matches(' ');
-    let scheme = if scheme.eq_ignore_ascii_case("bearer") {
-        Scheme::Bearer
-    } else if scheme.eq_ignore_ascii_case("dpop") {
-        Scheme::Dpop
-    } else {
-        return None;
-    };
-    (!token.is_empty()).then_some((scheme, token))
+/// A credential of a request: what it is, and where the token stands in the field's value.
+pub(super) struct Shown {
+    value: HeaderValue,
+    scheme: Scheme,
+    token: Range<usize>,
+}
+
+impl Shown {
+    /// Takes the credential of a field apart; the scheme's case does not matter (RFC 9110 §11.1). `None` where it is none
+    /// of ours.
+    pub(super) fn of(value: &HeaderValue) -> Option<Self> {
+        // Bytes and not text: a token has hundreds of them, and this is done at every call.
+        let bytes = value.as_bytes();
+        let space = bytes.iter().position(|byte| *byte == b' ')?;
+        let scheme = if bytes[..space].eq_ignore_ascii_case(b"bearer") {
+            Scheme::Bearer
+        } else if bytes[..space].eq_ignore_ascii_case(b"dpop") {
+            Scheme::Dpop
+        } else {
+            return None;
+        };
+        let from = space + bytes[space..].iter().position(|byte| *byte != b' ')?;
+        let to = bytes.iter().rposition(|byte| *byte != b' ')? + 1;
+        bytes.is_ascii().then(|| Self {
+            value: value.clone(),
+            scheme,
+            token: from..to,
+        })
+    }
+
+    /// The token, which is ASCII.
+    pub(super) fn token(&self) -> &[u8] {
+        &self.value.as_bytes()[self.token.clone()]
+    }
+
+    /// The token as text.
+    pub(super) fn text(&self) -> &str {
+        std::str::from_utf8(self.token()).expect("ASCII, as `of` made sure")
+    }
 }
 
 /// Holds a call against what its token is bound to.
@@ -100,11 +127,10 @@ pub(super) fn credential(value: &HeaderValue) -> Option<(Scheme, &str)> {
 /// Source: RFC 9449 §7.1 (DPoP), RFC 8705 §3 (certificates).
 pub(super) fn check(
     cx: &RequestCx,
-    scheme: Scheme,
-    token: &str,
+    shown: &Shown,
     confirmation: Option<&Confirmation>,
 ) -> Result<(), Unproved> {
-    match (scheme, confirmation) {
+    match (shown.scheme, confirmation) {
         (Scheme::Bearer, None) => Ok(()),
         (Scheme::Dpop, None) => Err(Unproved::Scheme(
             "the token is not bound to a DPoP key: send it with the scheme Bearer",
@@ -112,7 +138,7 @@ pub(super) fn check(
         (Scheme::Bearer, Some(Confirmation::Key(_))) => Err(Unproved::Scheme(
             "the token is bound to a DPoP key: send it with the scheme DPoP and a proof",
         )),
-        (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => proof(cx, token, thumbprint),
+        (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => proof(cx, shown.text(), thumbprint),
         (_, Some(Confirmation::Certificate(wanted))) => {
             let shown = cx.slots.get::<ClientCertificate>();
             let shown = shown.map(|certificate| jose::base64url(&certificate.0));

@@ -3,7 +3,7 @@
 use bytes::{Buf, Bytes, BytesMut};
 use http_body::{Frame, SizeHint};
 
-use super::head::{self, Framing};
+use super::head::{self, Framing, Names};
 use crate::guard::chunked::{Chunked, Piece};
 
 /// Follows one body.
@@ -123,7 +123,8 @@ impl Decoder {
         let Ok(httparse::Status::Complete((_, found))) = parsed else {
             return Err(DecodeFault::Trailers);
         };
-        let trailers = head::fields(&bytes, found).map_err(|_| DecodeFault::Trailers)?;
+        let trailers = head::fields(&bytes, found, &mut Names::default())
+            .map_err(|_| DecodeFault::Trailers)?;
         Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 
