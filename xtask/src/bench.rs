@@ -9,6 +9,7 @@ mod certificate;
 mod connections;
 mod cramped;
 mod envoy;
+mod functions;
 mod haproxy;
 mod http;
 mod load;

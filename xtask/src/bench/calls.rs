@@ -23,6 +23,8 @@ pub(crate) const TOGETHER: Place = Place {
 /// At most so many times the CPU of nginx as a plain proxy.
 const PLAIN_MAX: f64 = 1.10;
 const MANAGED_MAX: f64 = 1.25;
+/// The same, of a typical stack of policies.
+const TYPICAL_MAX: f64 = 1.35;
 /// At most so many times the CPU of a peer that does the same.
 const ENVOY_MAX: f64 = 0.40;
 const HAPROXY_MAX: f64 = 0.45;
@@ -140,6 +142,40 @@ pub(crate) async fn one_core(bench: &Bench, report: &mut Report) -> anyhow::Resu
         None => figures.missing("Managed call (JWT), × Envoy", "Envoy is not installed"),
     }
     memory_after(&served, &turns, 1, report)
+}
+
+/// A call through a stack of policies as people put it together.
+pub(crate) async fn typical(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let core = Some("0");
+    let backend = Nginx::backend(&bench.configs, APART.cores).await?;
+    let nginx = Nginx::proxy(&bench.configs, backend.address, 1, core).await?;
+    let folder = Folder::new()?;
+    let platform = Tollway::start(&bench.tollway, &folder, &Setup::cores(1, core)).await?;
+    let control = platform.control().await?;
+    control.apply_bench(&bench.configs, backend.address).await?;
+    control.apply_file(&bench.configs, "typical.yaml").await?;
+    let token = control.token("bench").await?;
+    let cases = [
+        plain_nginx(&nginx),
+        Case {
+            name: "Tollway, typical stack (JWT, scope, three limits, CORS, metrics, usage)",
+            process: &platform.process,
+            load: Load::Http1 {
+                url: format!("http://{}/typical/1.0.0/items/42", platform.gateway),
+                header: Some(format!("Authorization: Bearer {token}")),
+            },
+        },
+    ];
+    let turns = by_turns(bench, APART, &cases).await?;
+    let note =
+        "What stands in `benches/typical.yaml`. The proxy has one worker and is pinned to core 0.";
+    report
+        .tables
+        .push(table("Typical stack, one core", note, &cases, &turns));
+    let what = "Typical stack, × nginx plain, one core";
+    let times = turns[1].times(&turns[0]);
+    report.figures.ratio(what, times, Some(TYPICAL_MAX));
+    Ok(())
 }
 
 /// The proxy has two, and its workers contend for the same counters.

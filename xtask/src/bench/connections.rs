@@ -1,14 +1,14 @@
 //! Connections that nobody uses: what the gateway holds for each.
 
-use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpStream};
+mod wires;
+
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, ensure};
-
 use super::Bench;
+use super::certificate::Certificate;
 use super::report::Report;
 use super::tollway::{Folder, Setup, Tollway};
+use wires::{Idle, Wire};
 
 /// Connections that are kept open.
 const COUNT: usize = 10_000;
@@ -19,51 +19,56 @@ const IDLE: Duration = Duration::from_secs(4);
 
 /// See the module.
 pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Result<()> {
+    let certificate = Certificate::new()?;
+    for (wire, target) in [
+        (Wire::Http1, Some(TARGET_MB)),
+        (Wire::Https1, Some(TARGET_MB)),
+        (Wire::H2c, None),
+        (Wire::H2, None),
+    ] {
+        one(bench, wire, &certificate, target, report).await?;
+    }
+    Ok(())
+}
+
+/// A platform of its own for each kind: memory that one kind has left would do for the next.
+async fn one(
+    bench: &Bench,
+    wire: Wire,
+    certificate: &Certificate,
+    target_mb: Option<f64>,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let folder = Folder::new()?;
-    let setup = Setup::cores(1, None);
+    let mut setup = Setup::cores(1, None);
+    setup.arguments = certificate.arguments();
     let platform = Tollway::start(&bench.tollway, &folder, &setup).await?;
+    let address = if wire.is_tls() {
+        platform.gateway_tls
+    } else {
+        platform.gateway
+    };
+    let open = |count: usize| -> anyhow::Result<Vec<Idle>> {
+        let client = wire.client(address, certificate)?;
+        (0..count).map(|_| client.used_once()).collect()
+    };
     // The first calls make what stays anyway.
-    drop(used(platform.gateway, COUNT / 10)?);
+    drop(open(COUNT / 10)?);
     tokio::time::sleep(IDLE).await;
     let before = platform.process.resident_mb()?;
-    let held = used(platform.gateway, COUNT)?;
+    let held = open(COUNT)?;
     let begun = Instant::now();
     tokio::time::sleep(IDLE).await;
     let growth = platform.process.resident_mb()? - before;
     // They are still there, and serve.
-    for mut connection in held.into_iter().step_by(COUNT / 10) {
-        call(&mut connection)?;
+    for mut idle in held.into_iter().step_by(COUNT / 10) {
+        idle.call()?;
     }
     let what = format!(
-        "Memory of {COUNT} keep-alive connections that were used once and then idle for {} s",
+        "Memory of {COUNT} connections, {}, that were used once and then idle for {} s",
+        wire.name(),
         begun.elapsed().as_secs()
     );
-    report.figures.megabytes(what, growth, Some(TARGET_MB));
-    Ok(())
-}
-
-/// So many connections, each used for one call.
-fn used(gateway: SocketAddr, count: usize) -> anyhow::Result<Vec<TcpStream>> {
-    let open = |_| {
-        let mut connection = TcpStream::connect(gateway)
-            .context("opening a connection; `ulimit -n` has to allow for all of them")?;
-        call(&mut connection)?;
-        Ok(connection)
-    };
-    (0..count).map(open).collect()
-}
-
-/// A call that the gateway answers itself.
-fn call(connection: &mut TcpStream) -> anyhow::Result<()> {
-    connection.write_all(b"GET /nothing HTTP/1.1\r\nhost: x\r\n\r\n")?;
-    let mut answer = Vec::new();
-    let mut bytes = [0; 4096];
-    // The answer is a JSON object without another one in it.
-    while !answer.ends_with(b"}") {
-        let length = connection.read(&mut bytes)?;
-        ensure!(length > 0, "the connection was closed");
-        answer.extend_from_slice(&bytes[..length]);
-    }
-    ensure!(answer.starts_with(b"HTTP/1.1 404 "), "another answer");
+    report.figures.megabytes(what, growth, target_mb);
     Ok(())
 }

@@ -43,11 +43,7 @@ pub(crate) async fn policies(bench: &Bench, report: &mut Report) -> anyhow::Resu
     let mut table = Table::new("Policies, one by one", note, &head);
     let text = |ns: Option<f64>| ns.map_or("–".to_owned(), |ns| format!("{ns:.0}"));
     for cost in &costs {
-        let row = vec![
-            cost.what.clone(),
-            text(cost.alone_ns),
-            text(cost.stack_ns),
-        ];
+        let row = vec![cost.what.clone(), text(cost.alone_ns), text(cost.stack_ns)];
         table.row(row);
     }
     report.tables.push(table);
@@ -95,7 +91,8 @@ fn example(bench: &Bench, name: &str) -> Option<PathBuf> {
 }
 
 fn missing(what: &str, package: &str, report: &mut Report) {
-    let why = format!("`cargo build --examples -p {package}` in the profile of the binary is missing");
+    let why =
+        format!("`cargo build --examples -p {package}` in the profile of the binary is missing");
     report.figures.missing(what, &why);
 }
 

@@ -6,7 +6,9 @@ use std::pin::Pin;
 use clap::builder::PossibleValuesParser;
 
 use super::report::Report;
-use super::{Bench, bodies, calls, connections, cramped, pace, platform, propagation, routes, tls};
+use super::{
+    Bench, bodies, calls, connections, cramped, functions, pace, platform, propagation, routes, tls,
+};
 
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
 
@@ -31,6 +33,9 @@ pub(crate) const PARTS: &[Part] = parts! {
     "calls", "calls on one core, beside nginx, Envoy and HAProxy" => calls::one_core;
     "calls-two-cores", "calls on two cores" => calls::two_cores;
     "cores", "two cores beside one: what contention costs" => calls::contention;
+    "typical", "calls through a typical stack of policies" => calls::typical;
+    "policies", "each policy alone and in a typical stack, without sockets" => functions::policies;
+    "limit-keys", "memory of the keys that limits count under" => functions::limit_keys;
     "tls", "HTTPS, handshakes, HTTP/2, beside nginx" => tls::measure;
     "routes", "10,000 routes beside 10" => routes::measure;
     "pace", "latency at half of nginx's saturation" => pace::measure;
@@ -38,7 +43,7 @@ pub(crate) const PARTS: &[Part] = parts! {
     "many", "start-up, memory and edits with many APIs" => platform::many;
     "cramped", "start with 7,000 APIs on one core with 512 MB" => cramped::measure;
     "bodies", "memory while large bodies pass both ways" => bodies::measure;
-    "idle-connections", "memory of 10,000 idle keep-alive connections" => connections::measure;
+    "idle-connections", "memory of 10,000 idle connections, of HTTP/1.1 in clear text and over TLS, and of HTTP/2" => connections::measure;
     "propagation", "a change made at one of two processes on one PostgreSQL" => propagation::measure;
 };
 

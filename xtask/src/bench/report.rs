@@ -66,6 +66,11 @@ impl Figures {
         self.add(what.into(), value, target, " MB");
     }
 
+    /// A small amount of memory.
+    pub(crate) fn bytes(&mut self, what: impl Into<String>, value: f64, target: Option<f64>) {
+        self.add(what.into(), value, target, " B");
+    }
+
     /// A multiple of something else.
     pub(crate) fn ratio(&mut self, what: impl Into<String>, value: f64, target: Option<f64>) {
         self.add(what.into(), value, target, "");
@@ -86,6 +91,7 @@ impl Figures {
         // Ratios want two digits, small amounts one.
         let digits = match unit {
             "" => 2,
+            " B" => 0,
             _ => usize::from(value.abs() < 100.0),
         };
         let (bound, said) = match target {

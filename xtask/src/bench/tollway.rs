@@ -197,6 +197,14 @@ impl Control {
             .await
     }
 
+    /// Applies a file of `benches/` as it is.
+    pub(crate) async fn apply_file(&self, configs: &Path, name: &str) -> anyhow::Result<()> {
+        let path = configs.join(name);
+        let text = std::fs::read_to_string(&path)
+            .with_context(|| format!("reading {}", path.display()))?;
+        self.apply(configs, &text).await
+    }
+
     /// Applies documents whose definition is `definition.yaml`.
     pub(crate) async fn apply(&self, configs: &Path, documents: &str) -> anyhow::Result<()> {
         let definition = std::fs::read_to_string(configs.join("definition.yaml"))?;

@@ -314,7 +314,7 @@ fn bare_verify() -> f64 {
     let signature = pair.sign(&random, &text).unwrap();
     cost(|| {
         key.verify_sig(black_box(&text), signature.as_ref())
-            .unwrap()
+            .unwrap();
     })
 }
 
