@@ -185,7 +185,7 @@ async fn tokens_last_no_longer_than_application_and_api_say() {
         })
         .await;
     lifetimes(300).await;
-    // An API with a longer one changes nothing; one that is not subscribed to counts for nothing.
+    // An API that allows longer ones changes nothing.
     scene
         .change_api(|api| api["tokens"] = json!({"maxLifetime": "1h"}))
         .await;
