@@ -86,7 +86,7 @@ codes! {
     }
     "Authentication and authorisation" {
         CREDENTIALS_MISSING 401 Client "Credentials missing":
-            "The operation needs a token or an API key and the request carries neither.";
+            "The operation needs a credential (a token, an API key, a password, a certificate) and the request carries none.";
         TOKEN_INVALID 401 Client "Invalid token":
             "The access token is malformed, has a wrong signature, algorithm, type, issuer or audience. The detail says which.";
         TOKEN_EXPIRED 401 Client "Token expired":
@@ -105,6 +105,18 @@ codes! {
             "The API key is limited to addresses, and the call does not come from one of them.";
         API_KEY_OPERATION_REFUSED 403 Client "Operation not allowed":
             "The API key is limited to operations, and this one is not among them.";
+        PASSWORD_INVALID 401 Client "Wrong user name or password":
+            "The user is unknown, the password is wrong, or the credential is malformed; which of them is not told.";
+        CERTIFICATE_INVALID 401 Client "Client certificate refused":
+            "The client certificate is signed by nobody whom the API trusts, has expired, was revoked, or is not among those that the API takes. The detail says which.";
+        CREDENTIALS_INCOMPLETE 401 Client "Credential missing":
+            "The operation needs several credentials together; some are good, and another one is missing. WWW-Authenticate says which ways there are.";
+        CREDENTIALS_CONFLICT 401 Client "Credentials of different applications":
+            "The operation needs several credentials together, and those of the request belong to different applications or environments.";
+        CREDENTIALS_UNVERIFIED 503 Gateway "Credentials cannot be checked":
+            "The node cannot read what it would check the credential with (authorities, revocation lists, users), or checks too many passwords at the moment. Its log says which.";
+        CALLER_NOT_ALLOWED 403 Client "Not allowed":
+            "A rule of the API does not let this caller do this. `tollway explain` names the rule and what it looked at.";
         SCOPE_INSUFFICIENT 403 Client "Insufficient scope":
             "The token lacks a scope that the operation requires. WWW-Authenticate names the scopes.";
         SUBSCRIPTION_MISSING 403 Client "Not subscribed":

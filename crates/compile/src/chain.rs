@@ -10,18 +10,18 @@ use serde_json::{Value, json};
 use sync::{ApiModel, OperationModel, PolicyUse};
 
 use crate::PROBLEMS_MAX;
+use crate::security::{ALL_OF, ANY_OF, OPTIONAL};
 
 /// A policy with its name and phase.
 type Compiled = (Cow<'static, str>, Phase, Box<dyn Policy>);
 
 /// The policies that the operations of an API share.
 pub(crate) struct Shared<'m> {
-    model: &'m ApiModel,
     env: CompileEnv,
     /// Passed by every answer, also by those that no operation made: CORS, deprecation.
     always: Vec<Step>,
-    /// How callers are known, where the operation says nothing else.
-    authenticate: Option<Step>,
+    /// How callers are known, where the operation says nothing else, and whether they have to be.
+    authenticate: Option<(Step, Access)>,
     /// Subscription and plan; empty where none is needed.
     subscribed: Vec<Step>,
     /// Those that the document names.
@@ -78,9 +78,8 @@ impl<'m> Shared<'m> {
             .filter_map(|used| shared(used, &env, found))
             .collect();
         Self {
-            model,
             always,
-            authenticate: authenticate.map(step),
+            authenticate,
             subscribed,
             named,
             env,
@@ -113,18 +112,15 @@ impl<'m> Shared<'m> {
 
     /// Authenticate, authorise, limit, then the document's policies in its order.
     fn build(&self, operation: &OperationModel, found: &mut Diagnostics) -> Chain {
-        let security = operation.security.as_ref().unwrap_or(&self.model.security);
-        let access = if security.is_empty() {
-            Access::Open
-        } else {
-            Access::Authenticated
+        let authenticate = match &operation.security {
+            Some(own) => authenticators(own, &self.env, found),
+            None => self.authenticate.clone(),
         };
         let mut steps = self.always.clone();
-        if access == Access::Authenticated {
-            match &operation.security {
-                Some(own) => steps.extend(authenticators(own, &self.env, found).map(step)),
-                None => steps.extend(self.authenticate.clone()),
-            }
+        let mut access = Access::Open;
+        if let Some((authenticate, wanted)) = authenticate {
+            access = wanted;
+            steps.push(authenticate);
             if !operation.scopes.is_empty() {
                 let config = json!({"anyOf": operation.scopes});
                 let scopes = implied("scopes", config, "/spec/definition");
@@ -155,39 +151,111 @@ fn step((name, phase, policy): Compiled) -> Step {
     Step::new(name, phase, Arc::from(policy))
 }
 
-/// Any of these ways to authenticate; nothing for an empty list.
+/// Any of these ways to authenticate, and whether callers have to be known by it; nothing for an empty list.
 fn authenticators(
     uses: &[PolicyUse],
     env: &CompileEnv,
     found: &mut Diagnostics,
-) -> Option<Compiled> {
-    let mut policies = Vec::new();
-    let mut names = Vec::new();
-    for used in uses {
-        match compile(used, env, found) {
-            Some((name, Phase::Authenticate, policy)) => {
-                names.push(name);
-                policies.push(policy);
+) -> Option<(Step, Access)> {
+    if uses.is_empty() {
+        return None;
+    }
+    let way = any_of(uses, env, found);
+    let access = if way.nobody {
+        Access::Optional
+    } else {
+        Access::Authenticated
+    };
+    let step = Step::new(way.name, Phase::Authenticate, Arc::from(way.policy));
+    Some((step, access))
+}
+
+/// A way to authenticate.
+struct Authenticator {
+    name: String,
+    policy: Box<dyn Policy>,
+    /// Whether nobody at all may pass, as nobody.
+    nobody: bool,
+}
+
+/// With faults the list may be empty: then nobody passes, and the API is broken anyway.
+fn any_of(uses: &[PolicyUse], env: &CompileEnv, found: &mut Diagnostics) -> Authenticator {
+    let (optional, uses): (Vec<_>, Vec<_>) = uses.iter().partition(|used| used.policy == OPTIONAL);
+    let ways: Vec<_> = uses
+        .into_iter()
+        .filter_map(|used| authenticator(used, env, found))
+        .collect();
+    let mut names: Vec<&str> = ways.iter().map(|way| way.name.as_str()).collect();
+    if !optional.is_empty() {
+        names.push("nobody");
+    }
+    let name = names.join(" or ");
+    let nobody = !optional.is_empty() || ways.iter().any(|way| way.nobody);
+    let policies = ways.into_iter().map(|way| way.policy).collect();
+    Authenticator {
+        name,
+        policy: policies::any_of::policy(policies, nobody),
+        nobody,
+    }
+}
+
+fn all_of(uses: &[PolicyUse], env: &CompileEnv, found: &mut Diagnostics) -> Authenticator {
+    let needed: Vec<_> = uses
+        .iter()
+        .filter_map(|used| authenticator(used, env, found))
+        .collect();
+    let names: Vec<&str> = needed.iter().map(|needed| needed.name.as_str()).collect();
+    let name = format!("({})", names.join(" and "));
+    let nobody = !needed.is_empty() && needed.iter().all(|needed| needed.nobody);
+    let policies = needed.into_iter().map(|needed| needed.policy).collect();
+    Authenticator {
+        name,
+        policy: policies::all_of::policy(policies),
+        nobody,
+    }
+}
+
+fn authenticator(
+    used: &PolicyUse,
+    env: &CompileEnv,
+    found: &mut Diagnostics,
+) -> Option<Authenticator> {
+    let together: fn(&[PolicyUse], &CompileEnv, &mut Diagnostics) -> Authenticator =
+        match used.policy.as_str() {
+            ALL_OF => all_of,
+            ANY_OF => any_of,
+            _ => {
+                let (name, phase, policy) = compile(used, env, found)?;
+                if phase != Phase::Authenticate {
+                    found.push(no_authenticator(used));
+                    return None;
+                }
+                return Some(Authenticator {
+                    name: name.into_owned(),
+                    policy,
+                    nobody: false,
+                });
             }
-            Some(_) => found.push(no_authenticator(used)),
-            None => {}
+        };
+    match serde_json::from_value::<Vec<PolicyUse>>(used.config.clone()) {
+        Ok(uses) => {
+            let mut together = together(&uses, env, found);
+            if used.policy == ANY_OF && uses.len() > 1 {
+                together.name = format!("({})", together.name);
+            }
+            Some(together)
+        }
+        Err(_) => {
+            found.push(no_authenticator(used));
+            None
         }
     }
-    // With faults the list may be empty: then nobody passes, and the API is broken anyway.
-    (!uses.is_empty()).then(|| {
-        let name = names.join(" or ").into();
-        (
-            name,
-            Phase::Authenticate,
-            policies::any_of::policy(policies),
-        )
-    })
 }
 
 fn no_authenticator(used: &PolicyUse) -> Diagnostic {
     let message = format!("`{}` does not authenticate", used.policy);
     Diagnostic::error("no-authenticator", used.pointer.clone(), message)
-        .mend("use `jwt` or `apiKey`")
+        .mend("use `jwt`, `apiKey`, `basic` or `mutualTls`")
 }
 
 /// A policy that a model's own fields stand for.

@@ -13,6 +13,7 @@ mod chain;
 mod own;
 mod protected;
 mod reduce;
+mod security;
 mod upstream;
 
 use base::{Diagnostics, Org};

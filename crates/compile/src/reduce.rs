@@ -6,17 +6,19 @@ use base::{Diagnostic, Diagnostics, Digest, Org};
 use openapi::{Definition, Rules};
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec, PolicyEntry, Security,
+    ApiSpec, AskMode, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec, PolicyEntry,
     Spec,
 };
 use sync::model::Deprecation;
 use sync::{
-    ApiModel, BackendModel, Gate, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
+    ApiModel, BackendModel, ClientCertificatesModel, ForwardedCertificateModel, Gate,
+    ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
 };
 use tree::Limits;
 
 use crate::PROBLEMS_MAX;
 use crate::own::Backends;
+use crate::security::security;
 use crate::upstream::backend_model;
 
 /// Overrides of unknown operations for which a similar one is looked for.
@@ -270,29 +272,6 @@ fn in_definition(api: &ApiSpec, faults: Diagnostics) -> impl Iterator<Item = Dia
     })
 }
 
-/// Ways to authenticate, as policies; `x-…` keys stay behind.
-fn security(entries: &[Security], pointer: &str) -> Vec<PolicyUse> {
-    let used = |(index, entry): (usize, &Security)| {
-        let (policy, config) = match entry {
-            Security::Jwt(jwt) => (
-                "jwt",
-                json!({"issuers": jwt.issuers, "audience": jwt.audience, "header": jwt.header}),
-            ),
-            Security::ApiKey(key) => ("apiKey", json!({"header": key.header, "query": key.query})),
-        };
-        let mut config = config;
-        if let Some(members) = config.as_object_mut() {
-            members.retain(|_, value| !value.is_null());
-        }
-        PolicyUse {
-            policy: policy.to_owned(),
-            config,
-            pointer: format!("{pointer}/{index}/{policy}"),
-        }
-    };
-    entries.iter().enumerate().map(used).collect()
-}
-
 fn policies(entries: &[PolicyEntry], pointer: &str) -> Vec<PolicyUse> {
     let used = |(index, entry): (usize, &PolicyEntry)| {
         let (policy, config) = entry.parts();
@@ -453,6 +432,18 @@ pub fn reduce_gateway(document: &Document) -> Vec<ListenerModel> {
                 .proxy_protocol
                 .as_ref()
                 .map_or_else(Vec::new, |proxy| proxy.from.clone()),
+            client_certificates: listener.client_certificates.as_ref().map(|asked| {
+                ClientCertificatesModel {
+                    required: asked.mode == AskMode::Require,
+                    ca_secret: asked.ca_secret_ref.clone(),
+                }
+            }),
+            forwarded_certificate: listener.forwarded_certificate.as_ref().map(|forwarded| {
+                ForwardedCertificateModel {
+                    from: forwarded.from.clone(),
+                    header: forwarded.header.as_str().to_owned(),
+                }
+            }),
         })
         .collect()
 }

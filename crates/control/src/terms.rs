@@ -26,10 +26,7 @@ impl TokenRules {
         let operations = api.operations.iter();
         let own = operations.filter_map(|operation| operation.security.as_ref());
         let security = own.flatten().chain(&api.security);
-        let named = security.filter_map(|security| match security {
-            Security::Jwt(jwt) => Some(&jwt.audience),
-            Security::ApiKey(_) => None,
-        });
+        let named = security.flat_map(Security::tokens).map(|jwt| &jwt.audience);
         let default = api.default_version.then(|| api.context.clone());
         let mounts = [format!("{}/{}", api.context, api.version)];
         Self {

@@ -178,6 +178,12 @@ impl Expr {
         (self.source.trim() == name).then(|| &self.needs[0])
     }
 
+    /// What it looks at of a request, each once.
+    #[must_use]
+    pub fn needs(&self) -> &[Attribute] {
+        &self.needs
+    }
+
     /// The text that it was compiled from.
     #[must_use]
     pub fn source(&self) -> &str {

@@ -75,11 +75,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         workers: rest.first().map_or(Ok(1), |text| text.parse())?,
         ..Config::default()
     };
-    let runtime = Runtime {
-        directory: Arc::new(NobodyKnown),
-        quotas: Arc::new(limits::Quotas::new(1000, 32)),
-        clock: Arc::new(SystemClock::new()),
-    };
+    let runtime = Runtime::new(
+        Arc::new(NobodyKnown),
+        Arc::new(limits::Quotas::new(1000, 32)),
+        Arc::new(SystemClock::new()),
+    );
     let snapshots = Arc::new(ArcSwap::from_pointee(Some(snapshot(backend.parse()?)?)));
     let gateway = gateway::start(config, Arc::new(runtime), snapshots)?;
     let waiting = tokio::runtime::Builder::new_current_thread()

@@ -4,6 +4,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use crate::forwarded::Forwarding;
 pub use ipnet::IpNet;
 pub use policies::normalize_path::PathRules;
 
@@ -25,6 +26,10 @@ pub struct Config {
     /// Networks whose connections to `http` and `https` begin with a header of the PROXY protocol, and which alone may
     /// connect then; empty = the protocol is not spoken there.
     pub proxy_protocol_from: Vec<IpNet>,
+    /// How clients are asked for a certificate at `https`; `None` = they are not.
+    pub client_certificates: Option<ClientCertificates>,
+    /// From whom certificates are taken that are forwarded in a field, at `http` and `https`; `None` = from nobody.
+    pub forwarded_certificate: Option<Forwarding>,
     /// What clients may do.
     pub limits: Limits,
     /// How backends are reached.
@@ -79,6 +84,8 @@ impl Default for Config {
             secrets_dir: PathBuf::from("secrets"),
             workers: 0,
             proxy_protocol_from: Vec::new(),
+            client_certificates: None,
+            forwarded_certificate: None,
             limits: Limits::default(),
             upstream: UpstreamConfig::default(),
             series_max: 10_000,
@@ -132,6 +139,15 @@ pub enum TlsFiles {
         /// The private key.
         key: PathBuf,
     },
+}
+
+/// How a listener asks clients for a certificate.
+#[derive(Clone, PartialEq, Eq, Debug)]
+pub struct ClientCertificates {
+    /// Whether the handshake fails without one.
+    pub required: bool,
+    /// Who vouches for them (PEM); others end the handshake. `None` = any is taken whose key the client holds.
+    pub ca: Option<PathBuf>,
 }
 
 /// Limits of the client's side. What hits one is counted under its label in `tollway_gateway_limits_hit`; the table

@@ -10,13 +10,17 @@ use std::collections::HashMap;
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::{Context, Waker};
 
+use http::HeaderMap;
 use policies::identity_headers::Peer;
+use policy::{ClientCertificate, Core};
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
 
 use crate::body::Outflow;
+use crate::forwarded::Forwarding;
 use crate::guard::{self, Violation};
 use crate::metrics::{Limit, Wire};
 use crate::seats::Seat;
@@ -47,6 +51,8 @@ pub(crate) struct Connection {
     client: Cell<policy::Client>,
     /// What backends are told of the client; made when it is first asked for.
     peer: OnceCell<Peer>,
+    /// What is known of the client's certificate; nothing for most.
+    certificate: OnceCell<Shown>,
     /// What the guard of an HTTP/1.1 connection has found.
     guard: OnceCell<guard::Handle>,
     wire: Cell<Option<Wire>>,
@@ -72,6 +78,14 @@ pub(crate) struct Connection {
     tunnel: RefCell<Option<Box<Tunnel>>>,
 }
 
+/// Where the certificate of a connection's client comes from.
+enum Shown {
+    /// The handshake.
+    Handshake(Arc<ClientCertificate>),
+    /// Each request, of a proxy that is trusted. What that one has shown itself is not its clients'.
+    Requests(Arc<Forwarding>),
+}
+
 /// Streams of an HTTP/2 connection, as the wire shows them.
 #[derive(Clone, Copy, Default)]
 struct Streams {
@@ -85,6 +99,18 @@ impl Connection {
     /// Who connected.
     pub(crate) fn client(&self) -> policy::Client {
         self.client.get()
+    }
+
+    /// The certificate of the client that a request is of.
+    pub(crate) fn certificate(
+        &self,
+        core: &Core,
+        headers: &HeaderMap,
+    ) -> Option<Arc<ClientCertificate>> {
+        match self.certificate.get()? {
+            Shown::Handshake(certificate) => Some(Arc::clone(certificate)),
+            Shown::Requests(forwarding) => forwarding.certificate(core, headers),
+        }
     }
 
     /// What backends are told of the client.
@@ -350,6 +376,7 @@ impl Registry {
             id,
             client: Cell::new(client),
             peer: OnceCell::new(),
+            certificate: OnceCell::new(),
             guard: OnceCell::new(),
             wire: Cell::new(None),
             active: Cell::new(0),

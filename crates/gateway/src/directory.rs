@@ -39,7 +39,8 @@ pub struct NodeDirectory {
     hashing: ArcSwapOption<hmac::Key>,
     issuers: Map<Org, Arc<Named<Arc<Issuer>>>>,
     plans: Map<Org, Arc<Named<Arc<Plan>>>>,
-    applications: Map<ApplicationId, Org>,
+    applications: Map<ApplicationId, (Org, String)>,
+    application_names: Map<(Org, String), ApplicationId>,
     clients: StrangersMap<String, ClientRow>,
     api_keys: Keys,
     /// The public ids of clients, so that they can be removed by id.
@@ -219,12 +220,7 @@ impl NodeDirectory {
 
     fn entry_put(&self, key: &EntryKey, entry: Option<&Entry>) {
         match (key, entry) {
-            (EntryKey::Application(id), Some(Entry::Application { org, .. })) => {
-                self.applications.pin().insert(*id, org.clone());
-            }
-            (EntryKey::Application(id), _) => {
-                self.applications.pin().remove(id);
-            }
+            (EntryKey::Application(id), entry) => self.application_put(*id, entry),
             (EntryKey::Subscription(id), entry) => {
                 if let Some(Entry::Subscription {
                     application,
@@ -267,6 +263,26 @@ impl NodeDirectory {
                     .store(Some(Arc::new(hmac::Key::new(hmac::HMAC_SHA256, key))));
             }
             (EntryKey::ApiKeyHashing, _) => self.hashing.store(None),
+        }
+    }
+
+    fn application_put(&self, id: ApplicationId, entry: Option<&Entry>) {
+        let applications = self.applications.pin();
+        let names = self.application_names.pin();
+        let before = match entry {
+            Some(Entry::Application { org, name }) => {
+                let place = (org.clone(), name.clone());
+                names.insert(place.clone(), id);
+                let before = applications.insert(id, place.clone()).cloned();
+                before.filter(|before| *before != place)
+            }
+            _ => applications.remove(&id).cloned(),
+        };
+        // Another one may have taken the name.
+        if let Some(before) = before
+            && names.get(&before) == Some(&id)
+        {
+            names.remove(&before);
         }
     }
 
@@ -369,7 +385,8 @@ impl NodeDirectory {
     }
 
     fn org_of(&self, application: ApplicationId) -> Option<Org> {
-        self.applications.pin().get(&application).cloned()
+        let applications = self.applications.pin();
+        applications.get(&application).map(|(org, _)| org.clone())
     }
 }
 
@@ -405,6 +422,11 @@ impl Directory for NodeDirectory {
             expires_unix_s: row.expires_unix_s(),
             limits: row.limits,
         })
+    }
+
+    fn application(&self, org: &Org, name: &str) -> Option<ApplicationId> {
+        let names = self.application_names.pin();
+        names.get(&(org.clone(), name.to_owned())).copied()
     }
 
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {

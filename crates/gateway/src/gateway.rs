@@ -28,7 +28,7 @@ use crate::usage::{self, Flushes};
 use crate::worker::{self, Entrance, Shared, Snapshots, Stage};
 
 /// How metrics call the certificate of the node's own options.
-const OWN_CERTIFICATE: &str = "own";
+pub(crate) const OWN_CERTIFICATE: &str = "own";
 /// The names of the process's own sockets.
 const HTTP: &str = "gateway-http";
 const HTTPS: &str = "gateway-https";
@@ -102,7 +102,10 @@ pub fn start(
     let numbers = Numbers::new(count, config.series_max);
     let metrics = Metrics(Arc::clone(&numbers));
     let shelf = Arc::new(Shelf::new(Arc::clone(&crypto), Arc::clone(&numbers)));
-    let certificate = || shelf.open(config.tls.clone(), OWN_CERTIFICATE);
+    let certificate = || {
+        let clients = config.client_certificates.clone();
+        shelf.open(config.tls.clone(), clients, OWN_CERTIFICATE)
+    };
     let server_tls = own.https.is_some().then(certificate).transpose()?;
     let first = match config.holds {
         true => Stage::Holding,
@@ -188,6 +191,7 @@ impl Own {
     /// With what is spoken there.
     fn into_listeners(self, shared: &Shared) -> Vec<Listener> {
         let proxies = &shared.config.proxy_protocol_from;
+        let forwarding = shared.config.forwarded_certificate.clone().map(Arc::new);
         let all = [
             (HTTP, self.http, None),
             (HTTPS, self.https, shared.server_tls.clone()),
@@ -199,6 +203,7 @@ impl Own {
                 entrance: Arc::new(Entrance {
                     tls,
                     proxies: proxies.clone(),
+                    forwarding: forwarding.clone(),
                 }),
             })
         };

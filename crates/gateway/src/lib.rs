@@ -18,6 +18,7 @@ pub mod decisions;
 pub mod directory;
 mod endpoints;
 pub mod feed;
+mod forwarded;
 mod gateway;
 pub mod guard;
 mod io;
@@ -44,8 +45,8 @@ pub mod usage;
 mod worker;
 
 pub use config::{
-    AccessLogConfig, Config, H2Limits, IpNet, Limits, PathRules, Propagation, TlsFiles,
-    TracingConfig, UpstreamConfig, UsageConfig,
+    AccessLogConfig, ClientCertificates, Config, Forwarding, H2Limits, IpNet, Limits, PathRules,
+    Propagation, TlsFiles, TracingConfig, UpstreamConfig, UsageConfig,
 };
 pub use endpoints::Endpoints;
 pub use gateway::{Drained, Gateway, StartError, start};

@@ -7,12 +7,15 @@ use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 
+use http::header::HeaderName;
 use ipnet::IpNet;
 use sync::{ListenerFault, ListenerModel};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 
-use crate::config::TlsFiles;
+use crate::config::{ClientCertificates, TlsFiles};
+use crate::forwarded::Forwarding;
+use crate::gateway::OWN_CERTIFICATE;
 use crate::listener::{self, Acceptor, Listener};
 use crate::shelf::Shown;
 use crate::worker::{Entrance, Shared, Stage};
@@ -129,6 +132,7 @@ impl OpenPorts {
         let entrance = Arc::new(Entrance {
             tls: certificate(&self.acceptor.shared, model)?,
             proxies: networks(&model.proxy_protocol_from)?,
+            forwarding: forwarding(model)?.map(Arc::new),
         });
         let ip = self.own.first().map(|(own, _)| own.ip());
         let ip = ip.ok_or("the node serves no address")?;
@@ -165,6 +169,20 @@ fn is_same(own: &Entrance, model: &ListenerModel) -> bool {
     own.tls.is_some() == model.tls
         && model.secret.is_none()
         && networks(&model.proxy_protocol_from).is_ok_and(|proxies| proxies == own.proxies)
+        && model.client_certificates.is_none()
+        && own.tls.as_ref().is_none_or(|tls| tls.clients.is_none())
+        && forwarding(model).is_ok_and(|model| model.as_ref() == own.forwarding.as_deref())
+}
+
+/// From whom forwarded certificates are taken.
+fn forwarding(model: &ListenerModel) -> Result<Option<Forwarding>, String> {
+    let Some(model) = &model.forwarded_certificate else {
+        return Ok(None);
+    };
+    let header = model.header.parse::<HeaderName>();
+    let header = header.map_err(|_| format!("`{}` is no field name", model.header))?;
+    let from = networks(&model.from)?;
+    Ok(Some(Forwarding { from, header }))
 }
 
 /// Networks as people write them: `10.0.0.0/8`, or an address alone.
@@ -190,17 +208,29 @@ fn certificate(shared: &Shared, model: &ListenerModel) -> Result<Option<Arc<Show
     if !model.tls {
         return Ok(None);
     }
-    let Some(secret) = &model.secret else {
-        let own = shared.server_tls.clone();
-        return own
-            .map(Some)
-            .ok_or_else(|| "the node has no certificate of its own".to_owned());
+    let secrets = &shared.config.secrets_dir;
+    let asked = model.client_certificates.as_ref();
+    let clients = asked.map(|asked| ClientCertificates {
+        required: asked.required,
+        ca: asked
+            .ca_secret
+            .as_ref()
+            .map(|ca| secrets.join(ca).join("ca.crt")),
+    });
+    let own = shared.server_tls.as_ref();
+    let (files, name) = match (&model.secret, own) {
+        (Some(secret), _) => {
+            let folder = secrets.join(secret);
+            let files = TlsFiles::Files {
+                cert: folder.join("tls.crt"),
+                key: folder.join("tls.key"),
+            };
+            (files, secret.as_str())
+        }
+        (None, None) => return Err("the node has no certificate of its own".to_owned()),
+        (None, Some(own)) if own.clients == clients => return Ok(Some(Arc::clone(own))),
+        (None, Some(_)) => (shared.config.tls.clone(), OWN_CERTIFICATE),
     };
-    let folder = shared.config.secrets_dir.join(secret);
-    let files = TlsFiles::Files {
-        cert: folder.join("tls.crt"),
-        key: folder.join("tls.key"),
-    };
-    let shown = shared.shelf.open(files, secret);
+    let shown = shared.shelf.open(files, clients, name);
     shown.map(Some).map_err(|error| error.to_string())
 }

@@ -6,12 +6,14 @@ use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use certificates::{AnyCertificate, Authorities, AuthoritiesError};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
+use rustls::server::danger::ClientCertVerifier;
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::config::TlsFiles;
+use crate::config::{ClientCertificates, TlsFiles};
 use crate::metrics::certificates::{Certificates, Role};
 
 /// The certificate cannot be used.
@@ -32,6 +34,14 @@ pub enum CertificateError {
         path: PathBuf,
         /// Why.
         source: rustls_pki_types::pem::Error,
+    },
+    /// The authorities of clients cannot be used.
+    #[error("{path}: {source}", path = path.display())]
+    Authorities {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: AuthoritiesError,
     },
     /// No certificate could be made.
     #[error("no certificate could be made: {0}")]
@@ -60,8 +70,12 @@ impl TlsFiles {
 
 /// The configuration of the HTTPS listener: TLS 1.2 and 1.3, HTTP/2 preferred. Under this name it is noted how long the
 /// certificate is valid.
+///
+/// A session that is resumed keeps the certificate that its client has shown. Sessions live in the configuration: where it is
+/// made anew, because the certificates were read again, every client shows its own again.
 pub(crate) fn load(
     files: &TlsFiles,
+    clients: Option<&ClientCertificates>,
     crypto: Arc<CryptoProvider>,
     name: &str,
     known: &Certificates,
@@ -77,12 +91,17 @@ pub(crate) fn load(
         .map_err(pem(&cert))?;
     let private = PrivateKeyDer::from_pem_file(&key).map_err(pem(&key))?;
     known.note(Role::Listener, name, chain.first());
+    let clients = clients
+        .map(|clients| verifier(clients, &crypto))
+        .transpose()?;
     let mut config = ServerConfig::builder_with_provider(crypto)
         .with_safe_default_protocol_versions()
         .and_then(|builder| {
-            builder
-                .with_no_client_auth()
-                .with_single_cert(chain, private)
+            let builder = match clients {
+                None => builder.with_no_client_auth(),
+                Some(clients) => builder.with_client_cert_verifier(clients),
+            };
+            builder.with_single_cert(chain, private)
         })
         .map_err(|source| CertificateError::Unusable { cert, key, source })?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -96,6 +115,26 @@ pub(crate) fn make_missing(files: &TlsFiles) -> Result<(), CertificateError> {
         TlsFiles::SelfSigned { .. } if !cert.exists() || !key.exists() => generate(&cert, &key),
         _ => Ok(()),
     }
+}
+
+/// Who looks at the certificates of clients in the handshake.
+fn verifier(
+    clients: &ClientCertificates,
+    crypto: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, CertificateError> {
+    let Some(path) = &clients.ca else {
+        return Ok(Arc::new(AnyCertificate::new(
+            Arc::clone(crypto),
+            clients.required,
+        )));
+    };
+    let path = path.clone();
+    let pem = fs::read(&path).map_err(|source| CertificateError::File {
+        path: path.clone(),
+        source,
+    })?;
+    Authorities::for_listener(&pem, clients.required)
+        .map_err(|source| CertificateError::Authorities { path, source })
 }
 
 /// Makes a self-signed certificate. The key is written first: a certificate never stands without its key.
@@ -143,12 +182,12 @@ mod tests {
         let files = TlsFiles::SelfSigned {
             dir: folder.path().to_owned(),
         };
-        load(&files, crypto(), "own", &Certificates::default()).unwrap();
+        load(&files, None, crypto(), "own", &Certificates::default()).unwrap();
         let key = folder.path().join("gateway-key.pem");
         let mode = fs::metadata(&key).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let first = fs::read(&key).unwrap();
-        load(&files, crypto(), "own", &Certificates::default()).unwrap();
+        load(&files, None, crypto(), "own", &Certificates::default()).unwrap();
         assert_eq!(first, fs::read(&key).unwrap());
     }
 
@@ -161,7 +200,7 @@ mod tests {
             cert: cert.clone(),
             key,
         };
-        let error = load(&files, crypto(), "own", &Certificates::default()).unwrap_err();
+        let error = load(&files, None, crypto(), "own", &Certificates::default()).unwrap_err();
         assert!(error.to_string().starts_with(&cert.display().to_string()));
     }
 }

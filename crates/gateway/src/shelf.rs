@@ -8,7 +8,7 @@ use arc_swap::ArcSwap;
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 
-use crate::config::TlsFiles;
+use crate::config::{ClientCertificates, TlsFiles};
 use crate::metrics::Numbers;
 use crate::server_tls::{self, CertificateError};
 use crate::stamp::{self, Stamp};
@@ -26,6 +26,8 @@ pub(crate) struct Shelf {
 /// The certificate of a listener.
 pub(crate) struct Shown {
     files: TlsFiles,
+    /// How clients are asked for theirs.
+    pub(crate) clients: Option<ClientCertificates>,
     name: String,
     config: ArcSwap<ServerConfig>,
     /// How the files looked at the latest look; nobody waits for this but whoever looks.
@@ -49,13 +51,21 @@ impl Shelf {
     }
 
     /// Reads a certificate that is to be shown under this name of its listener.
-    pub(crate) fn open(&self, files: TlsFiles, name: &str) -> Result<Arc<Shown>, CertificateError> {
+    pub(crate) fn open(
+        &self,
+        files: TlsFiles,
+        clients: Option<ClientCertificates>,
+        name: &str,
+    ) -> Result<Arc<Shown>, CertificateError> {
         server_tls::make_missing(&files)?;
-        let looks: Vec<_> = files.paths().iter().map(|path| Stamp::of(path)).collect();
-        let config = self.load(&files, name)?;
+        let authorities = clients.as_ref().and_then(|clients| clients.ca.clone());
+        let all = files.paths().into_iter().chain(authorities);
+        let looks: Vec<_> = all.map(|path| Stamp::of(&path)).collect();
+        let config = self.load(&files, clients.as_ref(), name)?;
         let shown = Arc::new(Shown {
             looks: Mutex::new(looks),
             files,
+            clients,
             name: name.to_owned(),
             config: ArcSwap::new(config),
         });
@@ -94,7 +104,7 @@ impl Shelf {
         if !stamp::any_changed(&mut looks) {
             return None;
         }
-        let loaded = self.load(&shown.files, &shown.name);
+        let loaded = self.load(&shown.files, shown.clients.as_ref(), &shown.name);
         Some(loaded.map(|config| shown.config.store(config)))
     }
 
@@ -103,7 +113,7 @@ impl Shelf {
         let mut read = 0;
         let mut faults = Vec::new();
         for shown in self.in_use() {
-            match self.load(&shown.files, &shown.name) {
+            match self.load(&shown.files, shown.clients.as_ref(), &shown.name) {
                 Ok(config) => {
                     shown.config.store(config);
                     read += 1;
@@ -114,8 +124,13 @@ impl Shelf {
         (read, faults)
     }
 
-    fn load(&self, files: &TlsFiles, name: &str) -> Result<Arc<ServerConfig>, CertificateError> {
+    fn load(
+        &self,
+        files: &TlsFiles,
+        clients: Option<&ClientCertificates>,
+        name: &str,
+    ) -> Result<Arc<ServerConfig>, CertificateError> {
         let crypto = Arc::clone(&self.crypto);
-        server_tls::load(files, crypto, name, &self.numbers.certificates)
+        server_tls::load(files, clients, crypto, name, &self.numbers.certificates)
     }
 }

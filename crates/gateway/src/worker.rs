@@ -20,6 +20,7 @@ use crate::access_log::AccessLog;
 use crate::config::Config;
 use crate::connection::{self, Registry};
 use crate::decisions;
+use crate::forwarded::Forwarding;
 use crate::live::{self, Live};
 use crate::metrics::{Numbers, WorkerNumbers};
 use crate::pace;
@@ -92,6 +93,8 @@ pub(crate) struct Entrance {
     pub(crate) tls: Option<Arc<Shown>>,
     /// Who has to say whose connection it is, and alone may connect; empty = clients connect themselves.
     pub(crate) proxies: Vec<IpNet>,
+    /// From whom certificates are taken that are forwarded in a field.
+    pub(crate) forwarding: Option<Arc<Forwarding>>,
 }
 
 impl Entrance {

@@ -26,10 +26,10 @@ use crate::browser::{Browser, PageError};
 use crate::described::OAuthErrorBody;
 use crate::flow::{Errand, Flow, Stage};
 use crate::form::OAuthRequest;
-use crate::guesses::Target;
 use crate::oauth::OAuthError;
 use crate::page_form::PageForm;
 use crate::pages::{Look, language_of};
+use limits::guesses::Target;
 
 /// Bits of a device code.
 const CODE_BITS: usize = 256;

@@ -15,8 +15,8 @@ use store::{Batch, Role, StoreError, User, Write};
 use utoipa::ToSchema;
 
 use crate::IdentityState;
-use crate::guesses::Target;
 use crate::problem::ProblemAnswer;
+use limits::guesses::Target;
 
 /// Who wants in. No `Debug`: it holds a password.
 #[derive(Deserialize, ToSchema)]

@@ -13,8 +13,8 @@ use store::clients::Client;
 
 use crate::backchannel::{LogoutLimits, LogoutSender};
 use crate::cookies::Cookies;
-use crate::guesses::{GuessLimits, Guesses};
 use crate::pages::Pages;
+use limits::{GuessLimits, Guesses};
 
 /// Lifetimes and limits of what people pass through.
 #[derive(Clone, PartialEq, Eq, Debug)]

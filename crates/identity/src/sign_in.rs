@@ -16,9 +16,9 @@ use crate::IdentityState;
 use crate::authorize::decide::name_of;
 use crate::browser::PageError;
 use crate::flow::{Errand, Flow, Stage};
-use crate::guesses::{Attempt, Target};
 use crate::page_form::PageForm;
 use crate::pages::{Look, form_targets, language_of};
+use limits::guesses::{Attempt, Target};
 
 /// The longest user name that is looked up, in bytes.
 const NAME_BYTES_MAX: usize = 256;

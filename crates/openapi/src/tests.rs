@@ -215,6 +215,59 @@ fn scopes_are_alternatives_not_a_heap() {
     assert!(scopes("[]").is_empty());
 }
 
+/// Every list of up to three requirements, held against its meaning word by word: alternatives, each of which needs all of
+/// its schemes.
+#[test]
+fn requirements_are_alternatives_of_what_is_needed_together() {
+    // As it is written, and the scopes that it asks of a token; nothing where it asks for no token.
+    let pool: [(&str, Option<&[&str]>); 8] = [
+        ("{}", None),
+        ("{o: []}", Some(&[])),
+        ("{o: [x]}", Some(&["x"])),
+        ("{o: [x, y]}", Some(&["x", "y"])),
+        ("{p: [y]}", Some(&["y"])),
+        ("{o: [x], p: [z]}", Some(&["x", "z"])),
+        ("{k: []}", None),
+        ("{o: [x], k: []}", Some(&["x"])),
+    ];
+    let mut lists: Vec<Vec<usize>> = (0..pool.len()).map(|one| vec![one]).collect();
+    for _ in 0..2 {
+        let longer = lists.iter().flat_map(|list| {
+            (0..pool.len()).map(|one| list.iter().copied().chain([one]).collect())
+        });
+        lists = lists.iter().cloned().chain(longer).collect();
+    }
+    let mut paths = String::new();
+    for (index, list) in lists.iter().enumerate() {
+        let texts: Vec<&str> = list.iter().map(|one| pool[*one].0).collect();
+        paths += &format!("  /a{index}: {{get: {{security: [{}]}}}}\n", texts.join(", "));
+    }
+    let text = format!(
+        "openapi: 3.1.0\ninfo: {{title: t, version: v}}\ncomponents: {{securitySchemes: {{o: {{type: oauth2, flows: {{}}}}, \
+         p: {{type: openIdConnect}}, k: {{type: apiKey, in: query, name: k}}}}}}\npaths:\n{paths}"
+    );
+    let read = accept(&text);
+    assert_eq!(read.definition.operations.len(), lists.len());
+    for operation in &read.definition.operations {
+        let path = operation.template.as_str();
+        let list = &lists[path[2..].parse::<usize>().unwrap()];
+        let tokens: Vec<&[&str]> = list.iter().filter_map(|one| pool[*one].1).collect();
+        let anonymous = list.contains(&0);
+        let scopes = operation.scopes();
+        for held in 0..8_u8 {
+            let held: BTreeSet<&str> = ["x", "y", "z"]
+                .into_iter()
+                .enumerate()
+                .filter_map(|(bit, scope)| (held & (1 << bit) != 0).then_some(scope))
+                .collect();
+            let all = |wanted: &[&str]| wanted.iter().all(|scope| held.contains(scope));
+            let meant = anonymous || tokens.is_empty() || tokens.iter().any(|wanted| all(wanted));
+            let found = scopes.is_empty() || scopes.iter().any(|wanted| wanted.is_subset(&held));
+            assert_eq!(found, meant, "{list:?} with {held:?}: {scopes:?}");
+        }
+    }
+}
+
 #[test]
 fn swagger_2_is_read_in_its_own_words() {
     let text = r##"{

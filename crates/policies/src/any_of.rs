@@ -2,30 +2,38 @@
 
 use base::code::{CREDENTIALS_MISSING, INTERNAL};
 use http::header::WWW_AUTHENTICATE;
-use policy::{LocalFuture, Outcome, Policy, Reject, RequestCx, ResponseCx, Verdict};
+use policy::{LocalFuture, Nobody, Outcome, Policy, Reject, RequestCx, ResponseCx, Verdict};
 
 /// Asks authenticators in order until one sets the principal.
 ///
 /// All of them run, also behind the one that succeeded: an authenticator that finds a principal only takes its own
 /// credential out of the request, so that no backend sees a token or key that was meant for the gateway.
 ///
+/// Where that is allowed, a request without any credential passes as nobody ([`Nobody`]); one with a bad credential does
+/// not.
+///
 /// # Errors
 /// When none succeeds: the refusal of the first one that found a credential, otherwise `CREDENTIALS_MISSING`; with the
 /// challenges of all (RFC 9110 §11.6.1 allows several).
 struct Running {
     authenticators: Box<[Box<dyn Policy>]>,
+    /// Whether nobody may pass.
+    nobody: bool,
 }
 
-/// The combination of `authenticators`; of a single one it is that one. An empty list lets nobody pass.
+/// The combination of `authenticators`; of a single one it is that one. An empty list lets no caller pass. With `nobody`
+/// who shows no credential passes too.
 #[must_use]
-pub fn policy(mut authenticators: Vec<Box<dyn Policy>>) -> Box<dyn Policy> {
+pub fn policy(mut authenticators: Vec<Box<dyn Policy>>, nobody: bool) -> Box<dyn Policy> {
     if authenticators.len() == 1
+        && !nobody
         && let Some(only) = authenticators.pop()
     {
         return only;
     }
     Box::new(Running {
         authenticators: authenticators.into(),
+        nobody,
     })
 }
 
@@ -45,7 +53,7 @@ impl Policy for Running {
                 None => return Outcome::Later(self.slowly(cx, index, refusals)),
             }
         }
-        Outcome::Now(refusals.verdict(cx))
+        Outcome::Now(refusals.verdict(cx, self.nobody))
     }
 
     fn on_response(&self, cx: &mut ResponseCx<'_>) {
@@ -76,19 +84,19 @@ impl Running {
                     answer @ Verdict::Respond(_) => return answer,
                 }
             }
-            refusals.verdict(cx)
+            refusals.verdict(cx, self.nobody)
         })
     }
 }
 
 /// What the authenticators said, reduced to the answer.
 #[derive(Default)]
-struct Refusals {
-    chosen: Option<Reject>,
+pub(crate) struct Refusals {
+    pub(crate) chosen: Option<Reject>,
 }
 
 impl Refusals {
-    fn add(&mut self, mut reject: Reject) {
+    pub(crate) fn add(&mut self, mut reject: Reject) {
         let Some(chosen) = &mut self.chosen else {
             self.chosen = Some(reject);
             return;
@@ -103,8 +111,13 @@ impl Refusals {
         chosen.headers.extend(challenges);
     }
 
-    fn verdict(self, cx: &RequestCx) -> Verdict {
+    fn verdict(self, cx: &mut RequestCx, nobody: bool) -> Verdict {
         if cx.principal.is_some() {
+            return Verdict::Continue;
+        }
+        let mut refused = self.chosen.iter();
+        if nobody && refused.all(|reject| reject.code == CREDENTIALS_MISSING) {
+            cx.slots.put(Nobody);
             return Verdict::Continue;
         }
         let reject = self
@@ -122,8 +135,12 @@ mod tests {
     use super::*;
     use crate::testing::{API_KEY, Bench, compile};
 
+    fn any_of(authenticators: Vec<Box<dyn Policy>>) -> Box<dyn Policy> {
+        policy(authenticators, false)
+    }
+
     fn jwt_or_key() -> Box<dyn Policy> {
-        policy(vec![
+        any_of(vec![
             compile("jwt", json!({})),
             compile("apiKey", json!({})),
         ])
@@ -201,7 +218,7 @@ mod tests {
     fn an_empty_list_lets_nobody_pass() {
         let bench = Bench::new();
         let mut cx = bench.request("GET", "/x");
-        assert!(bench.run(&*policy(Vec::new()), &mut cx).is_err());
+        assert!(bench.run(&*any_of(Vec::new()), &mut cx).is_err());
     }
 
     /// An authenticator that has to wait.
@@ -220,7 +237,7 @@ mod tests {
     #[test]
     fn authenticators_may_wait() {
         let bench = Bench::new();
-        let both = policy(vec![Box::new(Slow), compile("apiKey", json!({}))]);
+        let both = any_of(vec![Box::new(Slow), compile("apiKey", json!({}))]);
         let mut cx = bench.request("GET", "/x");
         let reject = bench.run(&*both, &mut cx).unwrap_err();
         assert_eq!(reject.code.name, "TOKEN_EXPIRED");
@@ -228,5 +245,42 @@ mod tests {
         cx.headers
             .insert("x-api-key", HeaderValue::from_static(API_KEY));
         bench.run(&*both, &mut cx).unwrap();
+    }
+    /// With `optional: true`.
+    fn or_nobody() -> Box<dyn Policy> {
+        let ways = vec![compile("jwt", json!({})), compile("apiKey", json!({}))];
+        policy(ways, true)
+    }
+
+    #[test]
+    fn who_shows_nothing_passes_as_nobody_where_that_is_allowed() {
+        let bench = Bench::new();
+        let mut cx = bench.request("GET", "/x");
+        bench.run(&*or_nobody(), &mut cx).unwrap();
+        assert!(cx.principal.is_none());
+        assert!(cx.slots.get::<Nobody>().is_some());
+    }
+
+    #[test]
+    fn a_bad_credential_is_refused_although_none_is_needed() {
+        let bench = Bench::new();
+        for (name, value) in [("x-api-key", "nonsense"), ("authorization", "Bearer x.y.z")] {
+            let mut cx = bench.request("GET", "/x");
+            cx.headers.insert(name, HeaderValue::from_static(value));
+            let reject = bench.run(&*or_nobody(), &mut cx).unwrap_err();
+            assert_ne!(reject.code, CREDENTIALS_MISSING);
+            assert!(cx.slots.get::<Nobody>().is_none());
+        }
+    }
+
+    #[test]
+    fn a_good_credential_counts_although_none_is_needed() {
+        let bench = Bench::new();
+        let mut cx = bench.request("GET", "/x");
+        cx.headers
+            .insert("x-api-key", HeaderValue::from_static(API_KEY));
+        bench.run(&*or_nobody(), &mut cx).unwrap();
+        assert!(cx.principal.is_some());
+        assert!(cx.headers.is_empty());
     }
 }

@@ -13,7 +13,7 @@ const FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto")
 const FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 
 /// Whole families. An underscore counts as a hyphen: CGI, WSGI and their like cannot tell them apart.
-const PREFIXES: [&str; 8] = [
+const PREFIXES: [&str; 9] = [
     "x-forwarded-",
     "x-tollway-",
     "x-authenticated-",
@@ -22,6 +22,7 @@ const PREFIXES: [&str; 8] = [
     "x-credential-",
     "x-ssl-",
     "x-client-cert",
+    "x-arr-clientcert",
 ];
 
 /// Single names. Those of the last two groups change the path (S1) or the method behind the gateway's back: what was
@@ -48,11 +49,12 @@ const NAMES: [&str; 15] = [
 #[must_use]
 pub fn is_replaced(name: &str) -> bool {
     // Most fields end here: all of ours begin so.
-    if !matches!(
-        name.as_bytes().first(),
-        Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T' | b'r' | b'R')
-    ) {
-        return false;
+    match name.as_bytes().first() {
+        Some(b'x' | b'X' | b'f' | b'F' | b't' | b'T' | b'r' | b'R') => {}
+        // Certificates that proxies forward: RFC 9440, and what nginx's ingress controller sends.
+        Some(b'c' | b'C') => return starts_with(name, "client-cert"),
+        Some(b's' | b'S') => return starts_with(name, "ssl-client-"),
+        _ => return false,
     }
     NAMES
         .iter()
@@ -143,6 +145,13 @@ mod tests {
             ("x-forwarded-proto", "https"),
             ("x-forwarded-prefix", "/x"),
             ("x-forwarded-client-cert", "x"),
+            ("client-cert", ":x:"),
+            ("client-cert-chain", ":x:"),
+            ("client_cert", "x"),
+            ("ssl-client-cert", "x"),
+            ("ssl-client-verify", "SUCCESS"),
+            ("x-ssl-client-cert", "x"),
+            ("x-arr-clientcert", "x"),
             ("forwarded", "for=1.2.3.4"),
             ("x-real-ip", "1.2.3.4"),
             ("true-client-ip", "1.2.3.4"),
@@ -190,6 +199,9 @@ mod tests {
             "x-real-ip-2",
             "forwarded-by",
             "x-request-id",
+            "client",
+            "cookie",
+            "ssl-session",
             "te",
             "referer",
             "",

@@ -1,7 +1,7 @@
 //! The policies: one file each, with its configuration, its compilation, its running form and its tests.
 //!
 //! Three files are no policies of a chain but functions that the gateway calls for every request, before a chain is
-//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`deprecation`] and [`admission`] are put into
+//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`all_of`], [`deprecation`] and [`admission`] are put into
 //! chains by `compile` alone; everything in [`POLICIES`] can be named in a document.
 //!
 //! Knows nothing of sockets, documents or the backend. Start reading at [`POLICIES`], then at a short one
@@ -13,8 +13,11 @@
 )]
 
 pub mod admission;
+pub mod all_of;
 pub mod any_of;
 pub mod api_key;
+pub mod authorize;
+pub mod basic;
 pub mod challenge;
 pub mod cors;
 pub mod deprecation;
@@ -22,11 +25,13 @@ pub mod headers;
 pub mod hop_by_hop;
 pub mod identity_headers;
 pub mod jwt;
+pub mod mutual_tls;
 pub mod normalize_path;
 pub mod payload_limits;
 pub mod plan_quota;
 pub mod rate_limit;
 pub mod scopes;
+mod secret_file;
 pub mod subscription;
 #[cfg(test)]
 mod testing;
@@ -41,8 +46,11 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &cors::Cors,
     &jwt::Jwt,
     &api_key::ApiKey,
+    &basic::Basic,
+    &mutual_tls::MutualTls,
     &scopes::Scopes,
     &subscription::Subscription,
+    &authorize::Authorize,
     &plan_quota::PlanQuota,
     &rate_limit::RateLimit,
     &headers::SetHeaders,

@@ -4,8 +4,8 @@ use base::Diagnostic;
 use base::code::INTERNAL;
 use limits::Quota;
 use policy::{
-    Ask, AskedBy, Asks, CompileEnv, LimitKey, Outcome, Phase, PlanWindow, Policy, PolicyKind,
-    Reject, RequestCx,
+    Ask, AskedBy, Asks, CompileEnv, LimitKey, Nobody, Outcome, Phase, PlanWindow, Policy,
+    PolicyKind, Reject, RequestCx,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -42,6 +42,9 @@ impl PolicyKind for PlanQuota {
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
         let Some(subscription) = &cx.subscription else {
+            if cx.principal.is_none() && cx.slots.get::<Nobody>().is_some() {
+                return Outcome::CONTINUE;
+            }
             return Reject::new(INTERNAL, "no policy has found the subscription").into();
         };
         let Some(plan) = subscription.plan.clone() else {

@@ -1,9 +1,9 @@
 //! `scopes`: the token must carry the scopes that the operation asks for.
 
 use base::Diagnostic;
-use base::code::{INTERNAL, SCOPE_INSUFFICIENT};
+use base::code::{CREDENTIALS_MISSING, INTERNAL, SCOPE_INSUFFICIENT};
 use http::header::{HeaderValue, WWW_AUTHENTICATE};
-use policy::{CompileEnv, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
+use policy::{CompileEnv, Nobody, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -24,13 +24,15 @@ pub struct Config {
 /// all that its application may do.
 ///
 /// # Errors
-/// `SCOPE_INSUFFICIENT` (403) with `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"`, which names the
+/// `CREDENTIALS_MISSING` (401) for who called as nobody; `SCOPE_INSUFFICIENT` (403) with `WWW-Authenticate: Bearer error="insufficient_scope", scope="…"`, which names the
 /// first alternative.
 ///
 /// Source: RFC 6750 §3.1.
 struct Running {
     any_of: Box<[Box<[String]>]>,
     challenge: HeaderValue,
+    /// For those who showed nothing (RFC 6750 §3: no `error` then).
+    nobody: HeaderValue,
     detail: String,
 }
 
@@ -81,6 +83,7 @@ impl PolicyKind for Scopes {
                     ("scope", &wanted),
                 ],
             ),
+            nobody: challenge("Bearer", &[("realm", &env.api), ("scope", &wanted)]),
             detail: format!("the token needs the scopes: {}", alternatives(&any_of)),
             any_of,
         }))
@@ -101,6 +104,14 @@ fn alternatives(any_of: &[Box<[String]>]) -> String {
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
         let Some(principal) = &cx.principal else {
+            if cx.slots.get::<Nobody>().is_some() {
+                let detail = "the operation needs scopes, and the request carries no credential";
+                return Reject::new(CREDENTIALS_MISSING, detail)
+                    .header(WWW_AUTHENTICATE, self.nobody.clone())
+                    .because("scope")
+                    .fact("claim scope", "", alternatives(&self.any_of))
+                    .into();
+            }
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
         let Some(held) = &principal.identity.scopes else {
@@ -145,6 +156,20 @@ mod tests {
         assert_eq!(
             reject.headers[0].1,
             "Bearer realm=\"pets-1.0.0\", error=\"insufficient_scope\", scope=\"orders:read orders:write\""
+        );
+    }
+
+    #[test]
+    fn nobody_is_asked_for_a_token() {
+        let bench = Bench::new();
+        let mut cx = bench.request("GET", "/x");
+        cx.slots.put(policy::Nobody);
+        let policy = compile("scopes", json!({"anyOf": [["read", "list"]]}));
+        let reject = bench.run(&*policy, &mut cx).unwrap_err();
+        assert_eq!(reject.code.name, "CREDENTIALS_MISSING");
+        assert_eq!(
+            reject.headers[0].1,
+            "Bearer realm=\"pets-1.0.0\", scope=\"read list\""
         );
     }
 

@@ -2,7 +2,7 @@
 
 use base::code::{INTERNAL, SUBSCRIPTION_BLOCKED, SUBSCRIPTION_MISSING};
 use base::{Diagnostic, Org};
-use policy::{CompileEnv, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
+use policy::{CompileEnv, Nobody, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
 use schemars::JsonSchema;
 use serde::Deserialize;
 
@@ -42,6 +42,10 @@ impl PolicyKind for Subscription {
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
         let Some(principal) = &mut cx.principal else {
+            // As for an operation that is open: who is nobody has no application.
+            if cx.slots.get::<Nobody>().is_some() {
+                return Outcome::CONTINUE;
+            }
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
         let directory = &cx.core.runtime.directory;
@@ -129,6 +133,17 @@ mod tests {
             "{}",
             reject.detail
         );
+    }
+
+    #[test]
+    fn nobody_passes_where_no_credential_is_needed() {
+        let bench = Bench::new();
+        let mut cx = bench.request("GET", "/x");
+        cx.slots.put(policy::Nobody);
+        for name in ["subscription", "planQuota"] {
+            bench.run(&*compile(name, json!({})), &mut cx).unwrap();
+        }
+        assert!(cx.subscription.is_none());
     }
 
     #[test]

@@ -14,15 +14,17 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{Claims, KeySet, SigningKey};
 use limits::Quotas;
 use policy::{
-    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Identity, Issuer,
-    NotAnswered, Once, Outcome, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx,
-    Runtime, Slots, SubscriptionView, Trace, Verdict, Window,
+    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Guessed, Identity, Issuer,
+    NotAnswered, Once, Outcome, PasswordGuess, Passwords, Plan, Policy, Principal, Reject,
+    RequestCx, Response, ResponseCx, Runtime, Secrets, Slots, SubscriptionView, Trace, Verdict,
+    Window,
 };
 use serde_json::{Value, json};
 
 pub(crate) const API_KEY: &str = "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di";
 pub(crate) const API: &str = "pets-1.0.0";
 pub(crate) const CLIENT: &str = "client-1";
+pub(crate) const APPLICATION: &str = "shop";
 const NOW_UNIX_MS: u64 = 1_800_000_000_000;
 
 pub(crate) trait ManualTime {
@@ -46,6 +48,7 @@ pub(crate) struct Tables {
     /// Of all clients and keys.
     pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
+    pub(crate) applications: HashMap<String, ApplicationId>,
     pub(crate) revoked: Vec<String>,
     /// What the control plane knows of opaque tokens; `None` when it does not answer.
     pub(crate) opaque: Option<HashMap<Digest, Value>>,
@@ -116,6 +119,11 @@ impl Directory for FakeDirectory {
         })
     }
 
+    fn application(&self, org: &Org, name: &str) -> Option<ApplicationId> {
+        let tables = self.tables.lock().unwrap();
+        (tables.org == *org).then(|| tables.applications.get(name).copied())?
+    }
+
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {
         let tables = self.tables.lock().unwrap();
         tables
@@ -182,6 +190,34 @@ pub(crate) struct Bench {
     pub(crate) core: Rc<Core>,
     pub(crate) application: ApplicationId,
     pub(crate) key: SigningKey,
+    /// The node's folder of secrets.
+    pub(crate) secrets: tempfile::TempDir,
+    pub(crate) passwords: Arc<FakePasswords>,
+}
+
+/// Takes a password whose hash ends with it, and notes what it was asked.
+#[derive(Default)]
+pub(crate) struct FakePasswords {
+    pub(crate) asked: Mutex<Vec<(String, bool)>>,
+    /// What it answers instead.
+    pub(crate) answer: Mutex<Option<Result<Guessed, NotAnswered>>>,
+}
+
+impl Passwords for FakePasswords {
+    fn check(&self, guess: PasswordGuess) -> Asking<Guessed> {
+        let known = guess.stored.is_some();
+        self.asked.lock().unwrap().push((guess.name, known));
+        let right = guess
+            .stored
+            .is_some_and(|stored| stored.ends_with(guess.password.expose().as_str()));
+        let own = if right {
+            Guessed::Right
+        } else {
+            Guessed::Wrong
+        };
+        let answer = self.answer.lock().unwrap().unwrap_or(Ok(own));
+        Box::pin(std::future::ready(answer))
+    }
 }
 
 pub(crate) fn issuer_of(key: &SigningKey) -> Arc<Issuer> {
@@ -224,6 +260,7 @@ impl Bench {
                 api_key_limits: None,
                 environment: Environment::Production,
                 subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
+                applications: HashMap::from([(APPLICATION.to_owned(), application)]),
                 revoked: Vec::new(),
                 opaque: Some(HashMap::new()),
                 newer: None,
@@ -235,10 +272,14 @@ impl Bench {
             }),
         });
         let clock = Arc::new(ManualClock::at(NOW_UNIX_MS));
+        let secrets = tempfile::tempdir().unwrap();
+        let passwords = Arc::<FakePasswords>::default();
         let runtime = Runtime {
             directory: directory.clone(),
             quotas: Arc::new(Quotas::new(100, limits::BUCKETS_DEFAULT)),
             clock: clock.clone(),
+            secrets: Secrets::at(secrets.path().to_owned()),
+            passwords: passwords.clone(),
         };
         Self {
             directory,
@@ -246,6 +287,8 @@ impl Bench {
             core: Core::new(Arc::new(runtime)),
             application,
             key,
+            secrets,
+            passwords,
         }
     }
 

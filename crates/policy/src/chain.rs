@@ -6,7 +6,7 @@ use std::time::Instant;
 
 use http::{HeaderMap, StatusCode};
 
-use crate::context::{RequestCx, ResponseCx};
+use crate::context::{Nobody, RequestCx, ResponseCx};
 use crate::kind::Phase;
 use crate::reject::{Reject, Response};
 use crate::waits::Waits;
@@ -22,6 +22,8 @@ pub enum Access {
     Open,
     /// A policy must have set [`RequestCx::principal`].
     Authenticated,
+    /// A policy must have set it, or have found that the request carries no credential at all ([`Nobody`]).
+    Optional,
 }
 
 /// A policy on its way into a chain.
@@ -149,7 +151,12 @@ impl Chain {
             return (Passed(index + 1), Err(stop));
         }
         let passed = Passed(self.policies.len());
-        if self.access == Access::Authenticated && cx.principal.is_none() {
+        let known = match self.access {
+            Access::Open => true,
+            Access::Authenticated => cx.principal.is_some(),
+            Access::Optional => cx.principal.is_some() || cx.slots.get::<Nobody>().is_some(),
+        };
+        if !known {
             let detail = "no policy has authenticated the caller";
             let reject = Reject::new(base::code::INTERNAL, detail).because(NO_PRINCIPAL);
             return (passed, Err(Stop::Reject(Box::new(reject))));

@@ -17,6 +17,8 @@ use smallvec::SmallVec;
 
 use crate::directory::{Directory, SubscriptionView};
 use crate::limit::LimitKey;
+use crate::passwords::{NoPasswords, Passwords};
+use crate::secrets::Secrets;
 
 /// One request on its way to the backend. Lives on one core.
 pub struct RequestCx {
@@ -71,10 +73,43 @@ pub struct Client {
     pub tls: bool,
 }
 
-/// The SHA-256 of the certificate that the client showed in the TLS handshake, whoever issued it; in a slot of the calls
-/// of such a connection. It proves that the client has the certificate's key, and nothing else.
+/// The certificate that the client showed in the TLS handshake, or to a proxy that the listener trusts, whoever issued it;
+/// in a slot (as `Arc<ClientCertificate>`) of the calls of such a connection. It proves that the client has the
+/// certificate's key, and nothing else.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ClientCertificate {
+    /// The client's own (DER), then what it sent of those between it and an authority.
+    pub chain: Vec<Box<[u8]>>,
+    /// The SHA-256 of its own.
+    pub sha256: [u8; 32],
+    /// A proxy has told of it.
+    pub forwarded: bool,
+}
+
+impl ClientCertificate {
+    /// A chain that was shown; `None` for an empty one.
+    #[must_use]
+    pub fn new(chain: Vec<Box<[u8]>>, forwarded: bool) -> Option<Self> {
+        let sha256 = *base::Digest::of(chain.first()?).as_bytes();
+        Some(Self {
+            chain,
+            sha256,
+            forwarded,
+        })
+    }
+}
+
+impl fmt::Debug for ClientCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sha256 = base::Digest::from_bytes(self.sha256);
+        write!(f, "ClientCertificate({sha256})")
+    }
+}
+
+/// In a slot of a call that carries no credential, where none is needed: an authentication policy has looked, and found
+/// none.
 #[derive(Clone, Copy, Debug)]
-pub struct ClientCertificate(pub [u8; 32]);
+pub struct Nobody;
 
 /// W3C Trace Context of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -150,6 +185,28 @@ pub struct Runtime {
     pub quotas: Arc<Quotas<LimitKey>>,
     /// Time.
     pub clock: Arc<dyn Clock>,
+    /// What documents name and never hold.
+    pub secrets: Secrets,
+    /// Who checks passwords.
+    pub passwords: Arc<dyn Passwords>,
+}
+
+impl Runtime {
+    /// One without secrets and passwords.
+    #[must_use]
+    pub fn new(
+        directory: Arc<dyn Directory>,
+        quotas: Arc<Quotas<LimitKey>>,
+        clock: Arc<dyn Clock>,
+    ) -> Self {
+        Self {
+            directory,
+            quotas,
+            clock,
+            secrets: Secrets::none(),
+            passwords: Arc::new(NoPasswords),
+        }
+    }
 }
 
 /// One core's surroundings: the shared runtime and memory that no other core sees, so that it needs no lock.

@@ -24,6 +24,11 @@ pub trait Directory: Send + Sync {
     /// The API key that a caller presented, as presented; it is hashed inside.
     fn api_key(&self, presented: &str) -> Option<ApiKeyView>;
 
+    /// The application of this name.
+    fn application(&self, _org: &Org, _name: &str) -> Option<ApplicationId> {
+        None
+    }
+
     /// The subscription of an application to an API (document name).
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView>;
 

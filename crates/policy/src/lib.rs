@@ -11,7 +11,9 @@ pub mod context;
 pub mod directory;
 pub mod kind;
 pub mod limit;
+pub mod passwords;
 pub mod reject;
+pub mod secrets;
 pub mod waits;
 
 use std::future::Future;
@@ -19,8 +21,8 @@ use std::pin::Pin;
 
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{
-    Client, ClientCertificate, Core, Identity, Principal, RequestCx, ResponseCx, Runtime, Slots,
-    TokenInUse, Trace,
+    Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx, Runtime,
+    Slots, TokenInUse, Trace,
 };
 pub use directory::{
     ApiKeyView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered, Once, Plan,
@@ -28,7 +30,9 @@ pub use directory::{
 };
 pub use kind::{CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};
+pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Reason, Reject, Response};
+pub use secrets::{Secrets, from_files};
 pub use waits::{Wait, Waits};
 
 /// A future that stays on its core.

@@ -32,7 +32,7 @@ pub struct Reason {
     /// The rule, in words joined by hyphens; stable.
     pub rule: &'static str,
     /// What was compared. Never a credential; of a token's claims no others than `sub`, `scope`, `aud`, `iss`, `jti`,
-    /// `client_id` and the times.
+    /// `client_id`, roles and the times.
     pub facts: Vec<Fact>,
 }
 

@@ -204,6 +204,13 @@ pub struct Listener {
     /// one without it is closed.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub proxy_protocol: Option<ProxyProtocol>,
+    /// Whether clients are asked for a certificate; absent = they are not. With HTTPS only.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_certificates: Option<ClientCertificates>,
+    /// Proxies that end TLS before this port and tell in a field which certificate their client has shown; absent = such
+    /// fields are dropped.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forwarded_certificate: Option<ForwardedCertificate>,
     /// `x-…` keys.
     #[serde(flatten)]
     #[schemars(skip)]
@@ -232,6 +239,97 @@ pub struct ListenerTls {
     #[serde(flatten)]
     #[schemars(skip)]
     pub extensions: Extensions,
+}
+
+/// How clients are asked for a certificate.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificates {
+    /// What becomes of a client that shows none.
+    #[serde(default)]
+    pub mode: AskMode,
+    /// Who vouches for certificates: others end the handshake. The folder under the node's `--secrets-dir` that holds
+    /// `ca.crt` (PEM). Absent = every certificate is taken whose key the client holds; what it is good for each API's
+    /// `security` says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(extend("format" = "tollway-name"))]
+    pub ca_secret_ref: Option<String>,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// What becomes of a client that shows no certificate.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AskMode {
+    /// It may go on.
+    #[default]
+    Request,
+    /// The handshake fails.
+    Require,
+}
+
+/// A certificate that a proxy forwards.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardedCertificate {
+    /// Networks of the proxies, such as `10.0.0.0/8`, or single addresses. They must drop what their clients send under
+    /// this name.
+    #[schemars(length(min = 1, max = 100), extend("items" = {"type": "string", "format": "tollway-network"}))]
+    pub from: Vec<String>,
+    /// The field.
+    #[serde(default)]
+    pub header: CertificateHeader,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+/// A field in which proxies forward certificates.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize, JsonSchema)]
+pub enum CertificateHeader {
+    /// RFC 9440, with `Client-Cert-Chain`.
+    #[default]
+    #[serde(rename = "Client-Cert")]
+    ClientCert,
+    /// Envoy's list of `key=value`, of which `Cert` and `Chain` count; or PEM, percent-encoded.
+    #[serde(rename = "X-Forwarded-Client-Cert")]
+    XForwardedClientCert,
+    /// PEM, percent-encoded, as nginx makes it of `$ssl_client_escaped_cert`.
+    #[serde(rename = "SSL-Client-Cert")]
+    SslClientCert,
+    /// The same under another name.
+    #[serde(rename = "X-SSL-Client-Cert")]
+    XSslClientCert,
+}
+
+impl CertificateHeader {
+    /// The field of this name, whatever its case.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        let all = [
+            Self::ClientCert,
+            Self::XForwardedClientCert,
+            Self::SslClientCert,
+            Self::XSslClientCert,
+        ];
+        let mut all = all.into_iter();
+        all.find(|header| header.as_str().eq_ignore_ascii_case(name))
+    }
+
+    /// The field's name.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ClientCert => "Client-Cert",
+            Self::XForwardedClientCert => "X-Forwarded-Client-Cert",
+            Self::SslClientCert => "SSL-Client-Cert",
+            Self::XSslClientCert => "X-SSL-Client-Cert",
+        }
+    }
 }
 
 /// From whom a header of the PROXY protocol is taken.

@@ -11,6 +11,7 @@ use crate::backend::Backends;
 use crate::definition::DefinitionSpec;
 use crate::lifecycle::Lifecycle;
 use crate::revision::RevisionRef;
+use crate::security::{BasicSecurity, MutualTlsSecurity, Needed};
 use crate::units::{Date, Duration};
 
 /// One version of an API.
@@ -189,7 +190,7 @@ pub enum Transport {
     Https,
 }
 
-/// A way to authenticate: one of the two.
+/// A way to authenticate, or several that are needed together.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub enum Security {
@@ -197,6 +198,14 @@ pub enum Security {
     Jwt(JwtSecurity),
     /// A key in a header or in the query.
     ApiKey(ApiKeySecurity),
+    /// A user's name and password.
+    Basic(BasicSecurity),
+    /// A client certificate.
+    MutualTls(MutualTlsSecurity),
+    /// All of these together.
+    AllOf(#[schemars(length(min = 2, max = 10))] Vec<Needed>),
+    /// `true`: who shows nothing may call too, as nobody. What is shown has to be good all the same.
+    Optional(#[schemars(extend("const" = true))] bool),
 }
 
 /// Which access tokens are good.

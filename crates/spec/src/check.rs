@@ -65,6 +65,7 @@ fn api(spec: &Value, found: &mut Diagnostics) {
     definition(&spec["definition"], found);
     sunset(spec, found);
     cors(&spec["cors"], found);
+    security(&spec["security"], "/spec/security", found);
     backends(&spec["backends"], "/spec/backends", found);
     for (index, operation) in spec["operations"]
         .as_array()
@@ -73,6 +74,11 @@ fn api(spec: &Value, found: &mut Diagnostics) {
         .enumerate()
     {
         let pointer = format!("/spec/operations/{index}");
+        security(
+            &operation["security"],
+            &format!("{pointer}/security"),
+            found,
+        );
         backends(
             &operation["backends"],
             &format!("{pointer}/backends"),
@@ -82,6 +88,24 @@ fn api(spec: &Value, found: &mut Diagnostics) {
             let message = "`backend` and `backends` both say where calls go";
             let problem = Diagnostic::error("two-backends", format!("{pointer}/backend"), message);
             found.push(problem.mend("write the name as `backends: {production: NAME}`"));
+        }
+    }
+}
+
+/// `optional` stands beside ways to authenticate: alone it would say in a roundabout way that everybody may call.
+fn security(ways: &Value, pointer: &str, found: &mut Diagnostics) {
+    let Some(list) = ways.as_array() else { return };
+    let alone = !list.is_empty() && list.iter().all(|way| way["optional"].is_boolean());
+    if alone {
+        let message = "`optional` stands beside ways to authenticate, and there is none";
+        let problem = Diagnostic::error("optional-alone", pointer, message);
+        found.push(problem.mend("write `[]` for an API that is open to everybody"));
+    }
+    for (index, way) in list.iter().enumerate() {
+        let needed = way["allOf"].as_array().into_iter().flatten();
+        for (at, needed) in needed.enumerate() {
+            let pointer = format!("{pointer}/{index}/allOf/{at}/anyOf");
+            security(&needed["anyOf"], &pointer, found);
         }
     }
 }
@@ -175,6 +199,14 @@ fn gateway(spec: &Value, found: &mut Diagnostics) {
             let problem =
                 Diagnostic::error("tls-unused", pointer, "`tls` has no meaning with HTTP");
             found.push(problem.mend("remove it, or set `protocol: HTTPS`"));
+        }
+        if listener["protocol"] == "HTTP" && listener["clientCertificates"].is_object() {
+            let pointer = format!("/spec/listeners/{index}/clientCertificates");
+            let message = "`clientCertificates` has no meaning with HTTP";
+            let problem = Diagnostic::error("tls-unused", pointer, message);
+            found.push(problem.mend(
+                "set `protocol: HTTPS`; behind a proxy that ends TLS use `forwardedCertificate`",
+            ));
         }
     }
 }

@@ -23,6 +23,7 @@ pub mod names;
 mod read;
 mod revision;
 mod schema;
+pub mod security;
 mod suggest;
 pub mod units;
 pub mod yaml;
@@ -34,8 +35,9 @@ pub const API_VERSION: &str = "tollway.dev/v1alpha1";
 pub type Extensions = serde_json::Map<String, serde_json::Value>;
 
 pub use access::{
-    ApiReference, ApplicationSpec, GatewaySpec, Listener, ListenerProtocol, ListenerTls, Pattern,
-    PlanSpec, ProxyProtocol, Quota, SubscriptionSpec, TokenFormat, Tokens,
+    ApiReference, ApplicationSpec, AskMode, CertificateHeader, ClientCertificates,
+    ForwardedCertificate, GatewaySpec, Listener, ListenerProtocol, ListenerTls, Pattern, PlanSpec,
+    ProxyProtocol, Quota, SubscriptionSpec, TokenFormat, Tokens,
 };
 pub use api::{
     ApiKeySecurity, ApiSpec, ApiTokens, Cors, Deployment, JwtSecurity, OperationSpec, PolicyEntry,
@@ -56,5 +58,8 @@ pub use lifecycle::Lifecycle;
 pub use read::{Located, from_json, parse_document, parse_documents, parse_located};
 pub use revision::{NoRevision, RevisionRef, content, content_digest};
 pub use schema::{explain, schema};
+pub use security::{
+    BasicSecurity, CallerEnvironment, CertificateCaller, MutualTlsSecurity, Needed, SecretFile, Way,
+};
 pub use suggest::nearest;
 pub use units::{Date, Duration, Percent, Size, UnitError};

@@ -26,7 +26,8 @@ pub use decision::Decision;
 pub use endpoints::BackendReport;
 pub use entry::{Entry, EntryKey, KeyHash, api_audience};
 pub use model::{
-    ApiModel, Gate, IssuerModel, ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
+    ApiModel, ClientCertificatesModel, ForwardedCertificateModel, Gate, IssuerModel, ListenerModel,
+    OperationModel, PlanModel, PolicyUse, Quota,
 };
 pub use packed::PackedApi;
 pub use served::{served_digest, served_mark};

@@ -170,4 +170,31 @@ pub struct ListenerModel {
     /// protocol is not spoken there.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub proxy_protocol_from: Vec<String>,
+    /// How clients are asked for a certificate; `None` = they are not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_certificates: Option<ClientCertificatesModel>,
+    /// From whom certificates are taken that are forwarded in a field; `None` = from nobody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub forwarded_certificate: Option<ForwardedCertificateModel>,
+}
+
+/// How a listener asks clients for a certificate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClientCertificatesModel {
+    /// Whether a client has to show one.
+    pub required: bool,
+    /// The folder of `ca.crt` under the node's folder of secrets; `None` = any certificate is taken.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub ca_secret: Option<String>,
+}
+
+/// Whose word is taken for a client's certificate.
+#[derive(Clone, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ForwardedCertificateModel {
+    /// Networks of proxies.
+    pub from: Vec<String>,
+    /// The field.
+    pub header: String,
 }

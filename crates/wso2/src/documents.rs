@@ -1,21 +1,20 @@
 //! What the keys mean as a document.
 
 mod path;
+mod security;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
 use openapi::{Definition, Method};
+use security::Ways;
 use spec::{
-    ApiKeySecurity, ApiSpec, BackendRef, BackendSpec, Backends, Duration, EndpointSpec, HealthSpec,
-    JwtSecurity, OperationSpec, Percent, Protocol, Security,
+    ApiSpec, BackendRef, BackendSpec, Backends, Duration, EndpointSpec, HealthSpec, OperationSpec,
+    Percent, Protocol,
 };
 
-use crate::model::{
-    ApplicationSecurity, Cors, Credential, EndpointList, EndpointType, Extensions, Keys, Operation,
-    Placed,
-};
+use crate::model::{Cors, EndpointList, EndpointType, Extensions, Operation, Placed};
 use crate::read::UNLIMITED;
 
 /// How long WSO2's gateway waits for a backend where the definition says nothing, in milliseconds.
@@ -68,11 +67,8 @@ pub fn into_document(
     if let Some(transports) = &extensions.transports {
         api.transports.clone_from(transports);
     }
-    api.security = if writer.open(&extensions.keys) {
-        Vec::new()
-    } else {
-        writer.ways(extensions.keys.application_security.as_ref())
-    };
+    let ways = Ways::of(extensions, api);
+    api.security = ways.of_api();
     if let Some(tier) = &extensions.keys.tier {
         writer.tier(tier, plans, api);
     }
@@ -80,8 +76,9 @@ pub fn into_document(
         writer.cors(cors, api);
     }
     let operations = extensions.operations.iter();
-    let operations = operations.filter_map(|operation| writer.operation(operation));
+    let operations = operations.filter_map(|operation| writer.operation(operation, &ways));
     api.operations = operations.collect();
+    writer.found.extend(ways.differences(api));
     writer.found
 }
 
@@ -173,31 +170,6 @@ impl Writer<'_> {
         Some(BackendRef::Inline(Box::new(backend)))
     }
 
-    /// Whether calls need no credential. Where certificates were mandatory, which are not checked here, nothing is open.
-    fn open(&self, keys: &Keys) -> bool {
-        keys.disable_security == Some(true) && !self.extensions.mutual_tls_mandatory
-    }
-
-    /// The ways to authenticate; never none, which would be open.
-    fn ways(&self, security: Option<&ApplicationSecurity>) -> Vec<Security> {
-        let types: &[Credential] = match security {
-            None => &[Credential::OAuth2, Credential::ApiKey],
-            Some(security) if security.types.is_empty() => &[Credential::OAuth2],
-            Some(security) => &security.types,
-        };
-        let way = |credential: &Credential| match credential {
-            Credential::OAuth2 => {
-                let mut jwt = JwtSecurity::default();
-                if let Some(header) = &self.extensions.auth_header {
-                    jwt.header.clone_from(header);
-                }
-                Security::Jwt(jwt)
-            }
-            Credential::ApiKey => Security::ApiKey(ApiKeySecurity::default()),
-        };
-        types.iter().map(way).collect()
-    }
-
     /// The API's tier is the plan of the same name, where there is one.
     fn tier(&mut self, tier: &Placed<String>, plans: Option<&BTreeSet<String>>, api: &mut ApiSpec) {
         let (name, pointer) = (&tier.value, &tier.pointer);
@@ -251,14 +223,14 @@ impl Writer<'_> {
     }
 
     /// What an operation says that the API does not.
-    fn operation(&mut self, operation: &Operation) -> Option<OperationSpec> {
+    fn operation(&mut self, operation: &Operation, ways: &Ways<'_>) -> Option<OperationSpec> {
         let keys = &operation.keys;
         let production = keys.production.as_ref().filter(|_| !self.chosen.backend);
         let production = self.backend(production);
         let sandbox = self.backend(keys.sandbox.as_ref());
         let backends =
             (production.is_some() || sandbox.is_some()).then(|| Backends::new(production, sandbox));
-        let security = self.security(keys);
+        let security = ways.of_operation(keys);
         let scopes = (!operation.scopes.is_empty()).then(|| self.scopes(operation));
         if backends.is_none() && security.is_none() && scopes.is_none() {
             return None;
@@ -272,17 +244,6 @@ impl Writer<'_> {
             policies: Vec::new(),
             extensions: spec::Extensions::new(),
         })
-    }
-
-    /// How callers of an operation authenticate, where that is not as for the API.
-    fn security(&self, keys: &Keys) -> Option<Vec<Security>> {
-        let api = &self.extensions.keys;
-        let own = keys.application_security.as_ref();
-        if self.open(keys) {
-            return (!self.open(api)).then(Vec::new);
-        }
-        let differs = own.is_some() || (keys.disable_security == Some(false) && self.open(api));
-        differs.then(|| self.ways(own.or(api.application_security.as_ref())))
     }
 
     /// The scopes of `x-scope` with all those of the definition: a token must hold every one of them.

@@ -14,8 +14,8 @@ pub struct Extensions {
     pub keys: Keys,
     /// `x-wso2-cors`
     pub cors: Option<Placed<Cors>>,
-    /// `x-wso2-mutual-ssl: mandatory`
-    pub mutual_tls_mandatory: bool,
+    /// `x-wso2-mutual-ssl`
+    pub mutual_tls: Option<MutualTls>,
     /// `x-wso2-transports`; none = both.
     pub transports: Option<Vec<spec::Transport>>,
     /// `x-wso2-auth-header`
@@ -137,8 +137,19 @@ pub struct Cors {
 /// `x-wso2-application-security`
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ApplicationSecurity {
-    /// The credentials that are taken; those that are not served are left out.
+    /// The credentials that are taken.
     pub types: Vec<Credential>,
+    /// Whether a certificate is enough.
+    pub optional: bool,
+}
+
+/// `x-wso2-mutual-ssl`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MutualTls {
+    /// Every caller shows a certificate.
+    Mandatory,
+    /// A certificate may be shown.
+    Optional,
 }
 
 /// Ways to authenticate that are served.
@@ -148,4 +159,6 @@ pub enum Credential {
     OAuth2,
     /// `api_key`
     ApiKey,
+    /// `basic_auth`
+    Basic,
 }

@@ -14,6 +14,7 @@ pub mod interop;
 pub mod jaeger;
 mod keeper;
 mod launched;
+pub mod pki;
 pub mod postgres;
 pub mod prometheus;
 

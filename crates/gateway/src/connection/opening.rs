@@ -3,10 +3,12 @@
 use std::io;
 use std::sync::Arc;
 
+use policy::ClientCertificate;
 use rustls::ServerConfig;
+use rustls_pki_types::CertificateDer;
 use tokio::net::TcpStream;
 
-use super::{Connection, ServeError};
+use super::{Connection, ServeError, Shown};
 use crate::io::Stream;
 use crate::metrics::Limit;
 use crate::seats::{Full, Seat};
@@ -24,6 +26,13 @@ pub(super) async fn open(
     mut seat: Seat,
     mut tcp: TcpStream,
 ) -> Result<(Stream, bool, Seat), ServeError> {
+    // Who the socket is of counts, whoever it speaks for.
+    let forwarding = entrance.forwarding.as_ref();
+    if let Some(forwarding) = forwarding.filter(|of| of.trusts(connection.client().ip)) {
+        let shown = Shown::Requests(Arc::clone(forwarding));
+        // Set once: a connection is opened once.
+        let _ = connection.certificate.set(shown);
+    }
     if entrance.is_proxied() {
         let peer = connection.client().ip;
         if !entrance
@@ -54,9 +63,20 @@ pub(super) async fn open(
         return Ok((Stream::Tcp(tcp), is_h2, seat));
     };
     let tls = handshake(worker, &config.config(), tcp).await?;
-    let is_h2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+    let session = tls.get_ref().1;
+    if let Some(certificate) = session.peer_certificates().and_then(certificate) {
+        // Of a proxy it is set already, and what that one has shown is not its clients'.
+        let _ = connection.certificate.set(Shown::Handshake(certificate));
+    }
+    let is_h2 = session.alpn_protocol() == Some(b"h2");
     seat.opened();
     Ok((Stream::ServerTls(Box::new(tls)), is_h2, seat))
+}
+
+/// What a client has shown in the handshake; after a resumption, in the one before.
+fn certificate(chain: &[CertificateDer<'_>]) -> Option<Arc<ClientCertificate>> {
+    let chain = chain.iter().map(|der| der.as_ref().into()).collect();
+    ClientCertificate::new(chain, false).map(Arc::new)
 }
 
 async fn handshake(

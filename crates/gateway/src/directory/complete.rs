@@ -36,6 +36,10 @@ pub(super) fn keep_only(directory: &NodeDirectory, update: &Update) {
         .pin()
         .retain(|id, _| is_named(EntryKey::Application(*id)));
     directory
+        .application_names
+        .pin()
+        .retain(|_, id| is_named(EntryKey::Application(*id)));
+    directory
         .revocations
         .pin()
         .retain(|jti, _| is_named(EntryKey::Revocation(jti.clone())));

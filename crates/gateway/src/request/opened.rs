@@ -68,11 +68,15 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     {
         refused.get_or_insert(reject);
     }
+    let certificate = connection.certificate(&worker.core, &headers);
     connection.peer().replace(&mut headers, Some(&host));
     arrival.stamp(&mut headers, &trace);
     let mut slots = Slots::default();
     if arrival.recorded {
         slots.put(Waits::default());
+    }
+    if let Some(certificate) = certificate {
+        slots.put(certificate);
     }
     let monotonic_ms = worker.read_clock();
     let cx = RequestCx {

@@ -6,6 +6,7 @@ mod bad_peer;
 mod balance;
 mod breaker;
 mod checks;
+mod client_certificates;
 mod discovery;
 mod drain;
 mod exchange;

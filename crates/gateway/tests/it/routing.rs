@@ -267,11 +267,11 @@ async fn a_malformed_head_is_refused_by_the_one_renderer() {
 
 #[tokio::test]
 async fn before_the_first_snapshot_the_node_is_not_ready() {
-    let runtime = Runtime {
-        directory: Arc::new(NobodyKnown),
-        quotas: Arc::new(::limits::Quotas::new(10, 32)),
-        clock: Arc::new(SystemClock::new()),
-    };
+    let runtime = Runtime::new(
+        Arc::new(NobodyKnown),
+        Arc::new(::limits::Quotas::new(10, 32)),
+        Arc::new(SystemClock::new()),
+    );
     let peer = Peer::bind().await;
     let setup = Setup::new(vec![peer.endpoint()]);
     let snapshots = Arc::new(ArcSwap::from_pointee(None));
@@ -296,11 +296,11 @@ async fn before_the_first_snapshot_the_node_is_not_ready() {
 #[tokio::test]
 async fn an_address_in_use_is_one_line() {
     let peer = Peer::bind().await;
-    let runtime = Runtime {
-        directory: Arc::new(NobodyKnown),
-        quotas: Arc::new(::limits::Quotas::new(10, 32)),
-        clock: Arc::new(SystemClock::new()),
-    };
+    let runtime = Runtime::new(
+        Arc::new(NobodyKnown),
+        Arc::new(::limits::Quotas::new(10, 32)),
+        Arc::new(SystemClock::new()),
+    );
     let config = Config {
         http: Some(peer.addr),
         https: None,

@@ -263,11 +263,11 @@ impl Setup {
     }
 
     pub(crate) fn start(self) -> Sandbox {
-        let runtime = Runtime {
-            directory: Arc::new(NobodyKnown),
-            quotas: Arc::new(::limits::Quotas::new(10, 32)),
-            clock: Arc::clone(&self.clock),
-        };
+        let runtime = Runtime::new(
+            Arc::new(NobodyKnown),
+            Arc::new(::limits::Quotas::new(10, 32)),
+            Arc::clone(&self.clock),
+        );
         let config = self.config.clone();
         let snapshots: Arc<Snapshots> = Arc::new(ArcSwap::from_pointee(Some(self.snapshot())));
         let gateway = gateway::start(config, Arc::new(runtime), Arc::clone(&snapshots)).unwrap();

@@ -1,10 +1,9 @@
 //! tls_client_auth and self_signed_tls_client_auth (RFC 8705 §2).
 
-mod names;
-
 use std::sync::Arc;
 
 use base::Digest;
+use certificates::names;
 use jose::Jwk;
 use serde_json::{Value, json};
 use store::{AuthMethod, ClientMetadata, Credential};

@@ -1,6 +1,7 @@
 //! Tokens that are bound to a key of their bearer: what a call has to prove beside having the token.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use base::Digest;
 use http::HeaderMap;
@@ -140,8 +141,8 @@ pub(super) fn check(
         )),
         (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => proof(cx, shown.text(), thumbprint),
         (_, Some(Confirmation::Certificate(wanted))) => {
-            let shown = cx.slots.get::<ClientCertificate>();
-            let shown = shown.map(|certificate| jose::base64url(&certificate.0));
+            let shown = cx.slots.get::<Arc<ClientCertificate>>();
+            let shown = shown.map(|certificate| jose::base64url(&certificate.sha256));
             match shown {
                 Some(shown) if shown == *wanted => Ok(()),
                 _ => Err(Unproved::Certificate),

@@ -10,11 +10,11 @@ use crate::context::{Client, Core, Principal, Runtime, Slots, Trace};
 use crate::directory::NobodyKnown;
 
 fn request() -> RequestCx {
-    let runtime = Runtime {
-        directory: Arc::new(NobodyKnown),
-        quotas: Arc::new(limits::Quotas::new(10, 60)),
-        clock: Arc::new(ManualClock::at(0)),
-    };
+    let runtime = Runtime::new(
+        Arc::new(NobodyKnown),
+        Arc::new(limits::Quotas::new(10, 60)),
+        Arc::new(ManualClock::at(0)),
+    );
     RequestCx {
         method: Method::GET,
         path: "/".into(),
@@ -243,4 +243,29 @@ fn slots_and_core_memory_keep_one_value_a_type() {
         &core.memory::<Vec<u8>>(),
         &core.memory::<Vec<u8>>()
     ));
+}
+
+/// Nothing reaches a backend because nobody has looked: where a credential is optional, somebody has to say that there is none.
+#[test]
+fn nobody_passes_only_where_that_is_allowed_and_was_found() {
+    let log = Log::default();
+    let nobody = |cx: &mut RequestCx| {
+        cx.slots.put(crate::Nobody);
+        Verdict::Continue
+    };
+    let chain = |looks: bool, access| {
+        let look = step("who", Phase::Authenticate, &log, nobody);
+        Chain::new(looks.then_some(look).into_iter().collect(), access)
+    };
+    for (looks, access, passes) in [
+        (true, Access::Optional, true),
+        (false, Access::Optional, false),
+        (true, Access::Authenticated, false),
+    ] {
+        let (_, result, _) = run(&chain(looks, access));
+        assert_eq!(result.is_ok(), passes, "{looks} {access:?}");
+    }
+    let known = step("who", Phase::Authenticate, &log, known);
+    let (_, result, _) = run(&Chain::new(vec![known], Access::Optional));
+    assert!(result.is_ok());
 }

@@ -91,6 +91,8 @@ pub enum Command {
     /// What people allow applications: list, withdraw
     #[command(subcommand)]
     Consent(super::people::Consents),
+    /// Make a line for the list of users of the policy `basic`; needs no platform
+    BasicUser(super::basic_user::BasicUser),
     /// What was called, how often, how long it took; `usage reconcile` shows whether all of it is stored
     Usage(Box<Usage>),
     /// Create and change everything that the documents in files or folders describe, in one transaction

@@ -10,6 +10,7 @@ mod apps;
 pub mod args;
 mod audit;
 mod backends;
+mod basic_user;
 mod bundle;
 mod client;
 mod credentials;
@@ -74,6 +75,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::User(command) => users::run(command).await,
         Command::Session(command) => people::sessions(command).await,
         Command::Consent(command) => people::consents(command).await,
+        Command::BasicUser(command) => basic_user::run(command).await,
         Command::Usage(usage) => self::usage::run(*usage).await,
         Command::Apply(apply) => gitops::apply(apply).await,
         Command::Diff(diff) => gitops::diff(diff).await,

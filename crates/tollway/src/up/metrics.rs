@@ -1,6 +1,7 @@
 //! Metrics that belong to no single role's own collector: the node's tables and feed, identity's counters, the control
 //! plane's nodes, the database's connections, the exporter of traces, and the process itself.
 
+mod passwords;
 mod people;
 mod process;
 mod store;
@@ -51,6 +52,7 @@ pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Ar
         kept: Arc::clone(&node.kept),
         clock: Arc::clone(&node.clock),
     }));
+    registry.register_collector(Box::new(passwords::Passwords(Arc::clone(&node.passwords))));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }

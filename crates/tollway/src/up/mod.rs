@@ -5,6 +5,7 @@
 //! Start at [`run`].
 
 mod begin;
+mod client_certificates;
 mod data_dir;
 mod database;
 mod error;
@@ -21,6 +22,7 @@ mod notify;
 mod options;
 mod otlp;
 mod outbound;
+mod passwords;
 mod people;
 mod proving;
 mod running;
@@ -53,9 +55,10 @@ pub(crate) use data_dir::DataDir;
 pub use database::SecretText;
 pub use error::UpError;
 pub use lifetime::run;
-pub use options::{Options, Propagation, Role, Span};
+pub use options::{AskMode, Options, Propagation, Role, Span};
 pub use running::{Running, start};
 
+use passwords::CheckedApart;
 use usage::UsageSide;
 
 /// Counters of quotas that are kept at once, unless configured.
@@ -234,6 +237,7 @@ struct NodeSide {
     directory: Arc<NodeDirectory>,
     quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
+    passwords: Arc<passwords::Counts>,
     clock: Arc<dyn Clock>,
     kept: Arc<KeeperState>,
     feed: Arc<FeedState>,
@@ -279,12 +283,16 @@ impl NodeSide {
         let counters = options.quota_counters_max.unwrap_or(QUOTA_COUNTERS_MAX);
         let quotas = Arc::new(Quotas::new(counters, limits::BUCKETS_DEFAULT));
         let snapshots = Arc::new(Snapshots::from_pointee(None));
+        let mut config = options.gateway(data_dir.path())?;
+        let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
+        let checked = passwords.counts();
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
             quotas: Arc::clone(&quotas),
             clock: Arc::clone(&clock),
+            secrets: policy::Secrets::at(config.secrets_dir.clone()),
+            passwords: passwords as _,
         });
-        let mut config = options.gateway(data_dir.path())?;
         config.tracing.sink = sink;
         config.sockets = sockets;
         config.holds = free.is_some();
@@ -334,6 +342,7 @@ impl NodeSide {
             directory,
             quotas,
             quotas_max: counters,
+            passwords: checked,
             clock,
             kept,
             feed: state,

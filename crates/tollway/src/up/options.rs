@@ -183,6 +183,18 @@ options! {
     gateway_proxy_header_bytes_max: usize = "N";
     /// Network of load balancers whose connections begin with a PROXY header; nobody else can connect to the gateway's addresses then; may be given several times
     gateway_proxy_protocol_from: Vec<String> = "NETWORK";
+    /// Whether clients are asked for a certificate at the gateway's TLS address: `request` or `require` [default: not asked]
+    gateway_client_certificates: AskMode = "MODE";
+    /// File (PEM) of the authorities that vouch for them; others end the handshake [default: every certificate is taken]
+    gateway_client_ca: PathBuf = "FILE";
+    /// Network of proxies that end TLS before the gateway and forward their client's certificate; may be given several times
+    gateway_forwarded_certificate_from: Vec<String> = "NETWORK";
+    /// The field in which they do: Client-Cert, X-Forwarded-Client-Cert, SSL-Client-Cert or X-SSL-Client-Cert [default: Client-Cert]
+    gateway_forwarded_certificate_header: String = "NAME";
+    /// Passwords of `basic` that the gateway checks at a time [default: 2]
+    gateway_passwords_parallel: usize = "N";
+    /// Passwords that may wait for that; what is beyond is refused with 503 [default: 32]
+    gateway_passwords_waiting: usize = "N";
     /// Bytes of a request's head at the gateway [default: 32768]
     gateway_head_bytes_max: usize = "N";
     /// Headers of a request at the gateway [default: 100]
@@ -374,6 +386,16 @@ pub enum Role {
     Gateway,
 }
 
+/// What becomes of a client that shows no certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AskMode {
+    /// It may go on
+    Request,
+    /// The handshake fails
+    Require,
+}
+
 /// The forms of `--trace-propagation`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -504,6 +526,7 @@ impl Options {
                 UpError::Options(format!("--gateway-proxy-protocol-from: {fault}"))
             })?;
         }
+        super::client_certificates::set(self, &mut config)?;
         self.upstream(&mut config.upstream);
         Ok(config)
     }

@@ -5,14 +5,14 @@ use spec::Transport;
 use tree::{Object, pointer};
 
 use super::reader::{Reader, shortened};
-use crate::model::{ApplicationSecurity, Cors, Credential, Extensions, Placed};
+use crate::model::{ApplicationSecurity, Cors, Credential, Extensions, MutualTls, Placed};
 
 const TRANSPORTS: &[(&str, Transport)] = &[("http", Transport::Http), ("https", Transport::Https)];
 
-const CREDENTIALS: &[(&str, Option<Credential>)] = &[
-    ("oauth2", Some(Credential::OAuth2)),
-    ("api_key", Some(Credential::ApiKey)),
-    ("basic_auth", None),
+const CREDENTIALS: &[(&str, Credential)] = &[
+    ("oauth2", Credential::OAuth2),
+    ("api_key", Credential::ApiKey),
+    ("basic_auth", Credential::Basic),
 ];
 
 /// The keys of the definition itself, but for those that may stand elsewhere too.
@@ -23,7 +23,7 @@ pub(crate) fn read(reader: &mut Reader, top: &Object) -> Extensions {
             pointer: "/x-wso2-basePath".to_owned(),
         }),
         cors: cors(reader, top),
-        mutual_tls_mandatory: mutual_tls(reader, top),
+        mutual_tls: mutual_tls(reader, top),
         transports: transports(reader, top),
         auth_header: auth_header(reader, top),
         http2_backend: reader.flag(top, "", "x-wso2-http2-backend-enabled") == Some(true),
@@ -38,23 +38,14 @@ fn auth_header(reader: &mut Reader, top: &Object) -> Option<String> {
     fits.then(|| header.to_owned())
 }
 
-fn mutual_tls(reader: &mut Reader, top: &Object) -> bool {
+fn mutual_tls(reader: &mut Reader, top: &Object) -> Option<MutualTls> {
     let key = "x-wso2-mutual-ssl";
-    let place = format!("/{key}");
-    let Some(word) = reader.text(top, "", key) else {
-        return false;
-    };
-    let words = [("mandatory", true), ("optional", false)];
-    let Some(mandatory) = reader.word(word, &place, &words) else {
-        return false;
-    };
-    let instead = if mandatory {
-        "callers prove themselves by tokens or API keys, also where security is disabled"
-    } else {
-        "callers are not asked for a certificate"
-    };
-    reader.not_served(place, key, instead);
-    mandatory
+    let word = reader.text(top, "", key)?;
+    let words = [
+        ("mandatory", MutualTls::Mandatory),
+        ("optional", MutualTls::Optional),
+    ];
+    reader.word(word, &format!("/{key}"), &words)
 }
 
 fn transports(reader: &mut Reader, top: &Object) -> Option<Vec<Transport>> {
@@ -84,23 +75,16 @@ pub(crate) fn application_security(
     let key = "x-wso2-application-security";
     let (config, place) = reader.object(object, place, key)?;
     reader.unknown_members(config, &place, &["security-types", "optional"]);
-    if reader.flag(config, &place, "optional") == Some(true) {
-        let place = pointer::join(&place, "optional");
-        reader.not_served(place, "optional: true", "callers must authenticate");
-    }
+    let optional = reader.flag(config, &place, "optional") == Some(true);
     let words = reader.texts(config, &place, "security-types")?;
     let mut types = Vec::new();
     for (word, place) in words {
         match reader.word(word, &place, CREDENTIALS) {
-            Some(Some(credential)) if !types.contains(&credential) => types.push(credential),
-            Some(Some(_)) | None => {}
-            Some(None) => {
-                let instead = "callers show an access token, or another credential of the list";
-                reader.not_served(place, word, instead);
-            }
+            Some(credential) if !types.contains(&credential) => types.push(credential),
+            Some(_) | None => {}
         }
     }
-    Some(ApplicationSecurity { types })
+    Some(ApplicationSecurity { types, optional })
 }
 
 /// The scopes of `x-scope`.

@@ -1,6 +1,7 @@
 //! End-to-end tests; see `e2e::Sandbox`.
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod authentication;
 mod clients;
 mod database;
 mod described;

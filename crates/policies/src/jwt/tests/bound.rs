@@ -159,7 +159,12 @@ fn a_certificate_bound_token_needs_its_connection() {
         let mut cx = bench.request("GET", "/x");
         cx.headers.insert(AUTHORIZATION, token.parse().unwrap());
         if let Some(shown) = shown {
-            cx.slots.put(ClientCertificate(shown));
+            let certificate = ClientCertificate {
+                chain: Vec::new(),
+                sha256: shown,
+                forwarded: false,
+            };
+            cx.slots.put(std::sync::Arc::new(certificate));
         }
         let outcome = bench.run(&*policy, &mut cx);
         assert_eq!(outcome.err().map_or("", |reject| reject.code.name), wanted);

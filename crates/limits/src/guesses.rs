@@ -44,9 +44,14 @@ impl Default for GuessLimits {
 
 /// What somebody tries to get into.
 #[derive(Clone, Copy, Hash)]
-pub(crate) enum Target<'a> {
+pub enum Target<'a> {
     /// An account, whether it exists or not.
-    Account { org: &'a str, name: &'a str },
+    Account {
+        /// Of which organisation, or list.
+        org: &'a str,
+        /// The name.
+        name: &'a str,
+    },
     /// Any device: there is nothing but the address to go by.
     Devices,
 }
@@ -58,7 +63,7 @@ struct Entry {
 }
 
 /// Who failed how often.
-pub(crate) struct Guesses {
+pub struct Guesses {
     limits: GuessLimits,
     /// Keys are hashes under a secret of the process: nobody can aim at an entry.
     hasher: RandomState,
@@ -67,7 +72,7 @@ pub(crate) struct Guesses {
 
 /// An attempt that counts as failed until it is forgiven.
 #[must_use]
-pub(crate) struct Attempt {
+pub struct Attempt {
     account: Option<u64>,
     address: Option<u64>,
 }
@@ -79,7 +84,9 @@ enum Key<'a> {
 }
 
 impl Guesses {
-    pub(crate) fn new(limits: GuessLimits) -> Self {
+    /// With these limits; nobody has failed yet.
+    #[must_use]
+    pub fn new(limits: GuessLimits) -> Self {
         Self {
             limits,
             hasher: RandomState::new(),
@@ -91,7 +98,7 @@ impl Guesses {
     ///
     /// # Errors
     /// The seconds to wait; nothing was counted then.
-    pub(crate) fn attempt(
+    pub fn attempt(
         &self,
         target: Target<'_>,
         address: Option<IpAddr>,
@@ -132,7 +139,7 @@ impl Guesses {
     }
 
     /// It was right: the account is free of failures, the address of this one.
-    pub(crate) fn succeeded(&self, attempt: &Attempt) {
+    pub fn succeeded(&self, attempt: &Attempt) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(account) = attempt.account {
             table.remove(&account);
@@ -141,14 +148,15 @@ impl Guesses {
     }
 
     /// It was not looked at.
-    pub(crate) fn withdrawn(&self, attempt: &Attempt) {
+    pub fn withdrawn(&self, attempt: &Attempt) {
         let mut table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         forgive(&mut table, attempt.account);
         forgive(&mut table, attempt.address);
     }
 
     /// How many accounts and addresses are remembered.
-    pub(crate) fn entries(&self) -> usize {
+    #[must_use]
+    pub fn entries(&self) -> usize {
         let table = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         table.len()
     }

@@ -1,4 +1,4 @@
-//! Distinguished names as registrations write them (RFC 4514), held against those of certificates.
+//! Distinguished names as people write them (RFC 4514), held against those of certificates.
 //!
 //! Two names are equal when they have the same attributes in the same order, byte for byte: what differs in case or blanks
 //! is another name. The type of an attribute may be its short name or its dotted number.
@@ -34,23 +34,86 @@ const TYPES: &[(&str, &str)] = &[
 type Attribute = (String, Vec<u8>);
 
 /// Whether a certificate's subject is the registered one.
-pub(super) fn is_subject(subject: &X509Name<'_>, registered: &str) -> bool {
-    let Some(mut wanted) = parse(registered) else {
-        return false;
-    };
+#[must_use]
+pub fn is_subject(subject: &X509Name<'_>, registered: &str) -> bool {
+    wanted(registered).is_some_and(|wanted| found(subject) == wanted)
+}
+
+/// Whether a certificate's subject ends, as RFC 4514 writes it, with this name, and has more than that.
+#[must_use]
+pub fn is_below(subject: &X509Name<'_>, name: &str) -> bool {
+    let found = found(subject);
+    wanted(name).is_some_and(|wanted| found.len() > wanted.len() && found.starts_with(&wanted))
+}
+
+/// Whether a text is a name that can be compared with others.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    wanted(text).is_some()
+}
+
+/// The relative names of a text, the first one first.
+fn wanted(text: &str) -> Option<Vec<Vec<Attribute>>> {
+    let mut wanted = parse(text)?;
     // RFC 4514 §2.1: the text begins with the last one.
     wanted.reverse();
-    let found: Vec<Vec<Attribute>> = subject
-        .iter()
-        .map(|rdn| {
-            let attributes = rdn.iter().map(|attribute| {
-                let value = attribute.as_slice();
-                (attribute.attr_type().to_id_string(), value.to_vec())
-            });
-            sorted(attributes.collect())
-        })
-        .collect();
-    !wanted.is_empty() && found == wanted
+    (!wanted.is_empty()).then_some(wanted)
+}
+
+fn found(subject: &X509Name<'_>) -> Vec<Vec<Attribute>> {
+    let relative = subject.iter().map(|rdn| {
+        let attributes = rdn.iter().map(|attribute| {
+            let value = attribute.as_slice();
+            (attribute.attr_type().to_id_string(), value.to_vec())
+        });
+        sorted(attributes.collect())
+    });
+    relative.collect()
+}
+
+/// A name as RFC 4514 writes it; what [`is_subject`] takes for the same name. Values that are no UTF-8 are shown with
+/// escapes.
+#[must_use]
+pub fn text(name: &X509Name<'_>) -> String {
+    let mut text = String::new();
+    for rdn in found(name).iter().rev() {
+        for (index, (kind, value)) in rdn.iter().enumerate() {
+            if index > 0 {
+                text.push('+');
+            } else if !text.is_empty() {
+                text.push(',');
+            }
+            let mut known = TYPES.iter();
+            let short = known.find(|(_, number)| number == kind);
+            text.push_str(short.map_or(kind.as_str(), |(name, _)| *name));
+            text.push('=');
+            escape(value, &mut text);
+        }
+    }
+    text
+}
+
+/// RFC 4514 §2.4
+fn escape(value: &[u8], text: &mut String) {
+    let last = value.len().saturating_sub(1);
+    let read = std::str::from_utf8(value);
+    let Ok(read) = read else {
+        text.extend(value.iter().map(|byte| format!("\\{byte:02X}")));
+        return;
+    };
+    for (at, found) in read.char_indices() {
+        let at_edge = (at == 0 && matches!(found, ' ' | '#')) || (at == last && found == ' ');
+        if at_edge || matches!(found, '"' | '+' | ',' | ';' | '<' | '>' | '\\') {
+            text.push('\\');
+            text.push(found);
+        } else if found.is_control() {
+            let mut bytes = [0; 4];
+            let bytes = found.encode_utf8(&mut bytes).bytes();
+            text.extend(bytes.map(|byte| format!("\\{byte:02X}")));
+        } else {
+            text.push(found);
+        }
+    }
 }
 
 /// The order within a relative name means nothing.
@@ -180,6 +243,13 @@ mod tests {
             "CN=a\\4",
         ] {
             assert_eq!(parse(none), None, "{none}");
+        }
+    }
+    proptest::proptest! {
+        /// Whatever people write: it is a name or none.
+        #[test]
+        fn no_text_brings_it_down(text in "[CNOU=,+;#\\\\\"<> a-f0-9.ä]{0,60}") {
+            let _ = is_name(&text);
         }
     }
 }
