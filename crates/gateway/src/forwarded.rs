@@ -101,11 +101,12 @@ fn structured(own: &HeaderValue, chain: Option<&HeaderValue>) -> Option<Vec<Box<
 /// PEM, percent-encoded; alone, or in the only element of Envoy's list.
 fn encoded(value: &HeaderValue) -> Option<Vec<Box<[u8]>>> {
     let text = value.to_str().ok()?.trim();
-    let text = match text.starts_with("-----BEGIN") {
-        true => text,
-        false => of_list(text)?,
+    let decoded = |text: &str| percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
+    let alone = decoded(text);
+    let pem = match alone.starts_with(b"-----BEGIN") {
+        true => alone,
+        false => decoded(of_list(text)?),
     };
-    let pem = percent_encoding::percent_decode_str(text).collect::<Vec<u8>>();
     let certificates: Vec<Box<[u8]>> = CertificateDer::pem_slice_iter(&pem)
         .map(|read| read.map(|certificate| certificate.as_ref().into()))
         .collect::<Result<_, _>>()
