@@ -240,7 +240,10 @@ fn requirements_are_alternatives_of_what_is_needed_together() {
     let mut paths = String::new();
     for (index, list) in lists.iter().enumerate() {
         let texts: Vec<&str> = list.iter().map(|one| pool[*one].0).collect();
-        paths += &format!("  /a{index}: {{get: {{security: [{}]}}}}\n", texts.join(", "));
+        paths += &format!(
+            "  /a{index}: {{get: {{security: [{}]}}}}\n",
+            texts.join(", ")
+        );
     }
     let text = format!(
         "openapi: 3.1.0\ninfo: {{title: t, version: v}}\ncomponents: {{securitySchemes: {{o: {{type: oauth2, flows: {{}}}}, \

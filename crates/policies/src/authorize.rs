@@ -78,7 +78,7 @@ impl PolicyKind for Authorize {
 
     fn compile(&self, config: Config, _: &CompileEnv) -> Result<Box<dyn Policy>, Vec<Diagnostic>> {
         let mut faults = Vec::new();
-        if config.require.is_some() == !config.rules.is_empty() {
+        if config.require.is_some() != config.rules.is_empty() {
             let message = "exactly one of `require`, `rules` is expected";
             faults.push(
                 Diagnostic::error("one-key", "", message)
