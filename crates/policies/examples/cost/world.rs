@@ -107,11 +107,8 @@ impl World {
                 plan: Some(Arc::new(plan)),
             },
         };
-        let runtime = Runtime {
-            directory: Arc::new(directory),
-            quotas: Arc::new(limits::Quotas::new(1000, limits::BUCKETS_DEFAULT)),
-            clock: Arc::new(clock),
-        };
+        let quotas = Arc::new(limits::Quotas::new(1000, limits::BUCKETS_DEFAULT));
+        let runtime = Runtime::new(Arc::new(directory), quotas, Arc::new(clock));
         Self {
             core: Core::new(Arc::new(runtime)),
             unix_ms,
