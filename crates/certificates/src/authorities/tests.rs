@@ -27,11 +27,11 @@ fn an_authority_vouches_for_what_it_has_signed_alone() {
         Err(Refused::UnknownAuthority)
     );
     let expired = own.issue("till", 7, |params| {
-        params.not_after = date_time_ymd(2020, 1, 1)
+        params.not_after = date_time_ymd(2020, 1, 1);
     });
     assert_eq!(verify(&trusted, &expired, &[]), Err(Refused::Expired));
     let early = own.issue("till", 7, |params| {
-        params.not_before = date_time_ymd(2080, 1, 1)
+        params.not_before = date_time_ymd(2080, 1, 1);
     });
     assert_eq!(verify(&trusted, &early, &[]), Err(Refused::NotYetValid));
     let server = own.issue("till", 7, |params| {

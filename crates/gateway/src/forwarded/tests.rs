@@ -49,7 +49,7 @@ fn rfc_9440() {
         ],
     );
     assert_eq!(found, Some(vec![own.der.clone(), root.der(), root.der()]));
-    let long = vec![chain.as_str(); CHAIN_MAX].join(",");
+    let long = [chain.as_str(); CHAIN_MAX].join(",");
     for fields in [
         vec![],
         vec![("client-cert", "nonsense")],

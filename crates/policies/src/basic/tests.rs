@@ -17,6 +17,7 @@ fn write(bench: &Bench, text: &str) {
     fs::write(folder.join("users"), text).unwrap();
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 fn config(more: Value) -> Value {
     let mut config = json!({"users": {"secretRef": "partners"}});
     for (key, value) in more.as_object().unwrap() {

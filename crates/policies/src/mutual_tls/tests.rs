@@ -21,6 +21,7 @@ fn with(bench: &Bench, shown: &Issued) -> RequestCx {
     cx
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 fn config(more: Value) -> Value {
     let mut config = json!({"ca": {"secretRef": "partners"}});
     for (key, value) in more.as_object().unwrap() {
@@ -82,7 +83,7 @@ fn certificates_of_the_authority_pass_and_no_others() {
     assert_eq!(foreign.0, "CERTIFICATE_INVALID");
     assert!(foreign.1.contains("nobody who is trusted"), "{}", foreign.1);
     let expired = root.issue("a", 8, |params| {
-        params.not_after = date_time_ymd(2020, 1, 1)
+        params.not_after = date_time_ymd(2020, 1, 1);
     });
     let expired = told(&bench, &*policy, &expired);
     assert_eq!(expired.0, "CERTIFICATE_INVALID");
@@ -206,7 +207,7 @@ fn a_certificate_that_expires_meanwhile_is_refused() {
     let policy = compile("mutualTls", config(json!({})));
     // The tests' clock stands at 15 January 2027.
     let shown = root.issue("a", 7, |params| {
-        params.not_after = date_time_ymd(2027, 1, 16)
+        params.not_after = date_time_ymd(2027, 1, 16);
     });
     assert_eq!(told(&bench, &*policy, &shown).0, "");
     bench.clock.advance_s(86_400);
