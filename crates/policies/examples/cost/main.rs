@@ -152,7 +152,7 @@ fn cases() -> Vec<Case> {
         case(
             "payloadLimits",
             "",
-            json!({"maxBody": "1MiB"}),
+            json!({"maxBody": "1Mi"}),
             nobody,
             &[],
             false,
