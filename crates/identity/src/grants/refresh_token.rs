@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use base::Digest;
+use base::{Digest, TokensOf};
 use credentials::{Confirmation, equal, random_text};
 use store::clients::GrantType;
 use store::grants::{Grant, RefreshRule, RefreshToken, RefreshUse};
@@ -37,6 +37,9 @@ pub(crate) async fn answer(
     let (token, grant) = found
         .filter(|(_, grant)| grant.client_id == asked.client.client_id)
         .ok_or_else(|| OAuthError::invalid_grant(REFUSED))?;
+    if grant.revoked_unix_ms.is_some() {
+        return Err(over(state, &grant).await);
+    }
     if !is_bound_to(&token, asked.confirmation.as_ref()) {
         return Err(OAuthError::invalid_grant(
             "the refresh token is bound to another key or certificate",
@@ -83,6 +86,16 @@ pub(crate) async fn answer(
         .await?;
     answer.refresh_token = next.map(|next| next.text);
     Ok(answer)
+}
+
+/// A token of a grant that is over. Whoever revoked the grant may not have come as far as the end of its access tokens:
+/// then that is made up for here.
+async fn over(state: &IdentityState, grant: &Grant) -> OAuthError {
+    match state.store.watermark_get(&TokensOf::Grant(grant.id)).await {
+        Ok(Some(_)) => OAuthError::invalid_grant(REFUSED),
+        Ok(None) => replayed(state, grant).await,
+        Err(error) => state.store_failed(&error),
+    }
 }
 
 /// RFC 6749 §6: scopes may become fewer, never more. What is left out now may be asked for again.

@@ -15,14 +15,19 @@ use crate::scopes::{OPENID, oidc_of};
 use crate::token::Asked;
 
 impl IdentityState {
-    /// The user of a grant, who must be there still.
+    /// The user of a grant, who must be there still, with the password of that login: a new one ends what was allowed
+    /// before.
     pub(crate) async fn user_of(&self, grant: &Grant) -> Result<User, OAuthError> {
         let found = self.store.user_get(&grant.org, &grant.terms.user).await;
         found
             .map_err(|error| self.store_failed(&error))?
             // By id too: a new user of the same name is somebody else.
-            .filter(|user| user.id == grant.user_id)
-            .ok_or_else(|| OAuthError::invalid_grant("the user does not exist any more"))
+            .filter(|user| {
+                user.id == grant.user_id && user.password_stamp() == grant.terms.login.stamp
+            })
+            .ok_or_else(|| {
+                OAuthError::invalid_grant("the user is gone, or has another password by now")
+            })
     }
 
     /// Tokens about the user of a grant: what the client and the user may have by now, of what was allowed then.

@@ -299,7 +299,10 @@ async fn sessions_end_by_themselves_and_with_the_password() {
         page.text.contains("name=\"password\""),
         "two idle hours are over"
     );
-    code_of(&tab.log_in(&world, &page).await);
+    let code = code_of(&tab.log_in(&world, &page).await);
+    let given = exchange(&world, &client, &code, &[]).await;
+    let token = text(&given, "refresh_token");
+    let unused = code_of(&tab.open(&world, &path).await);
 
     let org = base::Org::default_org();
     let mut user = world.store.user_get(&org, "admin").await.unwrap().unwrap();
@@ -318,6 +321,13 @@ async fn sessions_end_by_themselves_and_with_the_password() {
         page.text.contains("name=\"password\""),
         "the password is another one"
     );
+    // Nor does anything go on that was allowed with the old one.
+    for answer in [
+        refresh(&world, &client, &token).await,
+        exchange(&world, &client, &unused, &[]).await,
+    ] {
+        assert_eq!(answer.oauth_error(), (400, "invalid_grant".into()));
+    }
 }
 
 /// Names that nobody has look, cost and are delayed like those that somebody has.

@@ -5,6 +5,7 @@ mod account;
 mod attacks;
 mod browser;
 mod code_flow;
+mod cut_off;
 mod device;
 mod exchange;
 mod introspect;
