@@ -10,6 +10,7 @@ pub mod digest;
 pub mod environment;
 pub mod id;
 pub mod key_limits;
+pub mod key_mark;
 pub mod key_text;
 pub mod problem;
 pub mod secret;
@@ -25,6 +26,7 @@ pub use id::{
     SubscriptionId, UserId,
 };
 pub use key_limits::{AllowedOperation, KeyLimits};
+pub use key_mark::KeyMark;
 pub use problem::{FieldError, Problem};
 pub use secret::Secret;
 pub use tokens_of::{NoTokensOf, TokenMarks, TokensOf};

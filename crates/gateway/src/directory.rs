@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
 use base::{
-    ApplicationId, CredentialId, Digest, Environment, Org, SubscriptionId, TokenMarks, TokensOf,
+    ApplicationId, CredentialId, Digest, Environment, KeyMark, Org, SubscriptionId, TokenMarks,
+    TokensOf,
 };
 use jose::Claims;
 use keys::{Key, Keys};
@@ -418,6 +419,7 @@ impl Directory for NodeDirectory {
             org: self.org_of(row.application)?,
             application: row.application,
             credential: row.credential,
+            mark: KeyMark::of(&hash),
             environment: row.environment,
             expires_unix_s: row.expires_unix_s(),
             limits: row.limits,

@@ -6,6 +6,7 @@
 //! control plane has acknowledged it.
 
 mod collector;
+mod keys;
 mod sender;
 mod spool;
 mod state;
@@ -19,7 +20,7 @@ use std::sync::Arc;
 
 use base::Clock;
 use tokio::sync::{mpsc, watch};
-use usage::Key;
+use usage::{Key, KeyUse};
 
 /// What one worker counted in one interval.
 pub(crate) struct Flush {
@@ -28,6 +29,7 @@ pub(crate) struct Flush {
     /// When the interval began, in milliseconds since 1970.
     from_unix_ms: u64,
     rows: Vec<(Arc<Key>, table::Tallied)>,
+    keys: Vec<KeyUse>,
 }
 
 /// A worker's way to the collector.
@@ -80,11 +82,13 @@ impl Tally {
 
     /// Hands over what was counted since the last time.
     pub(crate) fn flush(&self, round: Option<u64>) {
+        let keys = self.table.used_keys();
         let (from_unix_ms, rows) = self.table.take(self.clock.unix_ms());
         let flush = Flush {
             round,
             from_unix_ms,
             rows,
+            keys,
         };
         // Without a collector nobody wants it.
         let _ = self.outlet.flushes.send(flush);

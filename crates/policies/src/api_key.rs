@@ -146,6 +146,7 @@ impl Policy for Running {
             environment: found.environment,
             identity: Arc::new(Identity {
                 scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
+                key: Some(found.mark),
                 ..Identity::default()
             }),
             limits: found.limits,

@@ -457,6 +457,7 @@ impl Running {
             scopes: Some(claims.scope.clone()),
             roles: Vec::new(),
             claims: claims.into_members(),
+            key: None,
         });
         let principal = self.principal(directory, &token, &client_id, identity)?;
         Ok(Entry {

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use base::{
-    ApplicationId, Clock, CredentialId, Diagnostic, Digest, Environment, ManualClock, Org,
+    ApplicationId, Clock, CredentialId, Diagnostic, Digest, Environment, KeyMark, ManualClock, Org,
     SubscriptionId, TokenMarks,
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -113,6 +113,7 @@ impl Directory for FakeDirectory {
             org: tables.org.clone(),
             application,
             credential,
+            mark: KeyMark::of(&Digest::of(presented.as_bytes())),
             environment: tables.environment,
             expires_unix_s: tables.api_key_expires_unix_s,
             limits: tables.api_key_limits.clone(),

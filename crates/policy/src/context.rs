@@ -8,7 +8,8 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use base::{
-    ApplicationId, Clock, CredentialId, Environment, KeyLimits, Org, SubscriptionId, TokenMarks,
+    ApplicationId, Clock, CredentialId, Environment, KeyLimits, KeyMark, Org, SubscriptionId,
+    TokenMarks,
 };
 use http::{HeaderMap, Method, StatusCode};
 use limits::Quotas;
@@ -155,6 +156,8 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// All that the token, or who vouched for the caller, says.
     pub claims: Map<String, Value>,
+    /// Which text of an API key was shown; `None` where it was no API key.
+    pub key: Option<KeyMark>,
 }
 
 /// Claims are about people: only their names are shown.

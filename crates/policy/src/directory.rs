@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 
 use base::{
-    ApplicationId, CredentialId, Digest, Environment, KeyLimits, Org, SubscriptionId, TokenMarks,
+    ApplicationId, CredentialId, Digest, Environment, KeyLimits, KeyMark, Org, SubscriptionId,
+    TokenMarks,
 };
 use jose::Claims;
 
@@ -144,6 +145,8 @@ pub struct ApiKeyView {
     pub application: ApplicationId,
     /// The credential.
     pub credential: CredentialId,
+    /// Which of its texts was presented.
+    pub mark: KeyMark,
     /// What it is for.
     pub environment: Environment,
     /// The second since 1970 from which it no longer works.

@@ -6,6 +6,7 @@
 
 mod boots;
 mod compact;
+mod keys;
 mod query;
 
 use std::collections::BTreeMap;
@@ -94,6 +95,7 @@ async fn put(db: &DatabaseTransaction, batch: &Batch, now_unix_ms: u64) -> Resul
         add(&mut rows, Step::Minute, at, row.key.clone(), &row.counts);
     }
     write(db, rows).await?;
+    keys::note(db, batch).await?;
     Ok(Put::Stored)
 }
 

@@ -135,6 +135,7 @@ macro_rules! store_suite {
             usage_becomes_coarser_and_goes
             usage_boots_tell_what_is_missing
             usage_boots_are_bounded
+            usage_tells_the_last_use_of_keys
         );
     };
     (@tests $make:expr; $($name:ident)+) => {$(

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
+use base::{CredentialId, KeyMark};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -53,6 +54,9 @@ pub struct Batch {
     pub from_unix_ms: u64,
     /// What was counted; each key once.
     pub rows: Vec<Row>,
+    /// API keys that were used, in this interval or a little before; each once a minute or so.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub keys: Vec<KeyUse>,
     /// Requests in all batches of this epoch up to this one.
     pub sent_requests: u64,
     /// What the node could not keep, in this epoch.
@@ -79,6 +83,16 @@ pub struct Row {
     pub key: Key,
     /// The counts.
     pub counts: Counts,
+}
+
+/// An API key that was used, by one of its texts.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct KeyUse {
+    /// The key.
+    pub credential: CredentialId,
+    /// Which text of it.
+    pub mark: KeyMark,
 }
 
 /// What was counted and could not be kept, because the spool was full or could not be written.

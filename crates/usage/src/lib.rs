@@ -9,6 +9,6 @@ mod batch;
 mod key;
 mod sketch;
 
-pub use batch::{Batch, Epoch, Lost, Row, Unclean};
+pub use batch::{Batch, Epoch, KeyUse, Lost, Row, Unclean};
 pub use key::{Key, NO_API, OVERFLOW, StatusClass, StatusClassError};
 pub use sketch::{Counts, Sketch, SketchError};

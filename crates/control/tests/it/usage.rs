@@ -37,6 +37,7 @@ fn batch(world: &World, epoch: Epoch, sequence: u64, rows: Vec<Row>) -> Batch {
         from_unix_ms: world.clock.unix_ms(),
         sent_requests: rows.iter().map(|row| row.counts.requests).sum(),
         rows,
+        keys: Vec::new(),
         lost: Lost::default(),
         last: false,
         unclean: None,

@@ -5,8 +5,8 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::header::HeaderValue;
 use http::{Method, Response};
-use policy::{Chain, Reject, RequestCx, Stop};
-use usage::StatusClass;
+use policy::{Chain, Principal, Reject, RequestCx, Stop};
+use usage::{KeyUse, StatusClass};
 
 use super::opened::{Opened, host_key};
 use crate::access_log::{self, Line};
@@ -111,6 +111,14 @@ impl Answer {
     }
 }
 
+/// The API key that the caller is known by.
+fn key_use(principal: &Principal) -> Option<KeyUse> {
+    Some(KeyUse {
+        credential: principal.credential?,
+        mark: principal.identity.key?,
+    })
+}
+
 /// What the request is counted under in the usage.
 pub(super) fn counted(
     worker: &Worker,
@@ -122,7 +130,11 @@ pub(super) fn counted(
     let status = StatusClass::of(answer.head.status.as_u16());
     let subject = Subject::of(cx, environment, matched, status);
     let find = || series(worker, &subject, matched, status);
-    let (row, series) = worker.usage.table.row_and_series(&subject, find);
+    let table = &worker.usage.table;
+    let (row, series) = table.row_and_series(&subject, find);
+    if let Some(used) = cx.principal.as_ref().and_then(key_use) {
+        table.used(&row, used);
+    }
     Counted {
         row,
         series,

@@ -1,6 +1,6 @@
 //! Gathers what the workers counted, each interval, and puts it into the spool.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use base::Clock;
 use sync::ControlPlane;
 use tokio::sync::Notify;
 use tokio::task::JoinSet;
-use usage::{Batch, Counts, Key, Lost, Row};
+use usage::{Batch, Counts, Key, KeyUse, Lost, Row};
 
 use super::sender;
 use super::spool::{Appended, Spool};
@@ -113,7 +113,8 @@ impl Collector {
         let mut turns = tokio::time::interval(self.interval);
         turns.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         // The first turn is at once: it says that the node is there.
-        self.keep(self.clock.unix_ms(), Vec::new(), false).await;
+        self.keep(Counted::nothing(self.clock.unix_ms()), false)
+            .await;
         loop {
             let mut gathered = Gathered::default();
             // What comes unasked comes from workers that end.
@@ -124,14 +125,15 @@ impl Collector {
                 }
             }
             self.gather(&mut gathered).await;
-            for (from_unix_ms, rows) in gathered.rows() {
-                self.keep(from_unix_ms, rows, false).await;
+            for counted in gathered.0.into_values() {
+                self.keep(counted, false).await;
             }
             if self.flushes.workers == 0 {
                 break;
             }
         }
-        self.keep(self.clock.unix_ms(), Vec::new(), true).await;
+        self.keep(Counted::nothing(self.clock.unix_ms()), true)
+            .await;
         let all_sent = sender::emptied(&self.spool, &self.state);
         if tokio::time::timeout(LAST_SEND, all_sent).await.is_err() {
             tracing::warn!("usage is left in the spool; it is sent after the next start");
@@ -168,8 +170,8 @@ impl Collector {
     }
 
     /// Makes a batch and writes it to the spool, or counts it as lost.
-    async fn keep(&mut self, from_unix_ms: u64, rows: Vec<Row>, last: bool) {
-        let batch = self.head.batch(from_unix_ms, rows, last);
+    async fn keep(&mut self, counted: Counted, last: bool) {
+        let batch = self.head.batch(counted, last);
         let requests = batch.requests();
         let spool = Arc::clone(&self.spool);
         let written = tokio::task::spawn_blocking(move || {
@@ -205,14 +207,19 @@ impl Collector {
 
 impl Head {
     /// The next batch. Its sequence is used up, also if it is lost: the gap tells.
-    fn batch(&mut self, from_unix_ms: u64, rows: Vec<Row>, last: bool) -> Batch {
+    fn batch(&mut self, counted: Counted, last: bool) -> Batch {
+        let row = |(key, counts): (Arc<Key>, Counts)| Row {
+            key: Arc::unwrap_or_clone(key),
+            counts,
+        };
         self.sequence += 1;
         let mut batch = Batch {
             node: self.node.clone(),
             epoch: self.epoch,
             sequence: self.sequence,
-            from_unix_ms,
-            rows,
+            from_unix_ms: counted.from_unix_ms,
+            rows: counted.rows.into_iter().map(row).collect(),
+            keys: counted.keys.into_iter().collect(),
             sent_requests: self.sent_requests,
             lost: self.lost,
             last,
@@ -223,37 +230,45 @@ impl Head {
     }
 }
 
+/// What was counted in one interval, or in several that began in the same minute.
+struct Counted {
+    /// When the first interval began.
+    from_unix_ms: u64,
+    rows: Rows,
+    keys: BTreeSet<KeyUse>,
+}
+
+impl Counted {
+    fn nothing(from_unix_ms: u64) -> Self {
+        Self {
+            from_unix_ms,
+            rows: Rows::default(),
+            keys: BTreeSet::new(),
+        }
+    }
+}
+
 /// What was counted, by the minute in which its interval began.
 #[derive(Default)]
-struct Gathered(BTreeMap<u64, (u64, Rows)>);
+struct Gathered(BTreeMap<u64, Counted>);
 
 type Rows = HashMap<Arc<Key>, Counts, foldhash::fast::RandomState>;
 
 impl Gathered {
     fn add(&mut self, flush: Flush) {
-        if flush.rows.is_empty() {
+        if flush.rows.is_empty() && flush.keys.is_empty() {
             return;
         }
         let from = flush.from_unix_ms;
-        let (first, rows) = self
+        let counted = self
             .0
             .entry(from / MINUTE_MS)
-            .or_insert_with(|| (from, Rows::default()));
-        *first = from.min(*first);
+            .or_insert_with(|| Counted::nothing(from));
+        counted.from_unix_ms = from.min(counted.from_unix_ms);
+        counted.keys.extend(flush.keys);
         for (key, tallied) in flush.rows {
-            tallied.add_to(rows.entry(key).or_default());
+            tallied.add_to(counted.rows.entry(key).or_default());
         }
-    }
-
-    fn rows(self) -> Vec<(u64, Vec<Row>)> {
-        let row = |(key, counts): (Arc<Key>, Counts)| Row {
-            key: Arc::unwrap_or_clone(key),
-            counts,
-        };
-        self.0
-            .into_values()
-            .map(|(from, rows)| (from, rows.into_iter().map(row).collect()))
-            .collect()
     }
 }
 

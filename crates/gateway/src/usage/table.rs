@@ -11,8 +11,9 @@ use std::sync::Arc;
 use base::{ApplicationId, Environment, Org};
 use policy::RequestCx;
 use snapshot::Mark;
-use usage::{Key, NO_API, StatusClass};
+use usage::{Key, KeyUse, NO_API, StatusClass};
 
+use super::keys::UsedKeys;
 use crate::body::BodyState;
 use crate::decisions::Matched;
 use crate::metrics::SeriesId;
@@ -114,6 +115,7 @@ pub struct Table {
     /// The rows with counts.
     counted: RefCell<Vec<Rc<Row>>>,
     from_unix_ms: Cell<u64>,
+    keys: UsedKeys,
     /// What the request that ends at this moment is counted under, where it ends without an answer.
     unanswered: Cell<Option<(Rc<Row>, Call)>>,
 }
@@ -150,6 +152,7 @@ impl Table {
             known: RefCell::default(),
             counted: RefCell::default(),
             from_unix_ms: Cell::new(now_unix_ms),
+            keys: UsedKeys::new(rows_max, now_unix_ms),
             unanswered: Cell::default(),
         }
     }
@@ -291,8 +294,19 @@ impl Table {
         fits
     }
 
+    /// Notes that a call that is counted in this row was made with an API key.
+    pub fn used(&self, row: &Row, key: KeyUse) {
+        self.keys.used(row.last_key(), key);
+    }
+
+    /// The API keys that were used and not handed over yet, each once a minute.
+    pub fn used_keys(&self) -> Vec<KeyUse> {
+        self.keys.take()
+    }
+
     /// What was counted, and since when; a new interval begins.
     pub fn take(&self, now_unix_ms: u64) -> (u64, Vec<(Arc<Key>, Tallied)>) {
+        self.keys.turn(now_unix_ms);
         let from_unix_ms = self.from_unix_ms.replace(now_unix_ms);
         let counted = std::mem::take(&mut *self.counted.borrow_mut());
         let rows = counted.iter().map(|row| row.take()).collect();

@@ -248,7 +248,7 @@ pub(super) fn identity(
     Identity {
         subject: Some(description.subject.clone()),
         scopes: Some(scopes.to_vec()),
-        roles: Vec::new(),
         claims,
+        ..Identity::default()
     }
 }

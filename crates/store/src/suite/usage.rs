@@ -1,10 +1,10 @@
 //! Usage: batches, questions, retention.
 
-use ::usage::{Batch, Counts, Epoch, Key, Lost, Row, StatusClass, Unclean};
-use base::Org;
+use ::usage::{Batch, Counts, Epoch, Key, KeyUse, Lost, Row, StatusClass, Unclean};
+use base::{CredentialId, KeyMark, Org};
 
 use crate::{
-    Boot, Compacted, Dimension, End, GroupKey, Put, Retention, Step, UsageGroup, UsageQuery,
+    Boot, Compacted, Dimension, End, GroupKey, Put, Retention, Step, Store, UsageGroup, UsageQuery,
     UsageStore,
 };
 
@@ -47,6 +47,7 @@ fn batch(epoch: Epoch, sequence: u64, from_unix_ms: u64, rows: Vec<Row>) -> Batc
         from_unix_ms,
         sent_requests: rows.iter().map(|row| row.counts.requests).sum(),
         rows,
+        keys: Vec::new(),
         lost: Lost::default(),
         last: false,
         unclean: None,
@@ -418,6 +419,47 @@ pub async fn usage_becomes_coarser_and_goes(store: &dyn UsageStore) {
     // Two rows, and the boot that nobody has heard of for so long went before.
     assert_eq!(done.expired, 2);
     assert_eq!(query(store, all()).await, []);
+}
+
+/// The latest use is kept, of the text that was used and of the key; a batch that comes again, or late, changes nothing.
+/// req: T6
+pub async fn usage_tells_the_last_use_of_keys<S: Store + UsageStore>(store: &S) {
+    let shop = super::application(store, "shop", "ada").await;
+    let mut key = super::api_key(shop, "old", 1);
+    key.secrets.push(super::secret("new", 2));
+    let put = crate::Write::CredentialPut(key.clone());
+    let revision = store.commit(super::batch(vec![put])).await.unwrap();
+    let used = |secret: usize| KeyUse {
+        credential: key.id,
+        mark: KeyMark::of(&key.secrets[secret].hash),
+    };
+    let gone = KeyUse {
+        credential: CredentialId::generate(),
+        ..used(0)
+    };
+    let epoch = Epoch::after(None);
+    let times = async || {
+        let found = store.credential_get(&Org::default_org(), key.id).await;
+        let found = found.unwrap().unwrap();
+        let texts: Vec<_> = found.secrets.iter().map(|text| text.used_unix_s).collect();
+        (found.used_unix_s, texts)
+    };
+    assert_eq!(times().await, (None, vec![None, None]));
+    for (sequence, from_s, keys, expected) in [
+        (1, 60, vec![used(0), gone], (Some(60), vec![Some(60), None])),
+        (1, 99, vec![used(0)], (Some(60), vec![Some(60), None])),
+        (2, 70, vec![used(1)], (Some(70), vec![Some(60), Some(70)])),
+        (3, 50, vec![used(0)], (Some(70), vec![Some(60), Some(70)])),
+    ] {
+        let rows = vec![row(self::key("pets", "shop", 200), 1)];
+        let batch = Batch {
+            keys,
+            ..batch(epoch, sequence, 1000 * from_s + 7, rows)
+        };
+        store.usage_put(&batch, batch.from_unix_ms).await.unwrap();
+        assert_eq!(times().await, expected, "batch {sequence} of {from_s}");
+    }
+    assert_eq!(store.revision().await.unwrap(), revision, "no revision");
 }
 
 /// The reconciliation: what was sent, stored, lost, and how each process ended (req: O1).

@@ -10,6 +10,7 @@ mod framing;
 mod identity_limits;
 mod interop;
 mod last_good;
+mod last_use;
 mod lifecycle;
 mod limits;
 mod main_job;

@@ -1,7 +1,7 @@
 use std::collections::BTreeSet;
 
 use async_trait::async_trait;
-use base::ManualClock;
+use base::{CredentialId, Digest, KeyMark, ManualClock};
 use sync::{Ack, Node, SyncError, Update};
 use tempfile::TempDir;
 use usage::{Epoch, StatusClass, Unclean};
@@ -379,6 +379,10 @@ async fn a_batch_does_not_cross_a_minute() {
     let (outlet, _flushes) = channel(1);
     let clock = Arc::new(ManualClock::at(59_500));
     let tally = Tally::new(10, outlet, clock.clone());
+    let key = KeyUse {
+        credential: CredentialId::generate(),
+        mark: KeyMark::of(&Digest::of(b"key")),
+    };
     for _ in 0..3 {
         let table = &tally.table;
         table.count(&table.row(&Subject::UNKNOWN), Call::default());
@@ -388,12 +392,16 @@ async fn a_batch_does_not_cross_a_minute() {
             round: Some(1),
             from_unix_ms,
             rows,
+            keys: vec![key],
         });
     }
-    let rows = gathered.rows();
-    let told: Vec<_> = rows
-        .iter()
-        .map(|(from, rows)| (*from, rows[0].counts.requests))
+    let told: Vec<_> = gathered
+        .0
+        .values()
+        .map(|counted| {
+            let requests = counted.rows.values().map(|counts| counts.requests).sum();
+            (counted.from_unix_ms, requests, counted.keys.len())
+        })
         .collect();
-    assert_eq!(told, [(59_500, 2), (60_300, 1)]);
+    assert_eq!(told, [(59_500, 2, 1), (60_300, 1, 1)]);
 }

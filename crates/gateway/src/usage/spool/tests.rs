@@ -34,6 +34,7 @@ fn batch(spool: &Spool, sequence: u64) -> Batch {
         sequence,
         from_unix_ms: 1_000 * sequence,
         rows: vec![Row { key, counts }],
+        keys: Vec::new(),
         sent_requests: 2 * sequence,
         lost: Lost::default(),
         last: false,

@@ -11,6 +11,8 @@ use std::sync::Arc;
 
 use usage::{Counts, Key, Sketch};
 
+use crate::usage::keys::LastKey;
+
 /// Times that wait in a row.
 const KEPT: usize = 28;
 
@@ -36,6 +38,8 @@ pub struct Row {
     is_rest: bool,
     tallied: RefCell<Tallied>,
     key: Arc<Key>,
+    /// The API key that was noted last among those that are counted here.
+    last_key: LastKey,
 }
 
 /// What was counted under one key in one interval.
@@ -149,6 +153,7 @@ impl Row {
             is_rest,
             tallied: RefCell::default(),
             key: Arc::new(key),
+            last_key: LastKey::default(),
         })
     }
 
@@ -159,6 +164,10 @@ impl Row {
     /// Whether anything was counted since the last flush.
     pub(super) fn is_counted(&self) -> bool {
         self.tallied.borrow().counted
+    }
+
+    pub(super) fn last_key(&self) -> &LastKey {
+        &self.last_key
     }
 
     pub(super) fn key(&self) -> &Key {
