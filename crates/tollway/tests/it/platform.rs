@@ -139,7 +139,8 @@ impl User {
         Self::started(None, flags)
     }
 
-    fn started(database: Option<String>, flags: &[&str]) -> Self {
+    /// With further flags, on a PostgreSQL database or not.
+    pub(crate) fn started(database: Option<String>, flags: &[&str]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let password = folder.path().join("password");
         std::fs::write(&password, PASSWORD).unwrap();
