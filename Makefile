@@ -35,5 +35,5 @@ fuzz: ## Every fuzz target for SECONDS (default 60)
 bench: ## Measure beside nginx, Envoy and HAProxy, write docs/benchmarks.md; ARGS=--quick only shows that it works
 	@./benches/tools
 	cargo build --profile $(PROFILE) --locked --package tollway --bin tollway
-	cargo build --profile $(PROFILE) --locked --package policies --package limits --example cost --example memory_of_keys
+	cargo build --profile $(PROFILE) --locked --package policies --package limits --package gateway --example cost --example memory_of_keys --example key_table
 	cargo xtask bench --binary $(CARGO_TARGET_DIR)/$(PROFILE)/tollway $(or $(ARGS),--write)

@@ -85,18 +85,18 @@ fn key_bytes(line: &str) -> Option<(&str, f64)> {
 }
 
 /// A program that stands beside the binary, where `make bench` has built it.
-fn example(bench: &Bench, name: &str) -> Option<PathBuf> {
+pub(super) fn example(bench: &Bench, name: &str) -> Option<PathBuf> {
     let program = bench.tollway.with_file_name("examples").join(name);
     program.is_file().then_some(program)
 }
 
-fn missing(what: &str, package: &str, report: &mut Report) {
+pub(super) fn missing(what: &str, package: &str, report: &mut Report) {
     let why =
         format!("`cargo build --examples -p {package}` in the profile of the binary is missing");
     report.figures.missing(what, &why);
 }
 
-async fn said(command: &mut Command) -> anyhow::Result<String> {
+pub(super) async fn said(command: &mut Command) -> anyhow::Result<String> {
     let output = command.output().await?;
     ensure!(
         output.status.success(),

@@ -7,7 +7,8 @@ use clap::builder::PossibleValuesParser;
 
 use super::report::Report;
 use super::{
-    Bench, bodies, calls, connections, cramped, functions, pace, platform, propagation, routes, tls,
+    Bench, bodies, calls, connections, cramped, functions, identity, key_table, pace, platform,
+    propagation, revocation, routes, tls,
 };
 
 type Running<'a> = Pin<Box<dyn Future<Output = anyhow::Result<()>> + 'a>>;
@@ -45,6 +46,9 @@ pub(crate) const PARTS: &[Part] = parts! {
     "bodies", "memory while large bodies pass both ways" => bodies::measure;
     "idle-connections", "memory of 10,000 idle connections, of HTTP/1.1 in clear text and over TLS, and of HTTP/2" => connections::measure;
     "propagation", "a change made at one of two processes on one PostgreSQL" => propagation::measure;
+    "identity", "tokens, the code flow and introspection, by CPU time" => identity::measure;
+    "revocation", "from a revocation until the refusal, under load" => revocation::measure;
+    "keys", "1,000,000 API keys in the tables of a node" => key_table::measure;
 };
 
 /// What `--only` takes.

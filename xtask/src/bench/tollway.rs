@@ -19,7 +19,7 @@ use super::process::{Process, free_address, pinned};
 /// Bytes of a body at the control API: what holds one batch of APIs.
 const BODY_BYTES_MAX: &str = "67108864";
 /// The password of `admin`; it never leaves this machine.
-const PASSWORD: &str = "measured, not guessed 9";
+pub(crate) const PASSWORD: &str = "measured, not guessed 9";
 
 /// A folder that a platform keeps its data in; it outlives the processes that use it.
 pub(crate) struct Folder(TempDir);
@@ -104,6 +104,8 @@ pub(crate) struct Tollway {
     pub(crate) process: Process,
     /// From the start of the process until `/readyz` answered 200.
     pub(crate) ready_after: Duration,
+    /// Where metrics are.
+    pub(crate) node: SocketAddr,
     control: SocketAddr,
     client: reqwest::Client,
 }
@@ -156,14 +158,20 @@ impl Tollway {
             gateway_tls: tls,
             process,
             ready_after: begin.elapsed(),
+            node,
             control,
             client,
         })
     }
 
+    /// Where the control API and the authorization server are.
+    pub(crate) fn control_url(&self) -> String {
+        format!("http://{}", self.control)
+    }
+
     /// What peers need to accept its tokens.
     pub(crate) async fn issuer(&self) -> anyhow::Result<Issuer> {
-        let issuer = format!("http://{}", self.control);
+        let issuer = self.control_url();
         let answer = self.client.get(format!("{issuer}/oauth2/jwks"));
         Ok(Issuer {
             jwks: serde_json::from_str(&answer.send().await?.text().await?)?,
@@ -174,12 +182,7 @@ impl Tollway {
 
     /// Logs in to its control API.
     pub(crate) async fn control(&self) -> anyhow::Result<Control> {
-        Control::login(
-            self.client.clone(),
-            format!("http://{}", self.control),
-            PASSWORD,
-        )
-        .await
+        Control::login(self.client.clone(), self.control_url(), PASSWORD).await
     }
 }
 

@@ -47,6 +47,7 @@ impl Directory for OneApplication {
             org: self.org.clone(),
             application: self.application,
             credential: self.credential,
+            mark: base::KeyMark::of(&base::Digest::from_bytes([7; 32])),
             environment: base::Environment::Production,
             expires_unix_s: None,
             limits: None,
