@@ -89,8 +89,7 @@ pub(crate) fn check(metadata: &ClientMetadata) -> Option<MetadataFault> {
         })
     };
     if let Some(uri) = &metadata.sector_identifier_uri {
-        let local = ["http://127.0.0.1", "http://[::1]", "http://localhost"];
-        if !uri.starts_with("https://") && !local.iter().any(|local| uri.starts_with(local)) {
+        if !is_acceptable(uri) {
             return fault("it has to be an `https` URL (OpenID Connect Core section 8.1)");
         }
         return None;
@@ -101,6 +100,15 @@ pub(crate) fn check(metadata: &ClientMetadata) -> Option<MetadataFault> {
         );
     }
     None
+}
+
+/// Whether the URI is of `https`, or of a program on this machine, as somebody has who tries things out.
+fn is_acceptable(uri: &str) -> bool {
+    Url::parse(uri).is_ok_and(|url| match url.scheme() {
+        "https" => url.has_host(),
+        "http" => matches!(url.host_str(), Some("127.0.0.1" | "[::1]" | "localhost")),
+        _ => false,
+    })
 }
 
 /// Holds what was found at a client's `sector_identifier_uri` against its redirect URIs.
@@ -182,7 +190,17 @@ mod tests {
         let two = ["https://a.example/cb", "https://b.example/cb"];
         assert!(check(&client(&two, None)).is_some());
         assert!(check(&client(&two, Some("https://a.example/sector"))).is_none());
-        assert!(check(&client(&two[..1], Some("http://a.example/sector"))).is_some());
+        for wrong in [
+            "http://a.example/sector",
+            "http://localhost.evil.example/sector",
+            "http://127.0.0.1.evil.example/sector",
+            "http://localhost@evil.example/sector",
+            "ftp://localhost/sector",
+            "sector",
+        ] {
+            assert!(check(&client(&two[..1], Some(wrong))).is_some(), "{wrong}");
+        }
+        assert!(check(&client(&two[..1], Some("http://localhost:8080/sector"))).is_none());
         assert!(check(&client(&two[..1], None)).is_none());
         let listed = client(&two, Some("https://a.example/sector"));
         let all = serde_json::json!(["https://x.example", two[1], two[0]]).to_string();
