@@ -31,7 +31,16 @@ pub(crate) async fn policies(bench: &Bench, report: &mut Report) -> anyhow::Resu
         missing("Policies, one by one", "policies", report);
         return Ok(());
     };
-    let text = said(pinned(program, APART.cores).arg("--json")).await?;
+    let text = match said(pinned(program, APART.cores).arg("--json")).await {
+        Ok(text) => text,
+        Err(error) => {
+            // The other parts are measured all the same.
+            let why = format!("the example `cost` failed: {error}");
+            let why = why.lines().next().unwrap_or_default();
+            report.figures.missing("Policies, one by one", why);
+            return Ok(());
+        }
+    };
     let costs: Vec<Cost> = text
         .lines()
         .map(serde_json::from_str)
