@@ -71,7 +71,7 @@ fn cases() -> Vec<Case> {
     };
     let nobody = Caller::Nobody;
     let rate = |name: &str, burst: Option<u32>| {
-        let mut config = json!({"name": name, "limit": "100000000/min"});
+        let mut config = json!({"name": name, "limit": "1000000000/s"});
         if let Some(burst) = burst {
             config["burst"] = burst.into();
         }
@@ -126,7 +126,7 @@ fn cases() -> Vec<Case> {
         case(
             "rateLimit",
             "with a burst",
-            rate("b", Some(1_000_000)),
+            rate("b", Some(1_000_000_000)),
             nobody,
             &[],
             true,
