@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use store::Credential;
 use store::StoreError;
 use store::clients::GrantType;
-use store::grants::{DeviceCode, DeviceWish, Session};
+use store::grants::{Basis, DeviceCode, DeviceWish, Session};
 use utoipa::ToSchema;
 
 use crate::IdentityState;
@@ -369,7 +369,12 @@ impl IdentityState {
         // The device is not this browser: what it gets does not end with the session here.
         grant.offline = true;
         grant.terms.resources = device.wish.resources;
-        if !store.device_decide(user_code, Some(&grant), now).await? {
+        let basis = Basis {
+            session: true,
+            consent: true,
+        };
+        let yes = Some((&grant, basis));
+        if !store.device_decide(user_code, yes, now).await? {
             return Ok(self.form_over(&form.headers));
         }
         Ok(pages.done(language, "device_allowed_title", "device_allowed"))

@@ -21,8 +21,9 @@ use sea_orm::{
 };
 use store::Result;
 use store::grants::{
-    AuthorizationCode, CodeUse, Consent, DeviceCode, DevicePoll, Grant, GrantFilter, GrantStore,
-    IdPage, PushedRequest, RefreshRule, RefreshToken, RefreshUse, Session, WaitingLogout,
+    AuthorizationCode, Basis, CodeUse, Consent, DeviceCode, DevicePoll, Grant, GrantFilter,
+    GrantStore, IdPage, PushedRequest, RefreshRule, RefreshToken, RefreshUse, Session,
+    WaitingLogout,
 };
 use uuid::Uuid;
 
@@ -77,9 +78,14 @@ impl GrantStore for SqlStore {
         sessions::consent_list_of(&self.readers, org, after, limit).await
     }
 
-    async fn code_put(&self, grant: &Grant, code: &AuthorizationCode) -> Result<()> {
+    async fn code_put(
+        &self,
+        grant: &Grant,
+        basis: Basis,
+        code: &AuthorizationCode,
+    ) -> Result<bool> {
         let db = begin(self).await?;
-        let put = codes::put(&db, grant, code).await;
+        let put = codes::put(&db, grant, basis, code).await;
         end(db, put).await
     }
 
@@ -139,7 +145,7 @@ impl GrantStore for SqlStore {
     async fn device_decide(
         &self,
         user_code: &str,
-        grant: Option<&Grant>,
+        grant: Option<(&Grant, Basis)>,
         now_unix_s: u64,
     ) -> Result<bool> {
         let db = begin(self).await?;

@@ -134,6 +134,10 @@ impl Writer<'_> {
         let missing = || StoreError::Missing(format!("consent of {user} to {client_id}"));
         let name = self.user_name(user).await?.ok_or_else(missing)?;
         let before = self.consent(user, client_id).await?;
+        // Before the grants: one that begins by it now is there once its row can be deleted, and none begins afterwards.
+        if let Some(before) = &before {
+            self.consent_gone(&name, before).await?;
+        }
         let filter = GrantFilter::Consent(user, client_id.to_owned());
         let grants: Vec<Grant> = revoke(self.db, &filter, self.at_unix_ms).await?;
         if before.is_none() && grants.is_empty() {
@@ -143,10 +147,7 @@ impl Writer<'_> {
             self.tokens_end(TokensOf::Grant(grant.id), expires_unix_s)
                 .await?;
         }
-        match before {
-            Some(before) => self.consent_gone(&name, &before).await,
-            None => Ok(()),
-        }
+        Ok(())
     }
 
     /// Of a user who is deleted: its tokens end with it.

@@ -144,6 +144,24 @@ pub struct GrantTerms {
     pub claims: Option<Value>,
 }
 
+/// What a new grant goes by. It is looked at in the transaction that stores the grant: whoever ends it meanwhile finds the
+/// grant and ends that too, or there is none.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Basis {
+    /// The session that the grant names.
+    pub session: bool,
+    /// What the user allowed the client, of which the grant is a part.
+    pub consent: bool,
+}
+
+impl Basis {
+    /// Nothing has to stand.
+    pub const NOTHING: Self = Self {
+        session: false,
+        consent: false,
+    };
+}
+
 /// An authorization code, good for one exchange.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct AuthorizationCode {
@@ -375,8 +393,9 @@ pub trait GrantStore: Send + Sync {
         limit: u64,
     ) -> Result<Vec<Consent>>;
 
-    /// Stores a grant and the code for it, both or none.
-    async fn code_put(&self, grant: &Grant, code: &AuthorizationCode) -> Result<()>;
+    /// Stores a grant and the code for it, both or none. `false` when what it goes by does not stand any more.
+    async fn code_put(&self, grant: &Grant, basis: Basis, code: &AuthorizationCode)
+    -> Result<bool>;
 
     /// A code and its grant, whether used, over, revoked or not: for checks before [`GrantStore::code_use`].
     async fn code_get(&self, hash: &Digest) -> Result<Option<(AuthorizationCode, Grant)>>;
@@ -421,11 +440,12 @@ pub trait GrantStore: Send + Sync {
     /// The device that shows this user code, while nobody has decided and it is not over.
     async fn device_find(&self, user_code: &str, now_unix_s: u64) -> Result<Option<DeviceCode>>;
 
-    /// Decides, once: with a grant yes, without one no. `false` when it was decided before or is over.
+    /// Decides, once: with a grant yes, without one no. `false` when it was decided before or is over, or when what the
+    /// grant goes by does not stand any more.
     async fn device_decide(
         &self,
         user_code: &str,
-        grant: Option<&Grant>,
+        grant: Option<(&Grant, Basis)>,
         now_unix_s: u64,
     ) -> Result<bool>;
 

@@ -115,6 +115,8 @@ macro_rules! store_suite {
             one_of_racing_ends_of_a_session_wins
             consents_are_kept
             consents_go_with_what_they_gave
+            grants_begin_by_what_stands
+            no_grant_outlives_what_it_goes_by
             waiting_logouts_are_taken_until_they_are_settled
             waiting_logouts_are_taken_by_one
             tokens_of_a_user_end_under_all_names

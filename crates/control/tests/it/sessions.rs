@@ -3,7 +3,7 @@
 use base::{ApplicationId, Digest, GrantId, Org, SessionId};
 use serde_json::{Value, json};
 use store::grants::{
-    AuthorizationCode, CodeBinding, Consent, Grant, GrantTerms, Login, Place, Session,
+    AuthorizationCode, Basis, CodeBinding, Consent, Grant, GrantTerms, Login, Place, Session,
 };
 use store::{Batch, Write};
 
@@ -67,7 +67,11 @@ async fn logged_in(world: &World, name: &str, client_id: &str) -> Session {
         },
     };
     world.grants.session_put(&session, None).await.unwrap();
-    world.grants.code_put(&grant, &code).await.unwrap();
+    world
+        .grants
+        .code_put(&grant, Basis::NOTHING, &code)
+        .await
+        .unwrap();
     let consent = Consent {
         user_id: user.id,
         client_id: client_id.to_owned(),

@@ -8,7 +8,7 @@ use credentials::random_text;
 use http::HeaderMap;
 use minijinja::{Value, context};
 use store::clients::{Client, GrantType};
-use store::grants::{AuthorizationCode, CodeBinding, Consent, Grant, GrantTerms, Session};
+use store::grants::{AuthorizationCode, Basis, CodeBinding, Consent, Grant, GrantTerms, Session};
 use store::{Batch, Credential, Write};
 
 use super::AuthorizationRequest;
@@ -275,7 +275,19 @@ impl IdentityState {
                 dpop_jkt: request.dpop_jkt.clone(),
             },
         };
-        self.people.store.code_put(&grant, &code).await?;
+        let basis = Basis {
+            session: true,
+            consent: !client.metadata.skip_consent,
+        };
+        if !self.people.store.code_put(&grant, basis, &code).await? {
+            let error = if request.prompt.none {
+                "interaction_required"
+            } else {
+                "access_denied"
+            };
+            let text = "the session is over, or what the user allowed was taken back";
+            return Ok(self.deny_client(headers, request, error, text));
+        }
         self.metrics.codes_issued.count();
         Ok(self.answer_client(headers, &request.to(), vec![("code", text)]))
     }

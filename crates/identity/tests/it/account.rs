@@ -1,7 +1,7 @@
 //! The page on which somebody sees and ends their sessions and consents.
 
 use base::TokensOf;
-use store::{HistoryFilter, HistoryKind};
+use store::{ClientMetadata, HistoryFilter, HistoryKind};
 
 use crate::code_flow::is_error_page;
 use crate::tab::{Tab, app, claims, exchange, metadata, refresh, request, text, userinfo};
@@ -192,6 +192,49 @@ async fn somebody_takes_a_consent_back() {
         page.text
             .contains("You have not allowed any application anything.")
     );
+}
+
+/// A consent that is taken back while a code is given ends that code, or there is none (req: S9).
+#[tokio::test]
+async fn a_code_of_a_consent_that_is_taken_back_meanwhile_is_worth_nothing() {
+    let world = world().await;
+    let client = app(&world, "app", metadata()).await;
+    let trusted = ClientMetadata {
+        skip_consent: true,
+        ..metadata()
+    };
+    let trusted = app(&world, "own", trusted).await;
+    let mut tab = Tab::default();
+    let end = format!("consent:{}", client.client_id);
+    let silent = request(&client, &[("scope", "openid"), ("prompt", "none")]);
+    for round in 0..12 {
+        tab.code(&world, &client, "openid").await;
+        let page = tab.open(&world, PAGE).await;
+        let (mut other, mut third) = (tab.clone(), tab.clone());
+        let ends = [("end", end.as_str())];
+        let (ended, first, second) = tokio::join!(
+            tab.submit(&world, &page, &ends),
+            other.open(&world, &silent),
+            third.open(&world, &silent),
+        );
+        assert_eq!(ended.status, 303);
+        for answer in [first, second] {
+            let to = answer.header("location");
+            if to.contains("code=") {
+                let code = crate::tab::code_of(&answer);
+                let used = exchange(&world, &client, &code, &[]).await;
+                let refused = (400, "invalid_grant".to_owned());
+                assert_eq!(used.oauth_error(), refused, "round {round}");
+            } else {
+                assert!(to.contains("error="), "{to}");
+            }
+        }
+        // Nobody was asked for this one, and nobody takes it back.
+        let silent = [("scope", "openid"), ("prompt", "none")];
+        let answer = tab.open(&world, &request(&trusted, &silent)).await;
+        let code = crate::tab::code_of(&answer);
+        assert_eq!(exchange(&world, &trusted, &code, &[]).await.status, 200);
+    }
 }
 
 /// Somebody else at the same browser: whoever was there is logged out, with their tokens.

@@ -6,21 +6,25 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
 };
 use store::Result;
-use store::grants::{AuthorizationCode, CodeUse, Grant, GrantFilter, RefreshToken};
+use store::grants::{AuthorizationCode, Basis, CodeUse, Grant, GrantFilter, RefreshToken};
 
-use super::{refresh, revoke, rows};
+use super::{refresh, revoke, rows, sessions};
 use crate::entity::code;
 use crate::rows::{bytes, database, signed};
 
 pub(super) async fn put(
     db: &DatabaseTransaction,
     grant: &Grant,
+    basis: Basis,
     code: &AuthorizationCode,
-) -> Result<()> {
+) -> Result<bool> {
+    if !sessions::stands(db, grant, basis).await? {
+        return Ok(false);
+    }
     super::put(db, grant).await?;
     let row = rows::to_code(code)?.into_active_model();
     let insert = code::Entity::insert(row).exec_without_returning(db);
-    insert.await.map(|_| ()).map_err(database)
+    insert.await.map(|_| true).map_err(database)
 }
 
 pub(super) async fn get(

@@ -6,10 +6,10 @@ use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     SqlErr,
 };
-use store::grants::{DeviceCode, DevicePoll, Grant, PushedRequest};
+use store::grants::{Basis, DeviceCode, DevicePoll, Grant, PushedRequest};
 use store::{Result, StoreError};
 
-use super::rows;
+use super::{rows, sessions};
 use crate::entity::device_code::{self, Column};
 use crate::entity::pushed_request;
 use crate::rows::{bytes, database, signed, unsigned};
@@ -54,13 +54,21 @@ pub(super) async fn find(
 pub(super) async fn decide(
     db: &DatabaseTransaction,
     user_code: &str,
-    grant: Option<&Grant>,
+    grant: Option<(&Grant, Basis)>,
     now_unix_s: u64,
 ) -> Result<bool> {
+    if let Some((grant, basis)) = grant
+        && !sessions::stands(db, grant, basis).await?
+    {
+        return Ok(false);
+    }
     let state = if grant.is_some() { GRANTED } else { DENIED };
     let decided = device_code::Entity::update_many()
         .col_expr(Column::State, Expr::value(state))
-        .col_expr(Column::GrantId, Expr::value(grant.map(|grant| grant.id.0)))
+        .col_expr(
+            Column::GrantId,
+            Expr::value(grant.map(|(grant, _)| grant.id.0)),
+        )
         .filter(Column::UserCode.eq(user_code))
         .filter(Column::State.eq(UNDECIDED))
         .filter(Column::ExpiresUnixS.gt(signed(now_unix_s)))
@@ -70,7 +78,7 @@ pub(super) async fn decide(
     if decided.rows_affected == 0 {
         return Ok(false);
     }
-    if let Some(grant) = grant {
+    if let Some((grant, _)) = grant {
         super::put(db, grant).await?;
     }
     Ok(true)

@@ -1,13 +1,13 @@
 //! Sessions and consents.
 
 use base::{Digest, Org, SessionId, UserId};
-use sea_orm::sea_query::{Expr, ExprTrait, Query};
+use sea_orm::sea_query::{Expr, ExprTrait, LockType, Query};
 use sea_orm::{
     ColumnTrait, ConnectionTrait, DatabaseTransaction, EntityTrait, IntoActiveModel, QueryFilter,
     QueryOrder, QuerySelect, QueryTrait,
 };
 use store::Result;
-use store::grants::{Consent, IdPage, Session};
+use store::grants::{Basis, Consent, Grant, IdPage, Session};
 
 use super::rows;
 use crate::entity::{consent, session, user};
@@ -48,6 +48,37 @@ pub(super) async fn seen(db: &impl ConnectionTrait, hash: &Digest, now_unix_s: u
         .await
         .map(|_| ())
         .map_err(database)
+}
+
+/// Whether what a grant goes by stands, and goes on standing until the transaction is over: who ends it waits and finds the
+/// grant. Sessions before consents, as those lock who end both.
+pub(super) async fn stands(db: &DatabaseTransaction, grant: &Grant, basis: Basis) -> Result<bool> {
+    if basis.session {
+        let Some(sid) = grant.sid else {
+            return Ok(false);
+        };
+        let found = session::Entity::find()
+            .filter(session::Column::Sid.eq(sid.0))
+            .lock(LockType::KeyShare)
+            .one(db)
+            .await;
+        if found.map_err(database)?.is_none() {
+            return Ok(false);
+        }
+    }
+    if basis.consent {
+        let key = (grant.user_id.0, grant.client_id.clone());
+        let found = consent::Entity::find_by_id(key)
+            .lock(LockType::KeyShare)
+            .one(db)
+            .await;
+        let given = found.map_err(database)?.map(rows::from_consent);
+        let terms = &grant.terms;
+        return Ok(given.transpose()?.is_some_and(|given| {
+            terms.scopes.is_subset(&given.scopes) && terms.resources.is_subset(&given.resources)
+        }));
+    }
+    Ok(true)
 }
 
 pub(super) async fn list(

@@ -3,8 +3,8 @@
 use base::{ApplicationId, Digest, GrantId, Org, SessionId, UserId};
 use serde_json::json;
 use store::grants::{
-    AuthorizationCode, CodeBinding, Consent, DeviceCode, DeviceWish, Grant, GrantTerms, Login,
-    Place, PushedRequest, RefreshToken, Session,
+    AuthorizationCode, Basis, CodeBinding, Consent, DeviceCode, DeviceWish, Grant, GrantTerms,
+    Login, Place, PushedRequest, RefreshToken, Session,
 };
 use store::{Batch, Expect, GrantStore, Store, User, Write};
 
@@ -133,7 +133,7 @@ async fn what_people_pass_through_moves_along() {
     };
     from.session_put(&session, None).await.unwrap();
     from.commit(batch(&consent)).await.unwrap();
-    from.code_put(&grant, &code).await.unwrap();
+    from.code_put(&grant, Basis::NOTHING, &code).await.unwrap();
     from.refresh_put(&token).await.unwrap();
     from.device_put(&device).await.unwrap();
     from.pushed_put(&pushed).await.unwrap();

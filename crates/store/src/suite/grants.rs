@@ -4,7 +4,7 @@ use base::{GrantId, SessionId, UserId};
 
 use super::*;
 use crate::grants::{
-    AuthorizationCode, CodeBinding, CodeUse, DeviceCode, DevicePoll, DeviceWish, Grant,
+    AuthorizationCode, Basis, CodeBinding, CodeUse, DeviceCode, DevicePoll, DeviceWish, Grant,
     GrantFilter, GrantStore, GrantTerms, Login, Place, PushedRequest, RefreshRule, RefreshToken,
     RefreshUse, Session,
 };
@@ -99,10 +99,16 @@ fn rotation(next: &str, grant: &Grant, now_unix_ms: u64) -> RefreshRule {
     }
 }
 
+/// A grant with a code, whatever stands.
+pub(super) async fn put_code(store: &dyn GrantStore, grant: &Grant, code: &AuthorizationCode) {
+    let put = store.code_put(grant, Basis::NOTHING, code).await;
+    assert!(put.unwrap());
+}
+
 async fn granted(store: &dyn GrantStore) -> Grant {
     let grant = grant("app", UserId::generate(), None);
     let code = code(&grant.id.to_string(), &grant);
-    store.code_put(&grant, &code).await.unwrap();
+    put_code(store, &grant, &code).await;
     grant
 }
 
@@ -141,7 +147,7 @@ pub async fn sessions_are_kept(store: &dyn GrantStore) {
 pub async fn a_code_is_used_once(store: &dyn GrantStore) {
     let grant = grant("app", UserId::generate(), None);
     let code = code("code", &grant);
-    store.code_put(&grant, &code).await.unwrap();
+    put_code(store, &grant, &code).await;
     let found = store.code_get(&code.hash).await.unwrap();
     assert_eq!(found, Some((code.clone(), grant.clone())));
     let token = refresh("refresh", &grant);
@@ -303,7 +309,7 @@ pub async fn grants_are_revoked(store: &dyn GrantStore) {
     for (client, user) in [("app", ada), ("app", eve), ("zoo", ada), ("zoo", eve)] {
         let grant = grant(client, user, None);
         let code = code(&grant.id.to_string(), &grant);
-        store.code_put(&grant, &code).await.unwrap();
+        put_code(store, &grant, &code).await;
         ids.push(grant.id);
     }
     let revoke = async |filter: GrantFilter| -> Vec<GrantId> {
@@ -326,7 +332,7 @@ pub async fn grants_are_revoked(store: &dyn GrantStore) {
     assert_eq!(store.grant_get(GrantId::generate()).await.unwrap(), None);
 }
 
-fn device(text: &str, user_code: &str) -> DeviceCode {
+pub(super) fn device(text: &str, user_code: &str) -> DeviceCode {
     DeviceCode {
         hash: Digest::of(text.as_bytes()),
         user_code: user_code.to_owned(),
@@ -367,7 +373,7 @@ pub async fn devices_wait_for_a_decision(store: &dyn GrantStore) {
     let yes = grant("tv", UserId::generate(), None);
     assert!(
         store
-            .device_decide("BCDFGHJK", Some(&yes), NOW)
+            .device_decide("BCDFGHJK", Some((&yes, Basis::NOTHING)), NOW)
             .await
             .unwrap()
     );

@@ -2,9 +2,9 @@
 
 use base::{SessionId, TokensOf, UserId};
 
-use super::grants::{NOW, code, grant, revoked, session, set};
+use super::grants::{NOW, code, grant, put_code, revoked, session, set};
 use super::*;
-use crate::grants::{Consent, Grant, IdPage, Session};
+use crate::grants::{Basis, Consent, Grant, IdPage, Session};
 use crate::{GrantStore, HistoryKind};
 
 /// Both sides of what people pass through.
@@ -31,7 +31,7 @@ async fn begun(store: &impl Both, secret: &str, user: UserId) -> Session {
 
 async fn given(store: &impl Both, grant: Grant) -> Grant {
     let code = code(&grant.id.to_string(), &grant);
-    store.code_put(&grant, &code).await.unwrap();
+    put_code(store, &grant, &code).await;
     grant
 }
 
@@ -357,4 +357,96 @@ pub async fn tokens_of_a_user_end_under_all_names(store: &impl Both) {
         );
     }
     assert!(over(store, TokensOf::User(ada)).await);
+}
+
+/// A grant begins by a session and a consent that are there, and says no more than the consent.
+pub async fn grants_begin_by_what_stands(store: &impl Both) {
+    const BOTH: Basis = Basis {
+        session: true,
+        consent: true,
+    };
+    let ada = ada(store).await;
+    let session = begun(store, "one", ada.id).await;
+    let mut grant = grant("app", ada.id, Some(session.sid));
+    grant.terms.scopes = set(&["a"]);
+    grant.terms.resources = set(&[]);
+    let put = async |grant: &Grant, basis: Basis| {
+        let grant = Grant {
+            id: base::GrantId::generate(),
+            ..grant.clone()
+        };
+        let code = code(&grant.id.to_string(), &grant);
+        let put = store.code_put(&grant, basis, &code).await.unwrap();
+        let kept = store.grant_get(grant.id).await.unwrap().is_some();
+        assert_eq!(put, kept, "a grant that does not begin is not there");
+        put
+    };
+    let by_session = Basis {
+        consent: false,
+        ..BOTH
+    };
+    assert!(!put(&grant, BOTH).await, "nothing was allowed");
+    assert!(put(&grant, by_session).await);
+    let add = vec![Write::ConsentAdd(consent(&ada, "app", &["a"]))];
+    store.commit(batch(add)).await.unwrap();
+    assert!(put(&grant, BOTH).await);
+    let mut wide = grant.clone();
+    wide.terms.scopes = set(&["a", "b"]);
+    assert!(!put(&wide, BOTH).await, "less was allowed");
+    wide = grant.clone();
+    wide.terms.resources = set(&["https://api.example"]);
+    assert!(!put(&wide, BOTH).await, "it was for less");
+
+    let tv = super::grants::device("tv", "BCDFGHJK");
+    store.device_put(&tv).await.unwrap();
+    let decide = async |grant: &Grant| {
+        let yes = Some((grant, BOTH));
+        store.device_decide("BCDFGHJK", yes, NOW).await.unwrap()
+    };
+    assert!(!decide(&wide).await);
+    store.commit(end(&session)).await.unwrap();
+    assert!(!put(&grant, BOTH).await, "the session is over");
+    assert!(!decide(&grant).await);
+    let waits = store.device_find("BCDFGHJK", NOW).await.unwrap();
+    assert!(waits.is_some(), "nobody has decided");
+    assert!(put(&grant, Basis::NOTHING).await);
+}
+
+/// Grants that begin while their session or consent ends, ended or did not begin: there is no time between (req: S9).
+pub async fn no_grant_outlives_what_it_goes_by(store: &impl Both) {
+    const ROUNDS: usize = 25;
+    let ada = ada(store).await;
+    for round in 0..ROUNDS {
+        let session = begun(store, &format!("session {round}"), ada.id).await;
+        let add = vec![Write::ConsentAdd(consent(&ada, "app", &["a"]))];
+        store.commit(batch(add)).await.unwrap();
+        let by_session = round % 2 == 0;
+        let basis = Basis {
+            session: by_session,
+            consent: !by_session,
+        };
+        let ends = if by_session {
+            end(&session)
+        } else {
+            batch(vec![Write::ConsentDelete {
+                user: ada.id,
+                client_id: "app".to_owned(),
+                expires_unix_s: KEPT,
+            }])
+        };
+        let begin = async || {
+            let mut grant = grant("app", ada.id, Some(session.sid));
+            grant.terms.scopes = set(&["a"]);
+            grant.terms.resources = set(&[]);
+            let code = code(&grant.id.to_string(), &grant);
+            let put = store.code_put(&grant, basis, &code).await.unwrap();
+            put.then_some(grant.id)
+        };
+        let begins = futures_util::future::join_all((0..6).map(|_| begin()));
+        let (begun, ended) = futures_util::future::join(begins, store.commit(ends)).await;
+        ended.unwrap();
+        for id in begun.into_iter().flatten() {
+            assert!(revoked(store, id).await, "round {round}: {id} goes on");
+        }
+    }
 }
