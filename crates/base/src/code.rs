@@ -115,6 +115,8 @@ codes! {
             "The operation needs several credentials together, and those of the request belong to different applications or environments.";
         CREDENTIALS_UNVERIFIED 503 Gateway "Credentials cannot be checked":
             "The node cannot read what it would check the credential with (authorities, revocation lists, users), or checks too many passwords at the moment. Its log says which.";
+        BACKEND_CREDENTIAL_MISSING 503 Gateway "No credential for the backend":
+            "The node cannot make what the backend has to be shown of the call: a key, password or token of the backend's policy is not there or cannot be used. `tollway explain` and the node's log say which. The backend was not called.";
         CALLER_NOT_ALLOWED 403 Client "Not allowed":
             "A rule of the API does not let this caller do this. `tollway explain` names the rule and what it looked at.";
         SCOPE_INSUFFICIENT 403 Client "Insufficient scope":

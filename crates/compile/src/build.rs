@@ -1,13 +1,15 @@
 //! Step two: models to what a node serves. Never fails: what does not compile is served as broken.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
 use http::Method;
 use openapi::{Part, Template};
+use policies::backend_jwt::{self, BackendJwt};
 use policies::normalize_path::canonical_literal;
-use policy::{Access, Chain};
+use policy::{Access, Chain, PolicyKind as _};
 use snapshot::{Api, Backend, BackendKey, Gate, Mark, Operation, Router, RouterBuilder, Targets};
 use sync::{ApiModel, OperationModel};
 
@@ -59,6 +61,7 @@ pub fn build(model: &ApiModel) -> Built {
             shared.preflight()
         },
         protected: protected::protected(model),
+        backend_keys: backend_keys(model),
         digest: model.digest,
     };
     Built {
@@ -76,6 +79,20 @@ pub fn mounts(model: &ApiModel) -> Vec<String> {
         mounts.push(model.context.clone());
     }
     mounts
+}
+
+/// The keys of the policy `backendJwt`, each file once.
+fn backend_keys(model: &ApiModel) -> Box<[PathBuf]> {
+    let of_operations = model.operations.iter().flat_map(|of| &of.policies);
+    let uses = model.policies.iter().chain(of_operations);
+    let uses = uses.filter(|used| used.policy == BackendJwt::NAME);
+    let mut files: Vec<PathBuf> = Vec::new();
+    for file in uses.flat_map(|used| backend_jwt::key_files(&used.config)) {
+        if !files.contains(&file) {
+            files.push(file);
+        }
+    }
+    files.into()
 }
 
 fn gate(gate: &sync::Gate) -> Gate {

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use base::{Diagnostic, Diagnostics};
-use policy::{Access, Chain, CompileEnv, ErasedPolicyKind, Phase, Policy, Step};
+use policy::{Access, ApiTold, Chain, CompileEnv, ErasedPolicyKind, Phase, Policy, Step};
 use serde_json::{Value, json};
 use sync::{ApiModel, OperationModel, PolicyUse};
 
@@ -36,8 +36,13 @@ impl<'m> Shared<'m> {
         let env = CompileEnv {
             org: model.org.clone(),
             api: model.name.clone(),
+            told: ApiTold {
+                name: model.api.clone(),
+                version: model.version.clone(),
+                context: model.context.clone(),
+            },
         };
-        let mut always = Vec::new();
+        let mut always = owned(model);
         if let Some(config) = &model.transports {
             // Before everything: what came over the wrong transport is looked at no further.
             let used = implied("transports", config.clone(), "/spec/transports");
@@ -145,6 +150,25 @@ impl<'m> Shared<'m> {
         }
         Chain::new(steps, access)
     }
+}
+
+/// What takes out of every request the fields that policies of the API set, on operations too that have no such policy.
+fn owned(model: &ApiModel) -> Vec<Step> {
+    let of_operations = model.operations.iter().flat_map(|of| &of.policies);
+    let uses = model.policies.iter().chain(of_operations);
+    let names = uses.filter_map(|used| {
+        let kind = policies::find(&used.policy)?;
+        Some(kind.owned(&used.config))
+    });
+    let policy = policies::owned_headers::policy(names.flatten());
+    let step = |policy| {
+        Step::new(
+            policies::owned_headers::NAME,
+            Phase::Preflight,
+            Arc::from(policy),
+        )
+    };
+    policy.map(step).into_iter().collect()
 }
 
 fn step((name, phase, policy): Compiled) -> Step {

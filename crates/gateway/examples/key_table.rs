@@ -72,6 +72,7 @@ fn table(count: usize) -> (NodeDirectory, f64) {
         let entry = Entry::Application {
             org: Org::default_org(),
             name: format!("app-{number}"),
+            owner: None,
         };
         entries.push((EntryKey::Application(*id), Some(entry)));
     }

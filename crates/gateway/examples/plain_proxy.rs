@@ -51,6 +51,7 @@ fn snapshot(backend: SocketAddr) -> Result<Snapshot, Box<dyn std::error::Error>>
         router: router.build(),
         preflight: Chain::new(Vec::new(), Access::Open),
         protected: None,
+        backend_keys: Box::default(),
         digest: Digest::of(b"bench"),
     };
     let endpoint = Endpoint::new(Scheme::Http, &backend.ip().to_string(), backend.port());

@@ -20,8 +20,8 @@ use jose::Claims;
 use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{
-    ApiKeyView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan, Principal,
-    SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan,
+    Principal, SubscriptionView, Window,
 };
 
 use crate::asking::{Asker, AskingCounts, AskingLimits};
@@ -42,6 +42,7 @@ pub struct NodeDirectory {
     plans: Map<Org, Arc<Named<Arc<Plan>>>>,
     applications: Map<ApplicationId, (Org, String)>,
     application_names: Map<(Org, String), ApplicationId>,
+    owners: Map<ApplicationId, String>,
     clients: StrangersMap<String, ClientRow>,
     api_keys: Keys,
     /// The public ids of clients, so that they can be removed by id.
@@ -270,8 +271,15 @@ impl NodeDirectory {
     fn application_put(&self, id: ApplicationId, entry: Option<&Entry>) {
         let applications = self.applications.pin();
         let names = self.application_names.pin();
+        let owners = self.owners.pin();
+        match entry {
+            Some(Entry::Application {
+                owner: Some(owner), ..
+            }) => owners.insert(id, owner.clone()),
+            _ => owners.remove(&id),
+        };
         let before = match entry {
-            Some(Entry::Application { org, name }) => {
+            Some(Entry::Application { org, name, .. }) => {
                 let place = (org.clone(), name.clone());
                 names.insert(place.clone(), id);
                 let before = applications.insert(id, place.clone()).cloned();
@@ -429,6 +437,12 @@ impl Directory for NodeDirectory {
     fn application(&self, org: &Org, name: &str) -> Option<ApplicationId> {
         let names = self.application_names.pin();
         names.get(&(org.clone(), name.to_owned())).copied()
+    }
+
+    fn application_view(&self, application: ApplicationId) -> Option<ApplicationView> {
+        let (_, name) = self.applications.pin().get(&application)?.clone();
+        let owner = self.owners.pin().get(&application).cloned();
+        Some(ApplicationView { name, owner })
     }
 
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {

@@ -1,6 +1,7 @@
 //! One request: normalise, match, run its policies, ask the backend, answer.
 
 mod answered;
+mod backend_keys;
 mod limited;
 mod opened;
 mod protected;
@@ -184,7 +185,9 @@ async fn route<'s>(
             (matched, answer)
         }
         Found::NoApi => {
-            let told = protected::metadata(worker, scene.snapshot, &host_key(host), cx);
+            let key = host_key(host);
+            let told = protected::metadata(worker, scene.snapshot, &key, cx);
+            let told = told.or_else(|| backend_keys::keys(worker, scene.snapshot, &key, cx));
             if let Some(told) = told {
                 return told;
             }

@@ -1,7 +1,7 @@
 //! The policies: one file each, with its configuration, its compilation, its running form and its tests.
 //!
 //! Three files are no policies of a chain but functions that the gateway calls for every request, before a chain is
-//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`all_of`], [`deprecation`] and [`admission`] are put into
+//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`all_of`], [`deprecation`], [`owned_headers`] and [`admission`] are put into
 //! chains by `compile` alone; everything in [`POLICIES`] can be named in a document.
 //!
 //! Knows nothing of sockets, documents or the backend. Start reading at [`POLICIES`], then at a short one
@@ -17,16 +17,20 @@ pub mod all_of;
 pub mod any_of;
 pub mod api_key;
 pub mod authorize;
+pub mod backend_jwt;
 pub mod basic;
+pub mod caller_headers;
 pub mod challenge;
 pub mod cors;
 pub mod deprecation;
+mod generations;
 pub mod headers;
 pub mod hop_by_hop;
 pub mod identity_headers;
 pub mod jwt;
 pub mod mutual_tls;
 pub mod normalize_path;
+pub mod owned_headers;
 pub mod payload_limits;
 pub mod plan_quota;
 pub mod rate_limit;
@@ -53,6 +57,8 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &authorize::Authorize,
     &plan_quota::PlanQuota,
     &rate_limit::RateLimit,
+    &caller_headers::IdentityHeaders,
+    &backend_jwt::BackendJwt,
     &headers::SetHeaders,
     &headers::RemoveHeaders,
     &headers::RenameHeaders,

@@ -14,10 +14,10 @@ use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{Claims, KeySet, SigningKey};
 use limits::Quotas;
 use policy::{
-    ApiKeyView, Asking, Client, ClientView, CompileEnv, Core, Directory, Guessed, Identity, Issuer,
-    NotAnswered, Once, Outcome, PasswordGuess, Passwords, Plan, Policy, Principal, Reject,
-    RequestCx, Response, ResponseCx, Runtime, Secrets, Slots, SubscriptionView, Trace, Verdict,
-    Window,
+    ApiKeyView, ApiTold, ApplicationView, Asking, BackendAuth, Client, ClientView, CompileEnv,
+    Core, Directory, Guessed, Identity, Issuer, NotAnswered, Once, Outcome, PasswordGuess,
+    Passwords, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Secrets,
+    Slots, SubscriptionView, Trace, Verdict, Window,
 };
 use serde_json::{Value, json};
 
@@ -123,6 +123,16 @@ impl Directory for FakeDirectory {
     fn application(&self, org: &Org, name: &str) -> Option<ApplicationId> {
         let tables = self.tables.lock().unwrap();
         (tables.org == *org).then(|| tables.applications.get(name).copied())?
+    }
+
+    fn application_view(&self, application: ApplicationId) -> Option<ApplicationView> {
+        let tables = self.tables.lock().unwrap();
+        let mut named = tables.applications.iter();
+        let (name, _) = named.find(|(_, id)| **id == application)?;
+        Some(ApplicationView {
+            name: name.clone(),
+            owner: Some("alice".to_owned()),
+        })
     }
 
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView> {
@@ -281,6 +291,10 @@ impl Bench {
             clock: clock.clone(),
             secrets: Secrets::at(secrets.path().to_owned()),
             passwords: passwords.clone(),
+            backend_auth: Arc::new(BackendAuth {
+                jwts_max: 8,
+                ..BackendAuth::default()
+            }),
         };
         Self {
             directory,
@@ -414,6 +428,11 @@ pub(crate) fn env() -> CompileEnv {
     CompileEnv {
         org: Org::default_org(),
         api: API.to_owned(),
+        told: ApiTold {
+            name: "pets".to_owned(),
+            version: "1.0.0".to_owned(),
+            context: "/pets".to_owned(),
+        },
     }
 }
 

@@ -16,6 +16,7 @@ use limits::Quotas;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
+use crate::backend_auth::BackendAuth;
 use crate::directory::{Directory, SubscriptionView};
 use crate::limit::LimitKey;
 use crate::passwords::{NoPasswords, Passwords};
@@ -192,6 +193,8 @@ pub struct Runtime {
     pub secrets: Secrets,
     /// Who checks passwords.
     pub passwords: Arc<dyn Passwords>,
+    /// What backends are shown.
+    pub backend_auth: Arc<BackendAuth>,
 }
 
 impl Runtime {
@@ -208,6 +211,7 @@ impl Runtime {
             clock,
             secrets: Secrets::none(),
             passwords: Arc::new(NoPasswords),
+            backend_auth: Arc::default(),
         }
     }
 }

@@ -30,6 +30,11 @@ pub trait Directory: Send + Sync {
         None
     }
 
+    /// What an application's document says of it, for those whom it is told to.
+    fn application_view(&self, _: ApplicationId) -> Option<ApplicationView> {
+        None
+    }
+
     /// The subscription of an application to an API (document name).
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView>;
 
@@ -153,6 +158,15 @@ pub struct ApiKeyView {
     pub expires_unix_s: Option<u64>,
     /// What it is limited to; `None` = nothing.
     pub limits: Option<Arc<KeyLimits>>,
+}
+
+/// What an application is called, and whose it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApplicationView {
+    /// Its document's name.
+    pub name: String,
+    /// The user whose it is.
+    pub owner: Option<String>,
 }
 
 /// A subscription with its plan.

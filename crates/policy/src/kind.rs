@@ -1,6 +1,7 @@
 //! The factory of a policy: its name, phase, schema, and how it is compiled.
 
 use base::{Diagnostic, Org};
+use http::header::HeaderName;
 use schemars::{JsonSchema, Schema};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -34,6 +35,19 @@ pub struct CompileEnv {
     pub org: Org,
     /// The API's document name.
     pub api: String,
+    /// What the API is called, for whom a policy tells of it.
+    pub told: ApiTold,
+}
+
+/// What callers and backends know of an API.
+#[derive(Clone, Debug, Default)]
+pub struct ApiTold {
+    /// Its name, shared by its versions.
+    pub name: String,
+    /// The version.
+    pub version: String,
+    /// The context, with a leading and without a trailing slash.
+    pub context: String,
 }
 
 /// A kind of policy.
@@ -46,6 +60,12 @@ pub trait PolicyKind: Send + Sync + 'static {
     const SUMMARY: &'static str;
     /// Its configuration; the schema is its documentation.
     type Config: DeserializeOwned + JsonSchema;
+
+    /// Fields of the request that a policy with this configuration sets and that nobody else may bring: they are taken out of
+    /// what clients send, on every operation of the API.
+    fn owned(_: &Self::Config) -> Vec<HeaderName> {
+        Vec::new()
+    }
 
     /// Makes a policy of a configuration.
     ///
@@ -68,6 +88,8 @@ pub trait ErasedPolicyKind: Send + Sync {
     fn summary(&self) -> &'static str;
     /// The JSON schema of the configuration.
     fn schema(&self) -> Schema;
+    /// [`PolicyKind::owned`]; nothing for a configuration that cannot be read.
+    fn owned(&self, config: &Value) -> Vec<HeaderName>;
     /// Reads the configuration and compiles it.
     ///
     /// # Errors
@@ -91,6 +113,11 @@ impl<K: PolicyKind> ErasedPolicyKind for K {
 
     fn schema(&self) -> Schema {
         schemars::schema_for!(K::Config)
+    }
+
+    fn owned(&self, config: &Value) -> Vec<HeaderName> {
+        let config = serde_json::from_value::<K::Config>(config.clone());
+        config.map_or_else(|_| Vec::new(), |config| K::owned(&config))
     }
 
     fn compile(

@@ -6,6 +6,7 @@
 //! Knows nothing of sockets, documents, or which policies exist. Start at [`Policy`], then [`Chain`].
 
 mod attributes;
+pub mod backend_auth;
 pub mod chain;
 pub mod context;
 pub mod directory;
@@ -19,16 +20,17 @@ pub mod waits;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use backend_auth::{BackendAuth, BackendAuthCounts};
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{
     Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx, Runtime,
     Slots, TokenInUse, Trace,
 };
 pub use directory::{
-    ApiKeyView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered, Once, Plan,
-    SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered,
+    Once, Plan, SubscriptionView, Window,
 };
-pub use kind::{CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
+pub use kind::{ApiTold, CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};
 pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Reason, Reject, Response};

@@ -1,5 +1,6 @@
 //! APIs and operations, compiled.
 
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use base::{Digest, Environment, Org};
@@ -31,6 +32,8 @@ pub struct Api {
     pub preflight: Chain,
     /// What clients are told of the tokens that it takes; `None` where it takes none.
     pub protected: Option<Box<Protected>>,
+    /// Files of the node's folder of secrets with the keys that its backends check tokens of the gateway with.
+    pub backend_keys: Box<[PathBuf]>,
     /// The model's digest: an equal digest is an equal API.
     pub digest: Digest,
 }

@@ -41,6 +41,7 @@ fn api(name: &str, vhosts: &[&str], mounts: &[&str], templates: &[&str]) -> Arc<
         router: router(templates),
         preflight: Chain::new(Vec::new(), Access::Open),
         protected: None,
+        backend_keys: Box::default(),
         digest: base::Digest::of(name.as_bytes()),
     })
 }

@@ -39,6 +39,9 @@ pub enum Entry {
         org: Org,
         /// Its document's name.
         name: String,
+        /// The user whose it is.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        owner: Option<String>,
     },
     /// An application may call an API under a plan.
     Subscription {
@@ -106,7 +109,7 @@ pub struct KeyHash {
 impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Self::Application { org, name } => write!(f, "Application({org}/{name})"),
+            Self::Application { org, name, .. } => write!(f, "Application({org}/{name})"),
             Self::Subscription {
                 application,
                 api,

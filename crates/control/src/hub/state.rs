@@ -340,6 +340,7 @@ impl State {
                 let entry = Entry::Application {
                     org: key.org,
                     name: key.name,
+                    owner: record.document["spec"]["owner"].as_str().map(Into::into),
                 };
                 let key = EntryKey::Application(ApplicationId(record.id));
                 self.entries.set(&key, Some(entry), revision);

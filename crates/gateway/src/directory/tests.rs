@@ -76,6 +76,7 @@ fn fixture() -> Fixture {
                 Some(Entry::Application {
                     org: Org::default_org(),
                     name: "shop".into(),
+                    owner: Some("alice".into()),
                 }),
             ),
             (
@@ -313,6 +314,7 @@ fn what_stays_is_never_away_while_updates_come() {
                 Some(Entry::Application {
                     org: Org::default_org(),
                     name: "shop".into(),
+                    owner: Some("alice".into()),
                 }),
             ),
             (

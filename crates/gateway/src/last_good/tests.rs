@@ -46,6 +46,7 @@ fn application(number: u64) -> (EntryKey, Option<Entry>) {
     let entry = Entry::Application {
         org: Org::default_org(),
         name: format!("app-{number}"),
+        owner: None,
     };
     (EntryKey::Application(id), Some(entry))
 }

@@ -158,6 +158,7 @@ mod tests {
             router: Router::default(),
             preflight: Chain::new(Vec::new(), Access::Open),
             protected: None,
+            backend_keys: Box::default(),
             digest: Digest::of(b"pets"),
         })
     }

@@ -105,6 +105,7 @@ fn named(name: &str, config: &serde_json::Value) -> Step {
     let env = CompileEnv {
         org: base::Org::default_org(),
         api: "shop-1.0.0".to_owned(),
+        told: policy::ApiTold::default(),
     };
     let compiled = kind
         .compile(config, &env)

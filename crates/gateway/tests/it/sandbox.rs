@@ -255,6 +255,7 @@ impl Setup {
             router: router.build(),
             preflight: Chain::new((self.policies)(), Access::Open),
             protected: None,
+            backend_keys: Box::default(),
             digest: Digest::of(b"shop"),
         };
         let all = std::iter::once(self.backend).chain(self.beside);

@@ -164,6 +164,7 @@ fn compile(name: &str, config: &Value) -> Step {
     let env = CompileEnv {
         org: Org::default_org(),
         api: "pets-1.0.0".to_owned(),
+        told: policy::ApiTold::default(),
     };
     let kind = policies::find(name).unwrap();
     let policy = kind.compile(config, &env).unwrap();

@@ -1,6 +1,7 @@
 //! Metrics that belong to no single role's own collector: the node's tables and feed, identity's counters, the control
 //! plane's nodes, the database's connections, the exporter of traces, and the process itself.
 
+mod backend_auth;
 mod passwords;
 mod people;
 mod process;
@@ -53,6 +54,8 @@ pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Ar
         clock: Arc::clone(&node.clock),
     }));
     registry.register_collector(Box::new(passwords::Passwords(Arc::clone(&node.passwords))));
+    let backend_auth = Arc::clone(&node.backend_auth);
+    registry.register_collector(Box::new(backend_auth::Shown(backend_auth)));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }

@@ -238,6 +238,7 @@ struct NodeSide {
     quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
     passwords: Arc<passwords::Counts>,
+    backend_auth: Arc<policy::BackendAuth>,
     clock: Arc<dyn Clock>,
     kept: Arc<KeeperState>,
     feed: Arc<FeedState>,
@@ -286,12 +287,14 @@ impl NodeSide {
         let mut config = options.gateway(data_dir.path())?;
         let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
         let checked = passwords.counts();
+        let backend_auth = Arc::new(options.backend_auth());
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
             quotas: Arc::clone(&quotas),
             clock: Arc::clone(&clock),
             secrets: policy::Secrets::at(config.secrets_dir.clone()),
             passwords: passwords as _,
+            backend_auth: Arc::clone(&backend_auth),
         });
         config.tracing.sink = sink;
         config.sockets = sockets;
@@ -343,6 +346,7 @@ impl NodeSide {
             quotas,
             quotas_max: counters,
             passwords: checked,
+            backend_auth,
             clock,
             kept,
             feed: state,

@@ -103,6 +103,8 @@ options! {
     gateway_question_timeout: Span = "DURATION";
     /// Tokens and key ids that nobody knew, remembered on each core for ten seconds [default: 4096]
     gateway_unknown_tokens_max: usize = "N";
+    /// Backend JWTs that each core remembers; what is beyond is signed again [default: 10000]
+    gateway_backend_jwts_max: usize = "N";
     /// Clients that one registration token may register [default: 10000]
     registration_uses_max: u64 = "N";
     /// Longest time that a registration token may work [default: 365d]
@@ -564,6 +566,13 @@ impl Options {
         set(&mut limits.patience_ms, patience);
         set(&mut limits.not_known_max, self.gateway_unknown_tokens_max);
         limits
+    }
+
+    /// What a node remembers of what it shows backends.
+    pub(super) fn backend_auth(&self) -> policy::BackendAuth {
+        let mut backend_auth = policy::BackendAuth::default();
+        set(&mut backend_auth.jwts_max, self.gateway_backend_jwts_max);
+        backend_auth
     }
 
     /// The limits of the client's side.
