@@ -150,6 +150,7 @@ pub(crate) async fn typical(bench: &Bench, report: &mut Report) -> anyhow::Resul
     let backend = Nginx::backend(&bench.configs, APART.cores).await?;
     let nginx = Nginx::proxy(&bench.configs, backend.address, 1, core).await?;
     let folder = Folder::new()?;
+    folder.backend_key()?;
     let platform = Tollway::start(&bench.tollway, &folder, &Setup::cores(1, core)).await?;
     let control = platform.control().await?;
     control.apply_bench(&bench.configs, backend.address).await?;
@@ -158,7 +159,7 @@ pub(crate) async fn typical(bench: &Bench, report: &mut Report) -> anyhow::Resul
     let cases = [
         plain_nginx(&nginx),
         Case {
-            name: "Tollway, typical stack (JWT, scope, three limits, CORS, metrics, usage)",
+            name: "Tollway, typical stack (JWT, scope, three limits, CORS, metrics, usage, backend JWT)",
             process: &platform.process,
             load: Load::Http1 {
                 url: format!("http://{}/typical/1.0.0/items/42", platform.gateway),

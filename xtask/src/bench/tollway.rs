@@ -30,6 +30,15 @@ impl Folder {
         self.0.path().join("data/tollway.key")
     }
 
+    /// Makes the key that the platform signs tokens for backends with.
+    pub(crate) fn backend_key(&self) -> anyhow::Result<()> {
+        let folder = self.0.path().join("data/secrets/bench");
+        std::fs::create_dir_all(&folder)?;
+        let key = rcgen::KeyPair::generate()?;
+        std::fs::write(folder.join("tls.key"), key.serialize_pem())?;
+        Ok(())
+    }
+
     /// An empty one.
     pub(crate) fn new() -> anyhow::Result<Self> {
         let folder = tempfile::tempdir()?;

@@ -131,6 +131,22 @@ fn cases() -> Vec<Case> {
             &[],
             true,
         ),
+        case(
+            "identityHeaders",
+            "one field",
+            json!({"X-User": "principal.subject"}),
+            Caller::Token,
+            &["jwt"],
+            false,
+        ),
+        case(
+            "backendJwt",
+            "signed before",
+            json!({"key": {"secretRef": "backend"}}),
+            Caller::Token,
+            &["jwt"],
+            true,
+        ),
         case("setHeaders", "one field each way", set, nobody, &[], false),
         case(
             "removeHeaders",

@@ -1,14 +1,17 @@
 //! One application that may do everything; look-ups as cheap as they can be.
 
 use std::collections::HashMap;
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use base::{ApplicationId, Clock, CredentialId, Org, SubscriptionId, SystemClock};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use http::{HeaderMap, HeaderValue, Method};
 use policy::{
-    ApiKeyView, Client, ClientView, Core, Directory, Issuer, Plan, RequestCx, Runtime, Slots,
-    SubscriptionView, Trace, Window,
+    ApiKeyView, Client, ClientView, Core, Directory, Issuer, Plan, RequestCx, Runtime, Secrets,
+    Slots, SubscriptionView, Trace, Window,
 };
 use serde_json::json;
 
@@ -66,6 +69,8 @@ impl Directory for OneApplication {
 /// A core, and calls of the one application.
 pub(crate) struct World {
     core: Rc<Core>,
+    /// The node's folder of secrets.
+    _secrets: tempfile::TempDir,
     unix_ms: u64,
     monotonic_ms: u64,
     headers: HeaderMap,
@@ -109,8 +114,14 @@ impl World {
             },
         };
         let quotas = Arc::new(limits::Quotas::new(1000, limits::BUCKETS_DEFAULT));
-        let runtime = Runtime::new(Arc::new(directory), quotas, Arc::new(clock));
+        let secrets = tempfile::tempdir().unwrap();
+        write_key(secrets.path());
+        let runtime = Runtime {
+            secrets: Secrets::at(secrets.path().to_owned()),
+            ..Runtime::new(Arc::new(directory), quotas, Arc::new(clock))
+        };
         Self {
+            _secrets: secrets,
             core: Core::new(Arc::new(runtime)),
             unix_ms,
             monotonic_ms,
@@ -154,6 +165,15 @@ impl World {
             .memory::<policies::token_cache::TokenCache>()
             .borrow_mut() = Default::default();
     }
+}
+
+/// The key that tokens for backends are signed with.
+fn write_key(secrets: &Path) {
+    let key = jose::SigningKey::generate_es256().unwrap();
+    let text = STANDARD.encode(key.to_pkcs8().unwrap().expose());
+    let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
+    std::fs::create_dir(secrets.join("backend")).unwrap();
+    std::fs::write(secrets.join("backend/tls.key"), pem).unwrap();
 }
 
 /// What a browser's call brings.
