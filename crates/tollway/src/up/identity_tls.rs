@@ -1,17 +1,15 @@
 //! The authorization server's TLS listener. It asks clients for a certificate and takes any, or none: whether one proves
 //! anything is for the role to judge (RFC 8705). The handshake proves that the client holds the certificate's key.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use axum::Router;
-use axum::extract::connect_info::Connected;
-use axum::extract::{ConnectInfo, Request};
-use axum::middleware::{self, Next};
-use axum::serve::{IncomingStream, Listener};
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
+use axum::serve::Listener;
 use certificates::AnyCertificate;
 use identity::ClientCertificate;
 use rustls::crypto::{CryptoProvider, aws_lc_rs};
@@ -21,12 +19,12 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Notify, Semaphore, mpsc, watch};
-use tokio::task::JoinHandle;
+use tokio::sync::{Semaphore, watch};
+use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
-use super::{Options, UpError, part};
+use super::{Options, UpError, connections, part};
 
 /// Handshakes at a time.
 const HANDSHAKES_MAX: usize = 256;
@@ -143,132 +141,61 @@ fn authorities(
         .map_err(file(path))
 }
 
-/// Serves until `stopped` says so; who is in the handshake then is served still.
+/// Serves until `stopped` says so; who is in the handshake then is served still. A client that dawdles holds up nobody: each
+/// handshake is a task, and there are so many.
 pub(super) fn serve(
-    listener: TcpListener,
+    mut listener: TcpListener,
     settings: Settings,
     router: Router,
-    stopped: watch::Receiver<bool>,
+    mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
-    let router = router.layer(middleware::from_fn(show));
-    let router = router.into_make_service_with_connect_info::<Peer>();
     tokio::spawn(async move {
-        let address = match listener.local_addr() {
-            Ok(address) => address,
-            Err(error) => {
-                tracing::error!(%error, "the TLS listener of identity has no address");
-                return;
-            }
-        };
-        let (sender, connections) = mpsc::channel(16);
-        tokio::spawn(accept(listener, settings, sender, stopped));
-        let ended = Arc::<Notify>::default();
-        let listener = Handshaken {
-            connections,
-            ended: Arc::clone(&ended),
-            address,
-        };
-        let stop = async move { ended.notified().await };
-        let served = axum::serve(listener, router).with_graceful_shutdown(stop);
-        if let Err(error) = served.await {
-            tracing::error!(%error, "a listener ended");
+        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let mut served = JoinSet::new();
+        loop {
+            let (stream, address) = tokio::select! {
+                accepted = Listener::accept(&mut listener) => accepted,
+                () = connections::stop(&mut stopped) => break,
+                Some(_) = served.join_next() => continue,
+            };
+            let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+                continue;
+            };
+            let read = settings.0.read.load_full();
+            let (router, mut stopped) = (router.clone(), stopped.clone());
+            served.spawn(async move {
+                let Some(stream) = shaken(&read.acceptor, stream, &mut stopped).await else {
+                    return;
+                };
+                drop(permit);
+                let certificate = shown(&stream, read.authorities.as_deref());
+                let show = move |extensions: &mut Extensions| {
+                    extensions.insert(ConnectInfo(address));
+                    if let Some(certificate) = &certificate {
+                        extensions.insert(certificate.clone());
+                    }
+                };
+                connections::serve(stream, router, show, stopped).await;
+            });
         }
+        drop(listener);
+        served.join_all().await;
     })
 }
 
-/// Who is at the other end.
-#[derive(Clone, Debug)]
-struct Peer {
-    address: SocketAddr,
-    certificate: Option<ClientCertificate>,
-}
-
-/// Connections whose handshake is done.
-struct Handshaken {
-    connections: mpsc::Receiver<(TlsStream<TcpStream>, Peer)>,
-    /// Told when nobody accepts any more and all handshakes have ended.
-    ended: Arc<Notify>,
-    address: SocketAddr,
-}
-
-impl Listener for Handshaken {
-    type Io = TlsStream<TcpStream>;
-    type Addr = Peer;
-
-    async fn accept(&mut self) -> (Self::Io, Self::Addr) {
-        match self.connections.recv().await {
-            Some(connection) => connection,
-            None => {
-                self.ended.notify_one();
-                std::future::pending().await
-            }
-        }
-    }
-
-    fn local_addr(&self) -> std::io::Result<Peer> {
-        Ok(Peer {
-            address: self.address,
-            certificate: None,
-        })
-    }
-}
-
-impl Connected<IncomingStream<'_, Handshaken>> for Peer {
-    fn connect_info(stream: IncomingStream<'_, Handshaken>) -> Self {
-        stream.remote_addr().clone()
-    }
-}
-
-/// A client that dawdles holds up nobody: each handshake is a task, and there are so many.
-async fn accept(
-    listener: TcpListener,
-    settings: Settings,
-    connections: mpsc::Sender<(TlsStream<TcpStream>, Peer)>,
-    stopped: watch::Receiver<bool>,
-) {
-    let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
-    let mut stop = stopped.clone();
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            // An error means that the sender is gone: then there is nothing to wait for either.
-            _ = stop.wait_for(|stop| *stop) => return,
-        };
-        let (stream, address) = match accepted {
-            Ok(accepted) => accepted,
-            Err(error) => {
-                tracing::warn!(%error, "a connection was not accepted");
-                tokio::time::sleep(Duration::from_millis(100)).await;
-                continue;
-            }
-        };
-        let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
-            continue;
-        };
-        let (read, connections) = (settings.0.read.load_full(), connections.clone());
-        let mut stop = stopped.clone();
-        tokio::spawn(async move {
-            let _permit = permit;
-            let handshake = read.acceptor.accept(stream);
-            let handshake = tokio::time::timeout(HANDSHAKE, handshake);
-            let late = async {
-                let _ = stop.wait_for(|stop| *stop).await;
-                tokio::time::sleep(HANDSHAKE_AT_END).await;
-            };
-            let done = tokio::select! {
-                done = handshake => done.ok(),
-                () = late => None,
-            };
-            if let Some(Ok(stream)) = done {
-                let certificate = shown(&stream, read.authorities.as_deref());
-                let peer = Peer {
-                    address,
-                    certificate,
-                };
-                // Nobody takes it when the server has stopped.
-                let _ = connections.send((stream, peer)).await;
-            }
-        });
+/// The connection behind its handshake; `None` where that fails or takes too long.
+async fn shaken(
+    acceptor: &TlsAcceptor,
+    stream: TcpStream,
+    stopped: &mut watch::Receiver<bool>,
+) -> Option<TlsStream<TcpStream>> {
+    let late = async {
+        connections::stop(stopped).await;
+        tokio::time::sleep(HANDSHAKE_AT_END).await;
+    };
+    tokio::select! {
+        done = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream)) => done.ok()?.ok(),
+        () = late => None,
     }
 }
 
@@ -285,16 +212,4 @@ fn shown(
         der: own.as_ref().into(),
         trusted,
     })
-}
-
-/// Puts what the connection showed where the role looks for it.
-async fn show(mut request: Request, next: Next) -> axum::response::Response {
-    let extensions = request.extensions_mut();
-    if let Some(ConnectInfo(peer)) = extensions.remove::<ConnectInfo<Peer>>() {
-        extensions.insert(ConnectInfo(peer.address));
-        if let Some(certificate) = peer.certificate {
-            extensions.insert(certificate);
-        }
-    }
-    next.run(request).await
 }

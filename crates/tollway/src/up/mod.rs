@@ -6,6 +6,7 @@
 
 mod begin;
 mod client_certificates;
+mod connections;
 mod data_dir;
 mod database;
 mod error;

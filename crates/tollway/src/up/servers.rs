@@ -1,14 +1,16 @@
 //! The listeners of the control side and of the probes: opened, closed, and opened again when a hand-over fails.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
+use axum::http::Extensions;
+use axum::serve::Listener;
 use tokio::sync::watch;
-use tokio::task::JoinHandle;
+use tokio::task::{JoinHandle, JoinSet};
 
 use super::identity_tls::{self, Settings};
-use super::{UpError, part};
+use super::{UpError, connections, part};
 
 /// What listens where. The sockets stay open while their servers do not run: connections wait in their queues.
 #[derive(Default)]
@@ -89,22 +91,30 @@ impl Servers {
 }
 
 fn serve(
-    listener: tokio::net::TcpListener,
+    mut listener: tokio::net::TcpListener,
     router: Router,
     mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let stop = async move {
-            // An error means that the sender is gone: then there is nothing to wait for either.
-            let _ = stopped.wait_for(|stop| *stop).await;
-        };
-        // Who guesses passwords is slowed down by address.
-        let service = router.into_make_service_with_connect_info::<SocketAddr>();
-        if let Err(error) = axum::serve(listener, service)
-            .with_graceful_shutdown(stop)
-            .await
-        {
-            tracing::error!(%error, "a listener ended");
+        let mut served = JoinSet::new();
+        loop {
+            let (stream, address) = tokio::select! {
+                accepted = Listener::accept(&mut listener) => accepted,
+                () = connections::stop(&mut stopped) => break,
+                Some(_) = served.join_next() => continue,
+            };
+            // Who guesses passwords is slowed down by address.
+            let show = move |extensions: &mut Extensions| {
+                extensions.insert(ConnectInfo(address));
+            };
+            served.spawn(connections::serve(
+                stream,
+                router.clone(),
+                show,
+                stopped.clone(),
+            ));
         }
+        drop(listener);
+        served.join_all().await;
     })
 }

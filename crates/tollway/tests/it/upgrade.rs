@@ -52,7 +52,9 @@ impl Foster {
 
 impl Drop for Foster {
     fn drop(&mut self) {
-        self.signal("-KILL");
+        if self.is_alive() {
+            self.signal("-KILL");
+        }
     }
 }
 
@@ -101,8 +103,9 @@ pub(crate) fn upgraded_under_calls(
             let (stop, calls) = (Arc::clone(&stop), Arc::clone(&calls));
             std::thread::spawn(move || {
                 while !stop.load(Ordering::Relaxed) {
-                    let status = get(address, path);
-                    assert_eq!(status.ok(), Some(expected), "{path}");
+                    let status =
+                        get(address, path).unwrap_or_else(|error| panic!("{path}: {error}"));
+                    assert_eq!(status, expected, "{path}");
                     calls.fetch_add(1, Ordering::Relaxed);
                 }
             })
