@@ -337,15 +337,21 @@ impl Gateway {
         self.flushes.take()
     }
 
-    /// Stops accepting, lets calls that are in flight finish, and returns when all connections are closed or
-    /// `timeout` is over; then the rest is cut off. Keep-alive connections are told (`Connection: close`, GOAWAY).
-    pub async fn drain(mut self, timeout: Duration) -> Drained {
-        let deadline = tokio::time::Instant::now() + timeout;
+    /// Accepts no more, and returns when that is so or `timeout` is over. What stands goes on until [`Gateway::drain`]
+    /// ends; keep-alive connections are told (`Connection: close`, GOAWAY).
+    pub async fn close(&mut self, timeout: Duration) {
         self.stage.send_replace(Stage::Draining);
         if let Some(accepting) = self.accepting.take() {
             // An error means that the thread has ended, which is what is waited for.
-            let _ = tokio::time::timeout_at(deadline, accepting).await;
+            let _ = tokio::time::timeout(timeout, accepting).await;
         }
+    }
+
+    /// Accepts no more, lets calls that are in flight finish, and returns when all connections are closed or
+    /// `timeout` is over; then the rest is cut off.
+    pub async fn drain(mut self, timeout: Duration) -> Drained {
+        let deadline = tokio::time::Instant::now() + timeout;
+        self.close(timeout).await;
         let mut cut = 0;
         let mut late = Vec::new();
         for mut worker in std::mem::take(&mut self.workers) {

@@ -26,6 +26,8 @@ use super::{DataDir, Options, UpError, identity_tls};
 
 /// Until the control side must have ended when it is handed over.
 const CONTROL_END_TIME: Duration = Duration::from_secs(10);
+/// Until the gateway must have ended accepting when it is handed over.
+const CLOSE_TIME: Duration = Duration::from_secs(1);
 
 /// What stands behind the node, once it is there.
 pub(super) struct Backing {
@@ -227,7 +229,11 @@ impl Running {
         tracing::info!("a new process is ready: it gets the control side");
         self.servers.stop(CONTROL_END_TIME).await;
         match giving.finish().await {
-            Ok(id) => Ok((id, giving.release())),
+            Ok(id) => {
+                // Who hears that it is done comes to the other one.
+                self.gateway.close(CLOSE_TIME).await;
+                Ok((id, giving.release()))
+            }
             Err(error) => {
                 giving.end().await;
                 self.servers

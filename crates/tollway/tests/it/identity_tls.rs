@@ -220,7 +220,7 @@ fn the_listener_goes_over_to_another_process_and_no_token_is_lost() {
         let before = scene.shown();
         scene.authority.signs("server", "localhost");
         assert_eq!(scene.shown(), before);
-        let second = Foster(process_of(&scene.tollway("upgrade")));
+        let second = Foster::of(process_of(&scene.tollway("upgrade")));
         more();
         assert_ne!(scene.shown(), before);
         second

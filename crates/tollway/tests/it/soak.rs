@@ -388,7 +388,7 @@ async fn nothing_that_an_operator_does_fails_a_call() {
             let output = tokio::task::block_in_place(|| {
                 user.run(&["upgrade", "--data-dir", data.to_str().unwrap()])
             });
-            processes.push(Foster(process_of(&output)));
+            processes.push(Foster::of(process_of(&output)));
         }
     }
     while load.calls.load(Ordering::Relaxed) < wanted.calls {

@@ -9,6 +9,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
+use rustix::process::Signal;
 use serde_json::Value;
 use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
@@ -46,7 +47,7 @@ fn on_postgresql_no_call_is_lost_either() {
     let plan = plan.replace("Before", "Behind");
     std::fs::write(user.path("plan.yaml"), plan).unwrap();
     user.ok(&["apply", "-f", "plan.yaml"]);
-    processes[1].signal("-TERM");
+    processes[1].signal(Signal::TERM);
     eventually("the last process ends", || !processes[1].is_alive());
 }
 
@@ -179,7 +180,7 @@ async fn an_open_websocket_goes_on_at_the_old_process_until_its_drain_ends() {
     let data = user.path("data");
     let output = tokio::task::block_in_place(|| tollway(&data, &["upgrade"]));
     let handed = Instant::now();
-    let second = Foster(process_of(&output));
+    let second = Foster::of(process_of(&output));
     // The new process has its own.
     let mut new = opened(gateway, &key).await;
     let mut passed = 0;
@@ -229,17 +230,17 @@ fn a_service_manager_hears_of_start_reload_upgrade_and_stop() {
         .status();
     assert!(hangup.unwrap().success());
     assert_eq!([heard(), heard()], ["RELOADING=1", "READY=1"]);
-    let second = Foster(process_of(&tollway(&data, &["upgrade"])));
+    let second = Foster::of(process_of(&tollway(&data, &["upgrade"])));
     let mut both = [heard(), heard()];
     both.sort();
-    let main = format!("MAINPID={}", second.0);
+    let main = format!("MAINPID={}", second.id);
     assert_eq!(both, [main.clone(), format!("{main}\nREADY=1")]);
     eventually("the first process ends", || {
         !Path::new(&format!("/proc/{}/fd", first.id()))
             .read_dir()
             .is_ok_and(|mut list| list.next().is_some())
     });
-    second.signal("-TERM");
+    second.signal(Signal::TERM);
     assert_eq!(heard(), "STOPPING=1");
     eventually("the second process ends", || !second.is_alive());
     // Nobody else has said anything: the end of the first was no end of the service.
@@ -274,7 +275,7 @@ fn a_stop_during_an_upgrade_ends_both() {
         .unwrap();
     eventually("the new process is there", || pid.exists());
     let new = std::fs::read_to_string(&pid).unwrap();
-    let new = Foster(new.trim().parse().unwrap());
+    let new = Foster::of(new.trim().parse().unwrap());
     assert_eq!(get(gateway, "/none").ok(), Some(404));
     assert!(platform.terminate().success());
     eventually("the new process ends", || !new.is_alive());
@@ -284,5 +285,6 @@ fn a_stop_during_an_upgrade_ends_both() {
     assert!(error.contains("stopping"), "{error}");
     assert!(get(gateway, "/none").is_err());
     // The folder is free.
-    assert!(Platform::start(up(&data)).terminate().success());
+    let status = Platform::start(up(&data)).terminate();
+    assert!(status.success(), "{status:?}");
 }

@@ -2,12 +2,16 @@
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
 
 use crate::platform::{BINARY, Platform, up};
 
@@ -35,26 +39,34 @@ pub(crate) fn process_of(output: &Output) -> u32 {
     words[1].parse().unwrap()
 }
 
-/// A process that a test did not start itself; it is ended with the value.
-pub(crate) struct Foster(pub(crate) u32);
+/// A process that a test did not start itself; it is ended with the value. Held by a descriptor: another process that gets
+/// its id one day is not meant.
+pub(crate) struct Foster {
+    pub(crate) id: u32,
+    handle: OwnedFd,
+}
 
 impl Foster {
-    pub(crate) fn is_alive(&self) -> bool {
-        Path::new(&format!("/proc/{}", self.0)).exists()
+    pub(crate) fn of(id: u32) -> Self {
+        let pid = Pid::from_raw(id.try_into().unwrap()).unwrap();
+        let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
+        Self { id, handle }
     }
 
-    pub(crate) fn signal(&self, signal: &str) {
-        let _ = Command::new("kill")
-            .args([signal, &self.0.to_string()])
-            .status();
+    pub(crate) fn is_alive(&self) -> bool {
+        let mut ended = [PollFd::new(&self.handle, PollFlags::IN)];
+        poll(&mut ended, Some(&Timespec::default())).unwrap() == 0
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        // Nobody is there to hear it when it has ended.
+        let _ = pidfd_send_signal(&self.handle, signal);
     }
 }
 
 impl Drop for Foster {
     fn drop(&mut self) {
-        if self.is_alive() {
-            self.signal("-KILL");
-        }
+        self.signal(Signal::KILL);
     }
 }
 
@@ -116,7 +128,7 @@ pub(crate) fn upgraded_under_calls(
         let before = calls.load(Ordering::Relaxed);
         eventually("calls", || calls.load(Ordering::Relaxed) > before + 50);
         let output = tollway(data, &["upgrade"]);
-        processes.push(Foster(process_of(&output)));
+        processes.push(Foster::of(process_of(&output)));
         let before = calls.load(Ordering::Relaxed);
         eventually("calls", || calls.load(Ordering::Relaxed) > before + 50);
     }
@@ -151,7 +163,7 @@ fn a_new_process_takes_over_under_calls_and_none_is_lost() {
     // The folder is still held, and the last one is a platform like any other.
     let refused = up(&data).output().unwrap();
     assert!(String::from_utf8_lossy(&refused.stderr).contains("is in use by another tollway"));
-    processes[1].signal("-TERM");
+    processes[1].signal(Signal::TERM);
     eventually("the last process ends", || !processes[1].is_alive());
     assert!(get(gateway, "/none").is_err());
 }
@@ -166,7 +178,7 @@ fn usage_of_both_processes_is_stored_once() {
     for _ in 0..20 {
         get(gateway, "/none").unwrap();
     }
-    let second = Foster(process_of(&tollway(&data, &["upgrade"])));
+    let second = Foster::of(process_of(&tollway(&data, &["upgrade"])));
     for _ in 0..30 {
         get(gateway, "/none").unwrap();
     }
@@ -174,7 +186,7 @@ fn usage_of_both_processes_is_stored_once() {
         metric(node, "tollway_node_usage_batches_sent_total").is_some_and(|sent| sent > 0)
             && metric(node, "tollway_node_usage_spool_bytes") == Some(0)
     });
-    second.signal("-TERM");
+    second.signal(Signal::TERM);
     eventually("it ends", || !second.is_alive());
     let database = data.join("tollway.db");
     let url = format!("sqlite://{}?mode=ro", database.display());
@@ -252,14 +264,14 @@ fn a_new_process_that_fails_leaves_the_old_one_serving() {
     assert_eq!(output.status.code(), Some(1));
     assert_eq!(get(gateway, "/none").ok(), Some(404));
     std::fs::write(&config, "drain-timeout = '5s'\n").unwrap();
-    let second = Foster(process_of(&tollway(&data, &["upgrade"])));
+    let second = Foster::of(process_of(&tollway(&data, &["upgrade"])));
     assert_eq!(get(gateway, "/none").ok(), Some(404));
     eventually("the first one ends", || {
         !Path::new(&format!("/proc/{}/fd", first.id()))
             .read_dir()
             .is_ok_and(|mut list| list.next().is_some())
     });
-    second.signal("-TERM");
+    second.signal(Signal::TERM);
 }
 
 #[test]
@@ -362,14 +374,13 @@ fn probes_say_no_before_accepting_ends() {
     let (gateway, node) = (address(&platform.gateway), address(&platform.node));
     assert_eq!(get(node, "/readyz").ok(), Some(200));
     let stopping = Instant::now();
-    let ending = Foster(platform.id());
-    ending.signal("-TERM");
+    let ending = Foster::of(platform.id());
+    ending.signal(Signal::TERM);
     eventually("not ready", || get(node, "/readyz").ok() == Some(503));
     assert_eq!(get(gateway, "/none").ok(), Some(404), "it still serves");
     eventually("the end of accepting", || {
         TcpStream::connect(gateway).is_err()
     });
     assert!(stopping.elapsed() >= Duration::from_secs(3));
-    std::mem::forget(ending);
     drop(platform);
 }
