@@ -390,15 +390,16 @@ async fn a_drain_gives_tunnels_their_time_and_no_more() {
     assert_eq!(soon("drain", draining).await.unwrap().cut, 0);
 }
 
-/// A stream of an HTTP/2 connection becomes a tunnel (RFC 8441).
-#[tokio::test]
-async fn over_http2() {
-    use http::{Method, Request};
-    let peer = Peer::bind().await;
-    let sandbox = Sandbox::to(&peer);
+/// A connection of HTTP/2 to the gateway whose settings allow WebSockets, and the request for one (RFC 8441 section 5).
+pub(crate) async fn asked_over_http2(
+    sandbox: &Sandbox,
+) -> (
+    h2::client::SendRequest<bytes::Bytes>,
+    http::Request<()>,
+    tokio::task::JoinHandle<Result<(), h2::Error>>,
+) {
     let stream = sandbox.connect_stream().await;
     let (sender, mut connection) = h2::client::handshake(stream).await.unwrap();
-    // The settings of the server allow it.
     let enabled = std::future::poll_fn(|cx| {
         let _ = std::pin::Pin::new(&mut connection).poll(cx);
         if sender.is_extended_connect_protocol_enabled() {
@@ -409,9 +410,9 @@ async fn over_http2() {
     });
     soon("settings", enabled).await;
     let driving = tokio::spawn(connection);
-    let mut sender = soon("ready", sender.ready()).await.unwrap();
-    let mut request = Request::new(());
-    *request.method_mut() = Method::CONNECT;
+    let sender = soon("ready", sender.ready()).await.unwrap();
+    let mut request = http::Request::new(());
+    *request.method_mut() = http::Method::CONNECT;
     *request.uri_mut() = "http://shop.example/shop/items/live".parse().unwrap();
     let version = http::HeaderValue::from_static("13");
     request
@@ -420,6 +421,15 @@ async fn over_http2() {
     request
         .extensions_mut()
         .insert(h2::ext::Protocol::from_static("websocket"));
+    (sender, request, driving)
+}
+
+/// A stream of an HTTP/2 connection becomes a tunnel (RFC 8441).
+#[tokio::test]
+async fn over_http2() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let (mut sender, request, driving) = asked_over_http2(&sandbox).await;
     let (answer, mut send) = sender.send_request(request, false).unwrap();
     let mut backend = accept_async(peer.accept_stream().await).await.unwrap();
     let answer = soon("answer", answer).await.unwrap();

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 
 use crate::sandbox::{GET, Peer, Sandbox, Setup, Wire, endpoint, field, soon};
 use crate::tls::backend_tls;
-use crate::websocket::HANDSHAKE;
+use crate::websocket::{HANDSHAKE, asked_over_http2};
 
 type Arrived = (Request<RecvStream>, SendResponse<Bytes>);
 
@@ -262,29 +262,7 @@ async fn where_both_are_spoken_it_goes_over_what_stands() {
 #[tokio::test]
 async fn a_stream_reaches_a_stream() {
     let (peer, sandbox) = only_h2().await;
-    let stream = sandbox.connect_stream().await;
-    let (sender, mut connection) = h2::client::handshake(stream).await.unwrap();
-    let enabled = std::future::poll_fn(|cx| {
-        let _ = std::pin::Pin::new(&mut connection).poll(cx);
-        if sender.is_extended_connect_protocol_enabled() {
-            std::task::Poll::Ready(())
-        } else {
-            std::task::Poll::Pending
-        }
-    });
-    soon("settings", enabled).await;
-    let driving = tokio::spawn(connection);
-    let mut sender = soon("ready", sender.ready()).await.unwrap();
-    let mut request = Request::new(());
-    *request.method_mut() = Method::CONNECT;
-    *request.uri_mut() = "http://shop.example/shop/items/live".parse().unwrap();
-    let version = http::HeaderValue::from_static("13");
-    request
-        .headers_mut()
-        .insert("sec-websocket-version", version);
-    request
-        .extensions_mut()
-        .insert(Asked::from_static("websocket"));
+    let (mut sender, request, driving) = asked_over_http2(&sandbox).await;
     let (answer, mut send) = sender.send_request(request, false).unwrap();
     let mut arrivals = serve(peer.accept_stream().await, true);
     let (request, respond) = next(&mut arrivals).await;

@@ -19,3 +19,4 @@ mod start;
 mod succession;
 mod upgrade;
 mod usage;
+mod websockets;

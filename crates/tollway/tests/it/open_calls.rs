@@ -8,16 +8,15 @@ use axum::response::IntoResponse;
 use futures_util::{FutureExt as _, SinkExt as _, StreamExt as _};
 use reqwest::Method;
 use serde_json::json;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::sync::mpsc;
-use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::kills::claims::{redeem, revoke};
 use crate::kills::site::{Secret, Site};
 use crate::kills::tab::{CALLBACK, Tab};
 use crate::platform::{PASSWORD, User};
+use crate::websockets::{Socket, echo, opened};
 
 /// Until a call has ended, or a message has come back, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -28,25 +27,6 @@ const SOON: Duration = Duration::from_secs(1);
 const LONG: Duration = Duration::from_secs(600);
 
 const DEFINITION: &str = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-
-/// A backend that sends every message back; gives its URL.
-async fn echo() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
-                while let Some(Ok(message)) = socket.next().await {
-                    if message.is_close() || socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    format!("http://{address}")
-}
 
 /// A backend that sends an event from time to time; gives its URL.
 async fn events() -> String {
@@ -73,21 +53,14 @@ async fn stream() -> impl IntoResponse {
 
 /// An open call of either sort.
 enum Open {
-    Socket(Box<WebSocketStream<TcpStream>>),
+    Socket(Box<Socket>),
     Events(futures_util::stream::BoxStream<'static, bool>),
 }
 
 impl Open {
     async fn socket(site: &Site, header: (&'static str, &str)) -> Self {
         let address = site.gateway.strip_prefix("http://").unwrap();
-        let mut request = format!("ws://{address}/ws/1.0.0/x")
-            .into_client_request()
-            .unwrap();
-        let headers = request.headers_mut();
-        headers.insert(header.0, header.1.parse().unwrap());
-        let stream = TcpStream::connect(address).await.unwrap();
-        let opened = tokio_tungstenite::client_async(request, stream).await;
-        Self::Socket(Box::new(opened.unwrap().0))
+        Self::Socket(Box::new(opened(address, "/ws/1.0.0/x", header).await))
     }
 
     async fn events(site: &Site, header: (&'static str, &str)) -> Self {

@@ -18,6 +18,7 @@ use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use crate::platform::User;
 use crate::upgrade::{Foster, process_of};
+use crate::websockets::echo;
 
 /// A call takes no longer; what does has failed.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -112,27 +113,6 @@ impl HttpBackend {
             .unwrap();
         Self::start(&self.address.to_string()).await
     }
-}
-
-/// A WebSocket backend that says everything back.
-async fn echo() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
-                    return;
-                };
-                while let Some(Ok(message)) = socket.next().await {
-                    if !message.is_close() && socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    format!("http://{address}")
 }
 
 /// Calls over connections that are kept, of HTTP/1.1 or of HTTP/2.

@@ -11,15 +11,13 @@ use std::time::{Duration, Instant};
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::Signal;
 use serde_json::Value;
-use tokio::net::{TcpListener, TcpStream};
 use tokio_tungstenite::tungstenite::Message;
-use tokio_tungstenite::tungstenite::client::IntoClientRequest;
-use tokio_tungstenite::{WebSocketStream, client_async};
 
 use crate::platform::{BINARY, Platform, User, up};
 use crate::upgrade::{
     Foster, PATIENCE, address, eventually, get, process_of, shown, tollway, upgraded_under_calls,
 };
+use crate::websockets::{Socket, echo, opened};
 
 /// Two processes on one database for a moment, as on an embedded one; what was written before is there behind it.
 #[test]
@@ -85,39 +83,6 @@ fn ports_of_a_gateway_document_are_handed_on() {
     assert_eq!(get(gateway, "/none").ok(), Some(404));
 }
 
-type Socket = WebSocketStream<TcpStream>;
-
-/// A WebSocket backend that says everything back.
-async fn echo() -> String {
-    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let address = listener.local_addr().unwrap();
-    tokio::spawn(async move {
-        while let Ok((stream, _)) = listener.accept().await {
-            tokio::spawn(async move {
-                let Ok(mut socket) = tokio_tungstenite::accept_async(stream).await else {
-                    return;
-                };
-                while let Some(Ok(message)) = socket.next().await {
-                    if !message.is_close() && socket.send(message).await.is_err() {
-                        return;
-                    }
-                }
-            });
-        }
-    });
-    format!("http://{address}")
-}
-
-async fn opened(gateway: &str, key: &str) -> Socket {
-    let stream = TcpStream::connect(gateway).await.unwrap();
-    let request = format!("ws://{gateway}/live/1.0.0/x").into_client_request();
-    let mut request = request.unwrap();
-    request
-        .headers_mut()
-        .insert("x-api-key", key.parse().unwrap());
-    client_async(request, stream).await.unwrap().0
-}
-
 /// One message there and back; false where the WebSocket has ended.
 async fn answers(socket: &mut Socket, text: &str) -> bool {
     let message = Message::text(text);
@@ -175,14 +140,14 @@ async fn an_open_websocket_goes_on_at_the_old_process_until_its_drain_ends() {
     let backend = echo().await;
     let key = tokio::task::block_in_place(|| live(&user, &backend));
     let gateway = user.platform.gateway.trim_start_matches("http://");
-    let mut old = opened(gateway, &key).await;
+    let mut old = opened(gateway, "/live/1.0.0/x", ("x-api-key", &key)).await;
     assert!(answers(&mut old, "before").await);
     let data = user.path("data");
     let output = tokio::task::block_in_place(|| tollway(&data, &["upgrade"]));
     let handed = Instant::now();
     let second = Foster::of(process_of(&output));
     // The new process has its own.
-    let mut new = opened(gateway, &key).await;
+    let mut new = opened(gateway, "/live/1.0.0/x", ("x-api-key", &key)).await;
     let mut passed = 0;
     while answers(&mut old, "after").await {
         passed += 1;
