@@ -1,5 +1,6 @@
 //! The schema's history. A released migration is never edited: a change is a new one at the end of the list.
 
+mod columns;
 mod m0001_foundation;
 mod m0002_revisions;
 mod m0003_usage;

@@ -5,6 +5,11 @@
 
 use sea_orm_migration::prelude::*;
 
+// Later migrations may take them from here.
+pub(super) use super::columns::{
+    bytes, bytes_null, index, number, number_null, table, text, text_null, uuid,
+};
+
 pub(super) struct Migration;
 
 impl MigrationName for Migration {
@@ -54,52 +59,6 @@ impl MigrationTrait for Migration {
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
-}
-
-pub(super) fn text(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).text().not_null().take()
-}
-
-pub(super) fn text_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).text().null().take()
-}
-
-pub(super) fn number(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().not_null().take()
-}
-
-pub(super) fn number_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).big_integer().null().take()
-}
-
-pub(super) fn uuid(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).uuid().not_null().take()
-}
-
-pub(super) fn bytes(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).blob().not_null().take()
-}
-
-pub(super) fn bytes_null(name: &'static str) -> ColumnDef {
-    ColumnDef::new(name).blob().null().take()
-}
-
-/// A table with these columns, whose primary key is the first `key` of them.
-pub(super) fn table(
-    name: &'static str,
-    key: usize,
-    columns: Vec<ColumnDef>,
-) -> TableCreateStatement {
-    let mut primary = Index::create();
-    for column in columns.iter().take(key) {
-        primary.col(column.get_column_name());
-    }
-    let mut table = Table::create();
-    table.table(name).primary_key(&mut primary);
-    for column in columns {
-        table.col(column);
-    }
-    table
 }
 
 /// The columns that all documents have after those of their key.
@@ -234,19 +193,6 @@ fn signing_keys() -> TableCreateStatement {
         number("created_unix_ms"),
     ];
     table("signing_keys", 1, columns)
-}
-
-pub(super) fn index(
-    name: &'static str,
-    table: &'static str,
-    columns: &[&'static str],
-) -> IndexCreateStatement {
-    let mut index = Index::create();
-    index.name(name).table(table);
-    for column in columns {
-        index.col(*column);
-    }
-    index
 }
 
 fn applications_id() -> IndexCreateStatement {

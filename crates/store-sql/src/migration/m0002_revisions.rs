@@ -7,9 +7,7 @@ use sea_orm::sea_query::{Alias, ExprTrait};
 use sea_orm_migration::prelude::*;
 use serde_json::Value;
 
-use super::m0001_foundation::{
-    bytes, bytes_null, index, number, number_null, table, text, text_null,
-};
+use super::columns::{bytes, bytes_null, index, number, number_null, table, text, text_null};
 
 pub(super) struct Migration;
 

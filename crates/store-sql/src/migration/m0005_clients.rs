@@ -5,8 +5,9 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::m0001_foundation::{
-    bytes, bytes_null, index, number, number_null, table, text, text_null, uuid,
+use super::columns::{
+    add_columns, bytes, bytes_null, index, number, number_null, number_with, table, text,
+    text_null, text_with, uuid,
 };
 
 pub(super) struct Migration;
@@ -84,35 +85,6 @@ impl MigrationTrait for Migration {
     fn use_transaction(&self) -> Option<bool> {
         Some(true)
     }
-}
-
-/// SQLite adds one column at a time.
-async fn add_columns(
-    manager: &SchemaManager<'_>,
-    to: &'static str,
-    columns: Vec<ColumnDef>,
-) -> Result<(), DbErr> {
-    for column in columns {
-        let alter = Table::alter().table(to).add_column(column).take();
-        manager.alter_table(alter).await?;
-    }
-    Ok(())
-}
-
-fn text_with(name: &'static str, default: &'static str) -> ColumnDef {
-    ColumnDef::new(name)
-        .text()
-        .not_null()
-        .default(default)
-        .take()
-}
-
-fn number_with(name: &'static str, default: i64) -> ColumnDef {
-    ColumnDef::new(name)
-        .big_integer()
-        .not_null()
-        .default(default)
-        .take()
 }
 
 fn secrets() -> TableCreateStatement {

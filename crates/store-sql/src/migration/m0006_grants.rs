@@ -2,9 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::m0001_foundation::{
-    bytes, bytes_null, index, number, number_null, table, text, text_null, uuid,
-};
+use super::columns::{bytes, bytes_null, index, number, number_null, table, text, text_null, uuid};
 
 pub(super) struct Migration;
 

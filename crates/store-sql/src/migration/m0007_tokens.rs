@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::m0001_foundation::{bytes, index, number, table, text};
+use super::columns::{bytes, index, number, table, text};
 
 pub(super) struct Migration;
 
