@@ -2,7 +2,7 @@
 
 use sea_orm_migration::prelude::*;
 
-use super::m0001_foundation::{index, number, table, text, text_null, uuid};
+use super::columns::{index, number, table, text, text_null, uuid};
 
 pub(super) struct Migration;
 
