@@ -118,3 +118,6 @@ fn serve(
         served.join_all().await;
     })
 }
+
+#[cfg(test)]
+mod tests;
