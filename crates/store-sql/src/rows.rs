@@ -1,7 +1,8 @@
 //! Rows to records and back. What cannot be read is [`StoreError::Corrupt`] with the object's name, never a panic.
 
 use base::{ApplicationId, CredentialId, Digest, Org, UserId};
-use sea_orm::DbErr;
+use sea_orm::sea_query::{Order, Query};
+use sea_orm::{ColumnTrait, ConnectionTrait, DbErr, EntityTrait, PrimaryKeyToColumn, QueryFilter};
 use serde_json::Value;
 use store::record::Links;
 use store::{
@@ -309,4 +310,30 @@ pub(crate) fn from_signing_key(model: signing_key::Model) -> Result<SigningKeyRe
         kid: model.kid,
         sealed: model.sealed,
     })
+}
+
+/// Deletes the oldest rows of a table with one key column that are over, so many at the most.
+pub(crate) async fn delete_expired<E: EntityTrait>(
+    db: &impl ConnectionTrait,
+    expiry: E::Column,
+    before_unix_s: i64,
+    limit: u64,
+) -> Result<u64> {
+    let key = <E::PrimaryKey as sea_orm::Iterable>::iter()
+        .next()
+        .expect("every table has a key")
+        .into_column();
+    let oldest = Query::select()
+        .column(key)
+        .from(E::default())
+        .and_where(expiry.lt(before_unix_s))
+        .order_by(expiry, Order::Asc)
+        .limit(row_limit(limit))
+        .take();
+    let deleted = E::delete_many()
+        .filter(key.in_subquery(oldest))
+        .exec(db)
+        .await
+        .map_err(database)?;
+    Ok(deleted.rows_affected)
 }

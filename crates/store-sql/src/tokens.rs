@@ -5,11 +5,8 @@
 
 use async_trait::async_trait;
 use base::{Digest, TokenMarks, TokensOf};
-use sea_orm::sea_query::{OnConflict, Order, Query};
-use sea_orm::{
-    ActiveValue, ColumnTrait, ConnectionTrait, EntityTrait, IntoActiveModel, PrimaryKeyToColumn,
-    QueryFilter, QueryOrder,
-};
+use sea_orm::sea_query::OnConflict;
+use sea_orm::{ActiveValue, ColumnTrait, EntityTrait, IntoActiveModel, QueryFilter, QueryOrder};
 use serde_json::json;
 use store::{ChangeKey, HistoryKind, OpaqueToken, Result, StoreError, TokenStore, Watermark};
 
@@ -17,7 +14,7 @@ use crate::SqlStore;
 use crate::audit::Sides;
 use crate::commit::Writer;
 use crate::entity::{opaque_token, revocation, used_once, watermark};
-use crate::rows::{database, digest, json as from_json, row_limit, signed, unsigned};
+use crate::rows::{database, delete_expired, digest, json as from_json, signed, unsigned};
 
 fn from_watermark(model: &watermark::Model) -> Result<Watermark> {
     let what = format!("the end of the tokens of {}", model.id);
@@ -174,44 +171,25 @@ impl TokenStore for SqlStore {
 
     async fn tokens_expire(&self, before_unix_s: u64, limit: u64) -> Result<u64> {
         let db = &self.writer;
-        let (before, limit) = (signed(before_unix_s), row_limit(limit));
+        let before = signed(before_unix_s);
         let mut most = 0;
         most = most.max(
-            expire::<watermark::Entity>(db, watermark::Column::ExpiresUnixS, before, limit).await?,
-        );
-        most = most.max(
-            expire::<opaque_token::Entity>(db, opaque_token::Column::ExpiresUnixS, before, limit)
+            delete_expired::<watermark::Entity>(db, watermark::Column::ExpiresUnixS, before, limit)
                 .await?,
         );
         most = most.max(
-            expire::<used_once::Entity>(db, used_once::Column::ExpiresUnixS, before, limit).await?,
+            delete_expired::<opaque_token::Entity>(
+                db,
+                opaque_token::Column::ExpiresUnixS,
+                before,
+                limit,
+            )
+            .await?,
+        );
+        most = most.max(
+            delete_expired::<used_once::Entity>(db, used_once::Column::ExpiresUnixS, before, limit)
+                .await?,
         );
         Ok(most)
     }
-}
-
-/// Deletes the oldest expired rows of a table with one key column.
-async fn expire<E: EntityTrait>(
-    db: &impl ConnectionTrait,
-    expiry: E::Column,
-    before: i64,
-    limit: u64,
-) -> Result<u64> {
-    let key = <E::PrimaryKey as sea_orm::Iterable>::iter()
-        .next()
-        .expect("every table has a key")
-        .into_column();
-    let oldest = Query::select()
-        .column(key)
-        .from(E::default())
-        .and_where(expiry.lt(before))
-        .order_by(expiry, Order::Asc)
-        .limit(limit)
-        .take();
-    let deleted = E::delete_many()
-        .filter(key.in_subquery(oldest))
-        .exec(db)
-        .await
-        .map_err(database)?;
-    Ok(deleted.rows_affected)
 }
