@@ -97,32 +97,13 @@ fn a_circuit_that_is_not_closed_is_a_line_of_its_own() {
     );
     std::fs::write(user.path("backend.yaml"), document).unwrap();
     user.ok(&["apply", "-f", "backend.yaml"]);
-    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\n\
-                      paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-    std::fs::write(user.path("t.yaml"), definition).unwrap();
-    let import = "api import t.yaml --name calls --version 1.0.0 --context /calls --plan Unlimited --publish";
-    let mut import: Vec<_> = import.split(' ').collect();
-    let url = format!("http://{down}");
-    import.extend(["--backend", &url]);
-    user.ok(&import);
+    user.publish("calls", &format!("http://{down}"), "Unlimited");
     let path = "/apis/calls-1.0.0";
     let mut api = control(&user, "GET", path, None);
     api["spec"]["backends"] = serde_json::json!({"production": "flaky"});
     control(&user, "PUT", path, Some(&api));
-    user.ok(&["app", "create", "shop"]);
-    user.ok(&[
-        "subscription",
-        "create",
-        "--app",
-        "shop",
-        "--api",
-        "calls:1.0.0",
-        "--plan",
-        "Unlimited",
-    ]);
-    let key = user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
-    let key: Value = serde_json::from_str(&key).unwrap();
-    let key = format!("x-api-key: {}", key["key"].as_str().unwrap());
+    user.subscribe(&["calls:1.0.0"], "Unlimited");
+    let key = format!("x-api-key: {}", user.api_key());
     let call = || {
         let output = std::process::Command::new("curl")
             .args(["-s", "-o", "/dev/null", "-w", "%{http_code}", "-H", &key])

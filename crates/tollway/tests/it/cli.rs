@@ -39,17 +39,7 @@ fn the_main_job_by_commands() {
         json(&user.ok(&["api", "get", "pets:1.0.0", "-o", "json"]))["spec"]["lifecycle"],
         "Published"
     );
-    user.ok(&["app", "create", "shop"]);
-    user.ok(&[
-        "subscription",
-        "create",
-        "--app",
-        "shop",
-        "--api",
-        "pets:1.0.0",
-        "--plan",
-        "Gold",
-    ]);
+    user.subscribe(&["pets:1.0.0"], "Gold");
     let subscriptions = json(&user.ok(&["subscription", "list", "-o", "json"]));
     assert_eq!(subscriptions[0]["spec"]["plan"], "Gold");
     let client = json(&user.ok(&["credentials", "create", "--app", "shop", "-o", "json"]));
@@ -92,17 +82,7 @@ fn the_main_job_by_commands() {
 fn export_apply_diff_are_one_language() {
     let user = User::start();
     import(&user);
-    user.ok(&["app", "create", "shop"]);
-    user.ok(&[
-        "subscription",
-        "create",
-        "--app",
-        "shop",
-        "--api",
-        "pets:1.0.0",
-        "--plan",
-        "Gold",
-    ]);
+    user.subscribe(&["pets:1.0.0"], "Gold");
     let secret = json(&user.ok(&["credentials", "create", "--app", "shop", "-o", "json"]));
     user.ok(&["export", "-d", "conf"]);
     let mut texts = String::new();

@@ -97,35 +97,8 @@ fn write(
 #[test]
 fn a_revocation_survives_a_kill() {
     let user = User::start();
-    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-    std::fs::write(user.path("t.yaml"), definition).unwrap();
-    user.ok(&[
-        "api",
-        "import",
-        "t.yaml",
-        "--name",
-        "t",
-        "--version",
-        "1.0.0",
-        "--context",
-        "/t",
-        "--backend",
-        "http://127.0.0.1:9",
-        "--plan",
-        "Gold",
-        "--publish",
-    ]);
-    user.ok(&["app", "create", "shop"]);
-    user.ok(&[
-        "subscription",
-        "create",
-        "--app",
-        "shop",
-        "--api",
-        "t:1.0.0",
-        "--plan",
-        "Gold",
-    ]);
+    user.publish("t", "http://127.0.0.1:9", "Gold");
+    user.subscribe(&["t:1.0.0"], "Gold");
     let client: serde_json::Value =
         serde_json::from_str(&user.ok(&["credentials", "create", "--app", "shop", "-o", "json"]))
             .unwrap();

@@ -26,8 +26,6 @@ const SOON: Duration = Duration::from_secs(1);
 /// Longer than the test takes.
 const LONG: Duration = Duration::from_secs(600);
 
-const DEFINITION: &str = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-
 /// A backend that sends an event from time to time; gives its URL.
 async fn events() -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -123,17 +121,10 @@ impl Open {
 
 /// A platform with an API for each backend, and a client that is subscribed to both.
 async fn setting(user: &User) -> (Site, Secret) {
-    std::fs::write(user.path("t.yaml"), DEFINITION).unwrap();
-    user.ok(&["app", "create", "shop"]);
     for (name, backend) in [("ws", echo().await), ("sse", events().await)] {
-        let import = format!(
-            "api import t.yaml --name {name} --version 1.0.0 --context /{name} --plan Unlimited --publish --backend {backend}"
-        );
-        user.ok(&import.split(' ').collect::<Vec<_>>());
-        let subscribe =
-            format!("subscription create --app shop --api {name}:1.0.0 --plan Unlimited");
-        user.ok(&subscribe.split(' ').collect::<Vec<_>>());
+        user.publish(name, &backend, "Unlimited");
     }
+    user.subscribe(&["ws:1.0.0", "sse:1.0.0"], "Unlimited");
     let site = Site::of(user);
     let metadata = json!({
         "grant_types": ["authorization_code", "refresh_token"], "redirect_uris": [CALLBACK],

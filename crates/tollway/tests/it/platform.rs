@@ -230,6 +230,33 @@ impl User {
         String::from_utf8(output.stdout).unwrap()
     }
 
+    /// Publishes an API with one operation, `GET /x`, as `name:1.0.0` below `/name`.
+    pub(crate) fn publish(&self, name: &str, backend: &str, plan: &str) {
+        let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\n\
+                          paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
+        std::fs::write(self.path("x.yaml"), definition).unwrap();
+        let words = format!(
+            "api import x.yaml --name {name} --version 1.0.0 --context /{name} --backend {backend} --plan {plan} --publish"
+        );
+        self.ok(&words.split(' ').collect::<Vec<_>>());
+    }
+
+    /// Makes an application `shop` with subscriptions to these.
+    pub(crate) fn subscribe(&self, apis: &[&str], plan: &str) {
+        self.ok(&["app", "create", "shop"]);
+        for api in apis {
+            let words = format!("subscription create --app shop --api {api} --plan {plan}");
+            self.ok(&words.split(' ').collect::<Vec<_>>());
+        }
+    }
+
+    /// A new API key of `shop`.
+    pub(crate) fn api_key(&self) -> String {
+        let key = self.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
+        let key: serde_json::Value = serde_json::from_str(&key).unwrap();
+        key["key"].as_str().unwrap().to_owned()
+    }
+
     /// Runs a command that must end with this exit code, and gives both outputs.
     pub(crate) fn fails(&self, code: i32, arguments: &[&str]) -> String {
         let output = self.run(arguments);

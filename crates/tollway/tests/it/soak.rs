@@ -212,9 +212,6 @@ impl Admin {
 
 /// A platform with an API on two backends, a WebSocket API, and a key for both.
 async fn furnish(user: &User, backends: &[HttpBackend]) -> String {
-    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\n\
-                      paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-    std::fs::write(user.path("t.yaml"), definition).unwrap();
     let admin = Admin::of(user);
     let urls: Vec<_> = backends
         .iter()
@@ -225,45 +222,15 @@ async fn furnish(user: &User, backends: &[HttpBackend]) -> String {
     admin.call(Method::POST, "/backends", Some(&backend)).await;
     let live = echo().await;
     for (name, backend) in [("calls", backends[0].url()), ("live", live)] {
-        let context = format!("/{name}");
-        user.ok(&[
-            "api",
-            "import",
-            "t.yaml",
-            "--name",
-            name,
-            "--version",
-            "1.0.0",
-            "--context",
-            &context,
-            "--backend",
-            &backend,
-            "--plan",
-            "Unlimited",
-            "--publish",
-        ]);
+        user.publish(name, &backend, "Unlimited");
     }
     admin
         .edit("/apis/calls-1.0.0", |api| {
             api["spec"]["backends"] = json!({"production": "pair"});
         })
         .await;
-    user.ok(&["app", "create", "shop"]);
-    for api in ["calls:1.0.0", "live:1.0.0"] {
-        user.ok(&[
-            "subscription",
-            "create",
-            "--app",
-            "shop",
-            "--api",
-            api,
-            "--plan",
-            "Unlimited",
-        ]);
-    }
-    let key = user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
-    let key: Value = serde_json::from_str(&key).unwrap();
-    key["key"].as_str().unwrap().to_owned()
+    user.subscribe(&["calls:1.0.0", "live:1.0.0"], "Unlimited");
+    user.api_key()
 }
 
 /// One round of what operators do.

@@ -10,7 +10,6 @@ use std::time::{Duration, Instant};
 
 use futures_util::{SinkExt, StreamExt};
 use rustix::process::Signal;
-use serde_json::Value;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::platform::{BINARY, Platform, User, up};
@@ -98,39 +97,9 @@ async fn answers(socket: &mut Socket, text: &str) -> bool {
 
 /// A WebSocket API with an open operation, and a key for it.
 fn live(user: &User, backend: &str) -> String {
-    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\n\
-                      paths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-    std::fs::write(user.path("t.yaml"), definition).unwrap();
-    user.ok(&[
-        "api",
-        "import",
-        "t.yaml",
-        "--name",
-        "live",
-        "--version",
-        "1.0.0",
-        "--context",
-        "/live",
-        "--backend",
-        backend,
-        "--plan",
-        "Unlimited",
-        "--publish",
-    ]);
-    user.ok(&["app", "create", "shop"]);
-    user.ok(&[
-        "subscription",
-        "create",
-        "--app",
-        "shop",
-        "--api",
-        "live:1.0.0",
-        "--plan",
-        "Unlimited",
-    ]);
-    let key = user.ok(&["apikey", "create", "--app", "shop", "-o", "json"]);
-    let key: Value = serde_json::from_str(&key).unwrap();
-    key["key"].as_str().unwrap().to_owned()
+    user.publish("live", backend, "Unlimited");
+    user.subscribe(&["live:1.0.0"], "Unlimited");
+    user.api_key()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

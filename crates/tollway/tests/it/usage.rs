@@ -11,31 +11,8 @@ use crate::platform::User;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-const DEFINITION: &str = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
-
 fn json(text: &str) -> Value {
     serde_json::from_str(text).unwrap()
-}
-
-/// An API: each call without a credential is answered 401, and counted.
-fn import(user: &User) {
-    std::fs::write(user.path("t.yaml"), DEFINITION).unwrap();
-    user.ok(&[
-        "api",
-        "import",
-        "t.yaml",
-        "--name",
-        "t",
-        "--version",
-        "1.0.0",
-        "--context",
-        "/t",
-        "--backend",
-        "http://127.0.0.1:9",
-        "--plan",
-        "Gold",
-        "--publish",
-    ]);
 }
 
 /// Makes calls one after the other.
@@ -72,7 +49,8 @@ fn stored(user: &User, count: u64) -> u64 {
 #[test]
 fn usage_by_commands() {
     let user = User::start();
-    import(&user);
+    // Each call without a credential is answered 401, and counted.
+    user.publish("t", "http://127.0.0.1:9", "Gold");
     calls(&user, 12);
     assert_eq!(stored(&user, 12), 12);
     for (question, count) in [
@@ -142,7 +120,8 @@ fn usage_by_commands() {
 #[test]
 fn a_kill_loses_one_interval_at_most() {
     let mut user = User::start();
-    import(&user);
+    // Each call without a credential is answered 401, and counted.
+    user.publish("t", "http://127.0.0.1:9", "Gold");
     calls(&user, 40);
     assert_eq!(stored(&user, 40), 40);
     // Calls that may be lost: they come within the interval of a second that the kill ends.
@@ -200,7 +179,8 @@ impl Holder {
 #[test]
 fn a_kill_keeps_what_waits_on_the_disk() {
     let user = User::start();
-    import(&user);
+    // Each call without a credential is answered 401, and counted.
+    user.publish("t", "http://127.0.0.1:9", "Gold");
     calls(&user, 10);
     assert_eq!(stored(&user, 10), 10);
     let holder = Holder::of(&user.path("data/tollway.db"));
