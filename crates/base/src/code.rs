@@ -115,6 +115,8 @@ codes! {
             "The operation needs several credentials together, and those of the request belong to different applications or environments.";
         CREDENTIALS_UNVERIFIED 503 Gateway "Credentials cannot be checked":
             "The node cannot read what it would check the credential with (authorities, revocation lists, users), or checks too many passwords at the moment. Its log says which.";
+        EXTERNAL_AUTHORIZATION_FAILED 503 Gateway "Authorization cannot be decided":
+            "The service that decides whether the call may pass (`extAuthz`) did not answer in time, or gave an answer that cannot be understood or asks for what it may not. `tollway explain` says which. The backend was not called.";
         BACKEND_CREDENTIAL_MISSING 503 Gateway "No credential for the backend":
             "The node cannot make what the backend has to be shown of the call: a key, password or token of the backend's policy is not there or cannot be used. `tollway explain` and the node's log say which. The backend was not called.";
         CALLER_NOT_ALLOWED 403 Client "Not allowed":

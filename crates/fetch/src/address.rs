@@ -143,11 +143,17 @@ impl Allow {
             })
     }
 
+    /// Whether it names this address, or a network that it is in.
+    pub(crate) fn has_address(&self, address: IpAddr) -> bool {
+        let address = canonical(address);
+        self.nets.iter().any(|net| net.contains(&address))
+    }
+
     /// Whether a connection to this address, found under this host, is allowed.
     pub(crate) fn permits(&self, host: &str, address: IpAddr) -> bool {
         let address = canonical(address);
         is_public(address)
-            || self.nets.iter().any(|net| net.contains(&address))
+            || self.has_address(address)
             || (!is_metadata(address) && self.has_host(host))
     }
 }

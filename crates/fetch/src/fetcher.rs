@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, CONTENT_TYPE, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
@@ -163,6 +163,54 @@ impl Fetcher {
         };
         self.counts.count(&result);
         result
+    }
+
+    /// POSTs a form with these credentials (`Authorization`) and answers the body, of at most `bytes_max` bytes, of a 200. No redirect is
+    /// followed: credentials go to the URL and nowhere else.
+    ///
+    /// # Errors
+    /// As [`Fetcher::get`].
+    pub async fn ask_form(
+        &self,
+        url: &Url,
+        form: String,
+        credentials: Option<HeaderValue>,
+        bytes_max: usize,
+    ) -> Result<Vec<u8>, FetchError> {
+        let limit = Duration::from_millis(self.config.timeout_ms);
+        let asking = async {
+            self.check(url, None)?;
+            let request = self.client.post(url.clone()).body(form);
+            let request = request
+                .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+                .header(ACCEPT, "application/json");
+            let request = match credentials {
+                Some(value) => request.header(AUTHORIZATION, value),
+                None => request,
+            };
+            let response = self.send(url, request).await?;
+            match response.status() {
+                StatusCode::OK => self.body(response, bytes_max).await,
+                other => Err(FetchError::Status(other.as_u16())),
+            }
+        };
+        let result = match tokio::time::timeout(limit, asking).await {
+            Ok(result) => result,
+            Err(_) => Err(FetchError::Timeout(self.config.timeout_ms)),
+        };
+        self.counts.count(&result);
+        result
+    }
+
+    /// Whether the allow-list names the host of a URL, or the address that stands in its place: whoever runs the platform knows it.
+    #[must_use]
+    pub fn knows(&self, url: &Url) -> bool {
+        match url.host() {
+            Some(Host::Ipv4(v4)) => self.allow.has_address(v4.into()),
+            Some(Host::Ipv6(v6)) => self.allow.has_address(v6.into()),
+            Some(Host::Domain(name)) => self.allow.has_host(name),
+            None => false,
+        }
     }
 
     /// Whether a URL may be fetched, as far as it says so itself: names are looked up only when it is fetched, and are

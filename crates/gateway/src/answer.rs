@@ -8,8 +8,14 @@ use policy::{Reject, Trace};
 
 use crate::trace;
 
-/// A refusal as an RFC 9457 problem, with the trace id that logs and the backend see too.
+/// A refusal as an RFC 9457 problem, with the trace id that logs and the backend see too; or what is answered instead.
 pub(crate) fn problem(reject: &Reject, trace: &Trace) -> Response<Bytes> {
+    if let Some(instead) = &reject.instead {
+        let mut response = Response::new(instead.body.clone());
+        *response.status_mut() = instead.status;
+        *response.headers_mut() = instead.headers.clone();
+        return response;
+    }
     let body = body(reject, trace::id_text(trace));
     let mut response = Response::new(body);
     *response.status_mut() = status(reject);

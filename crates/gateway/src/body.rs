@@ -157,6 +157,13 @@ impl RequestBody {
         };
         (body, Some(state))
     }
+
+    /// Of what is still to come, at most so many bytes may.
+    pub(crate) fn limit(&mut self, bytes_max: u64) {
+        if let Self::Streaming { left, .. } = self {
+            *left = bytes_max.min(*left);
+        }
+    }
 }
 
 impl Body for RequestBody {

@@ -8,8 +8,10 @@
 //! one request.
 
 mod access_log;
+mod ahead;
 mod answer;
 pub mod asking;
+pub mod backend_tokens;
 mod body;
 mod broken;
 mod config;
@@ -33,6 +35,7 @@ mod record;
 mod request;
 mod seats;
 mod server_tls;
+mod services;
 mod shelf;
 mod sockets;
 pub mod spans;

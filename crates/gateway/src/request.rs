@@ -15,14 +15,14 @@ use base::{Code, Environment, code};
 use bytes::Bytes;
 use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body;
 use hyper::body::Incoming;
 use policies::hop_by_hop;
 use policy::{Permit, Reject, RequestCx, Stop};
 use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
 use usage::StatusClass;
 
-use crate::body::{AnswerBody, RequestBody};
+use crate::ahead::Arriving;
+use crate::body::AnswerBody;
 use crate::connection::Connection;
 use crate::decisions::Matched;
 use crate::live;
@@ -264,10 +264,11 @@ async fn operate<'s>(
     cx: &mut RequestCx,
     incoming: Incoming,
 ) -> Answer {
+    let arriving = Arriving::new(scene.worker, &operation.chain, cx, incoming);
     let (passed, run) = operation.chain.run(cx).await;
     matched.ran(&operation.chain, passed, run.is_err());
     let mut answer = match run {
-        Ok(permit) => ask(scene, matched, operation, permit, cx, incoming).await,
+        Ok(permit) => ask(scene, matched, operation, permit, cx, arriving).await,
         Err(stop) => Answer::stopped(scene.worker, cx, stop),
     };
     answer.pass_back(&operation.chain, passed, cx);
@@ -280,12 +281,12 @@ async fn ask<'s>(
     operation: &'s Operation,
     permit: Permit,
     cx: &mut RequestCx,
-    incoming: Incoming,
+    arriving: Arriving,
 ) -> Answer {
     let worker = scene.worker;
     let all_max = worker.config.limits.body_bytes_max;
     let bytes_max = cx.body_bytes_max.map_or(all_max, |max| max.min(all_max));
-    if incoming.size_hint().lower() > bytes_max {
+    if arriving.exceeds(bytes_max) {
         worker.numbers().limit(Limit::Body);
         return Answer::refuse(worker, cx, Failure::BodyTooLarge.reject());
     }
@@ -309,7 +310,7 @@ async fn ask<'s>(
         Some(Ok(slot)) => Some(Box::new(slot)),
         None => None,
     };
-    let (body, body_state) = RequestBody::new(incoming, bytes_max, worker);
+    let (body, body_state) = arriving.into_body(bytes_max, worker);
     let counted = body_state.clone();
     let ask = Ask {
         method: cx.method.clone(),

@@ -164,6 +164,16 @@ impl Seen {
 }
 
 impl Arrival {
+    /// Of a call of the gateway's own, which nothing is recorded of.
+    pub(crate) fn unrecorded() -> Self {
+        Self {
+            parent: None,
+            recorded: false,
+            stray_state: false,
+            b3: None,
+        }
+    }
+
     /// Puts the trace into what the backend gets.
     pub(crate) fn stamp(&self, headers: &mut HeaderMap, trace: &Trace) {
         headers.insert(TRACEPARENT, w3c::write(trace));

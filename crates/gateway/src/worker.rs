@@ -25,6 +25,7 @@ use crate::live::{self, Live};
 use crate::metrics::{Numbers, WorkerNumbers};
 use crate::pace;
 use crate::seats::{Seat, Seats};
+use crate::services::OverBackends;
 use crate::shelf::{Shelf, Shown};
 use crate::timers::Timers;
 use crate::trace::{self, IdSource};
@@ -188,7 +189,10 @@ impl Worker {
         };
         worker.tick();
         worker.note_revision(&worker.snapshot.borrow());
-        Rc::new(worker)
+        let worker = Rc::new(worker);
+        let services = OverBackends(Rc::downgrade(&worker));
+        worker.core.serve_by(Rc::new(services));
+        worker
     }
 
     pub(crate) fn numbers(&self) -> &WorkerNumbers {

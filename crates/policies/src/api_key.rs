@@ -199,6 +199,11 @@ impl Running {
     }
 }
 
+/// Takes the parameters called `name` out of a query, and looks at none.
+pub(crate) fn remove_from_query(query: &mut Option<String>, name: &str) {
+    take_from_query(query, name, &mut Presented::None);
+}
+
 /// Takes the parameters called `name` out of a query, however the name is encoded; the others stay as they were sent.
 fn take_from_query(query: &mut Option<String>, name: &str, presented: &mut Presented) {
     let Some(text) = query.as_deref() else {

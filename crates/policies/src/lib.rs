@@ -17,12 +17,14 @@ pub mod all_of;
 pub mod any_of;
 pub mod api_key;
 pub mod authorize;
+pub mod backend_credentials;
 pub mod backend_jwt;
 pub mod basic;
 pub mod caller_headers;
 pub mod challenge;
 pub mod cors;
 pub mod deprecation;
+pub mod ext_authz;
 mod generations;
 pub mod headers;
 pub mod hop_by_hop;
@@ -55,10 +57,12 @@ pub static POLICIES: &[&dyn ErasedPolicyKind] = &[
     &scopes::Scopes,
     &subscription::Subscription,
     &authorize::Authorize,
+    &ext_authz::ExtAuthz,
     &plan_quota::PlanQuota,
     &rate_limit::RateLimit,
     &caller_headers::IdentityHeaders,
     &backend_jwt::BackendJwt,
+    &backend_credentials::BackendCredentials,
     &headers::SetHeaders,
     &headers::RemoveHeaders,
     &headers::RenameHeaders,

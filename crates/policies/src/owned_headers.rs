@@ -68,6 +68,11 @@ impl Policy for Running {
     }
 }
 
+/// Whether the gateway takes this field (lower case) out of every request since it tells of callers.
+pub(crate) fn is_of_callers(name: &str) -> bool {
+    OF_CALLERS.iter().any(|family| name.starts_with(family))
+}
+
 /// A name under which a policy may tell backends something.
 pub(crate) fn name(pointer: &str, text: &str, faults: &mut Vec<Diagnostic>) -> Option<HeaderName> {
     let Ok(name) = text.parse::<HeaderName>() else {
@@ -75,9 +80,7 @@ pub(crate) fn name(pointer: &str, text: &str, faults: &mut Vec<Diagnostic>) -> O
         faults.push(Diagnostic::error("header-name", pointer, message));
         return None;
     };
-    let of_callers = OF_CALLERS
-        .iter()
-        .any(|family| name.as_str().starts_with(family));
+    let of_callers = is_of_callers(name.as_str());
     let reserved = hop_by_hop::is_framing(name.as_str())
         || matches!(
             name.as_str(),

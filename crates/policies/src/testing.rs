@@ -21,6 +21,8 @@ use policy::{
 };
 use serde_json::{Value, json};
 
+use crate::backend_credentials::tests::FakeTokens;
+
 pub(crate) const API_KEY: &str = "twk_abcdefghijkmnpqrstuvwxyz23456789abcdefghijkmnpqrstuvixdc7di";
 pub(crate) const API: &str = "pets-1.0.0";
 pub(crate) const CLIENT: &str = "client-1";
@@ -204,6 +206,7 @@ pub(crate) struct Bench {
     /// The node's folder of secrets.
     pub(crate) secrets: tempfile::TempDir,
     pub(crate) passwords: Arc<FakePasswords>,
+    pub(crate) tokens: Arc<FakeTokens>,
 }
 
 /// Takes a password whose hash ends with it, and notes what it was asked.
@@ -285,6 +288,7 @@ impl Bench {
         let clock = Arc::new(ManualClock::at(NOW_UNIX_MS));
         let secrets = tempfile::tempdir().unwrap();
         let passwords = Arc::<FakePasswords>::default();
+        let tokens = Arc::<FakeTokens>::default();
         let runtime = Runtime {
             directory: directory.clone(),
             quotas: Arc::new(Quotas::new(100, limits::BUCKETS_DEFAULT)),
@@ -295,6 +299,8 @@ impl Bench {
                 jwts_max: 8,
                 ..BackendAuth::default()
             }),
+            backend_tokens: tokens.clone(),
+            authorization: Arc::default(),
         };
         Self {
             directory,
@@ -304,6 +310,7 @@ impl Bench {
             key,
             secrets,
             passwords,
+            tokens,
         }
     }
 

@@ -57,6 +57,7 @@ pub struct Chain {
     /// What they are called, for traces; apart, since a call that passes does not look at it.
     names: Box<[Cow<'static, str>]>,
     access: Access,
+    looks_ahead: bool,
 }
 
 /// Permission to call the backend. Only [`Chain::run`] makes one, so code that reaches an upstream cannot forget to
@@ -90,14 +91,16 @@ impl Chain {
     #[must_use]
     pub fn new(mut steps: Vec<Step>, access: Access) -> Self {
         steps.sort_by_key(|step| step.phase);
-        let (names, policies): (Vec<_>, Vec<_>) = steps
+        let (names, policies): (Vec<_>, Vec<Arc<dyn Policy>>) = steps
             .into_iter()
             .map(|step| (step.name, step.policy))
             .unzip();
+        let looks_ahead = policies.iter().any(|policy| policy.looks_ahead());
         Self {
             policies: policies.into(),
             names: names.into(),
             access,
+            looks_ahead,
         }
     }
 
@@ -110,6 +113,12 @@ impl Chain {
     #[must_use]
     pub fn access(&self) -> Access {
         self.access
+    }
+
+    /// Whether one of the policies looks at the beginning of the request's body.
+    #[must_use]
+    pub fn looks_ahead(&self) -> bool {
+        self.looks_ahead
     }
 
     /// How many policies there are.

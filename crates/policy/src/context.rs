@@ -1,7 +1,7 @@
 //! What a policy sees of a request, an answer and its surroundings.
 
 use std::any::{Any, TypeId};
-use std::cell::{RefCell, RefMut};
+use std::cell::{OnceCell, RefCell, RefMut};
 use std::fmt;
 use std::net::IpAddr;
 use std::rc::Rc;
@@ -17,10 +17,12 @@ use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::backend_auth::BackendAuth;
+use crate::backend_tokens::{BackendTokens, NoBackendTokens};
 use crate::directory::{Directory, SubscriptionView};
 use crate::limit::LimitKey;
 use crate::passwords::{NoPasswords, Passwords};
 use crate::secrets::Secrets;
+use crate::services::{AuthorizationCounts, Services};
 
 /// One request on its way to the backend. Lives on one core.
 pub struct RequestCx {
@@ -195,6 +197,10 @@ pub struct Runtime {
     pub passwords: Arc<dyn Passwords>,
     /// What backends are shown.
     pub backend_auth: Arc<BackendAuth>,
+    /// Who has the access tokens that backends are shown.
+    pub backend_tokens: Arc<dyn BackendTokens>,
+    /// What came of external authorization.
+    pub authorization: Arc<AuthorizationCounts>,
 }
 
 impl Runtime {
@@ -212,6 +218,8 @@ impl Runtime {
             secrets: Secrets::none(),
             passwords: Arc::new(NoPasswords),
             backend_auth: Arc::default(),
+            backend_tokens: Arc::new(NoBackendTokens),
+            authorization: Arc::default(),
         }
     }
 }
@@ -221,6 +229,7 @@ pub struct Core {
     /// What all cores share.
     pub runtime: Arc<Runtime>,
     memory: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
+    services: OnceCell<Rc<dyn Services>>,
 }
 
 impl Core {
@@ -230,7 +239,20 @@ impl Core {
         Rc::new(Self {
             runtime,
             memory: RefCell::new(Vec::new()),
+            services: OnceCell::new(),
         })
+    }
+
+    /// Says who asks services; the first word counts.
+    pub fn serve_by(&self, services: Rc<dyn Services>) {
+        // A second one changes nothing.
+        let _ = self.services.set(services);
+    }
+
+    /// Who asks services; `None` where nobody does.
+    #[must_use]
+    pub fn services(&self) -> Option<Rc<dyn Services>> {
+        self.services.get().map(Rc::clone)
     }
 
     /// This core's memory of type `T`, made at its first use. Bounding it is the business of its owner.

@@ -7,6 +7,7 @@
 
 mod attributes;
 pub mod backend_auth;
+pub mod backend_tokens;
 pub mod chain;
 pub mod context;
 pub mod directory;
@@ -15,12 +16,16 @@ pub mod limit;
 pub mod passwords;
 pub mod reject;
 pub mod secrets;
+pub mod services;
 pub mod waits;
 
 use std::future::Future;
 use std::pin::Pin;
 
 pub use backend_auth::{BackendAuth, BackendAuthCounts};
+pub use backend_tokens::{
+    BackendToken, BackendTokens, NoBackendTokens, NoToken, TokenClient, TokenProof, TokenRequest,
+};
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{
     Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx, Runtime,
@@ -33,8 +38,9 @@ pub use directory::{
 pub use kind::{ApiTold, CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};
 pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
-pub use reject::{Fact, Reason, Reject, Response};
+pub use reject::{Fact, Instead, Reason, Reject, Response};
 pub use secrets::{Secrets, from_files};
+pub use services::{Ahead, AuthorizationCounts, Peeked, ServiceAnswer, ServiceCall, Services};
 pub use waits::{Wait, Waits};
 
 /// A future that stays on its core.
@@ -49,6 +55,11 @@ pub trait Policy: Send + Sync {
     /// gateway), for every policy whose `on_request` was entered, in reverse order. That is how a 401 gets its
     /// CORS headers. The request's headers are gone by then: what is needed of them goes into a slot.
     fn on_response(&self, _cx: &mut ResponseCx<'_>) {}
+
+    /// Whether it looks at the beginning of the request's body, by [`Ahead`].
+    fn looks_ahead(&self) -> bool {
+        false
+    }
 }
 
 /// What a step gives back: at once, or later. Synchronous policies box nothing.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use base::Code;
 use bytes::Bytes;
 use http::header::{HeaderName, HeaderValue};
+use http::{HeaderMap, StatusCode};
 
 /// A complete answer made by a policy.
 pub type Response = http::Response<Bytes>;
@@ -24,6 +25,19 @@ pub struct Reject {
     pub close: bool,
     /// Why, for the operator who asks for the decision; never sent to the caller.
     pub reason: Option<Box<Reason>>,
+    /// What is answered in place of the problem: the words of a service that decides.
+    pub instead: Option<Box<Instead>>,
+}
+
+/// An answer in place of the problem. It is a refusal all the same, with its code in logs and metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instead {
+    /// The status.
+    pub status: StatusCode,
+    /// The fields.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
 }
 
 /// Which rule of a policy refused, and the facts that it compared.
@@ -57,6 +71,7 @@ impl Reject {
             retry_after_s: None,
             close: false,
             reason: None,
+            instead: None,
         }
     }
 

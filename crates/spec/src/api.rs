@@ -119,18 +119,22 @@ impl ApiSpec {
         }
     }
 
-    /// The `Backend` documents that it names, each with the place where it does.
+    /// The `Backend` documents that it names, each with the place where it does. A policy that asks a service names it under
+    /// `backend`.
     pub fn backend_names(&self) -> impl Iterator<Item = (&str, String)> {
         let own = self.backends.iter().flat_map(Backends::names);
         let own = own.map(|(key, name)| (name, format!("/spec/backends/{key}")));
+        let own = own.chain(asked(&self.policies, "/spec/policies"));
         let operations = self.operations.iter().enumerate();
         own.chain(operations.flat_map(|(index, operation)| {
             let at = format!("/spec/operations/{index}");
             let short = operation.backend.as_deref();
             let short = short.map(|name| (name, format!("{at}/backend")));
             let named = operation.backends.iter().flat_map(Backends::names);
+            let asked = asked(&operation.policies, &format!("{at}/policies"));
             short
                 .into_iter()
+                .chain(asked)
                 .chain(named.map(move |(key, name)| (name, format!("{at}/backends/{key}"))))
         }))
     }
@@ -381,6 +385,21 @@ pub struct PolicyEntry {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
 #[error("exactly one policy is expected in one entry of the list")]
 pub struct NotOnePolicy;
+
+/// The services that policies ask, with their places.
+fn asked<'a>(
+    policies: &'a [PolicyEntry],
+    at: &str,
+) -> impl Iterator<Item = (&'a str, String)> + use<'a> {
+    let at = at.to_owned();
+    policies
+        .iter()
+        .enumerate()
+        .filter_map(move |(index, entry)| {
+            let name = entry.config.get("backend")?.as_str()?;
+            Some((name, format!("{at}/{index}/{}/backend", entry.policy)))
+        })
+}
 
 impl TryFrom<serde_json::Map<String, Value>> for PolicyEntry {
     type Error = NotOnePolicy;

@@ -6,6 +6,7 @@
 
 pub mod browser;
 pub mod dnsmasq;
+pub mod ext_authz;
 pub mod grpc_health;
 pub mod h2spec;
 pub mod haproxy;
@@ -19,6 +20,7 @@ pub mod postgres;
 pub mod prometheus;
 
 pub use dnsmasq::Dnsmasq;
+pub use ext_authz::ExtAuthz;
 pub use grpc_health::GrpcHealth;
 pub use haproxy::HaProxy;
 pub use jaeger::Jaeger;

@@ -86,16 +86,21 @@ impl Reel {
 impl Replay {
     /// A body of `length` bytes of which these were taken already, before the rest of it.
     pub(crate) fn begun(taken: [Bytes; 2], rest: RequestBody, length: u64) -> Self {
-        let kept: Vec<_> = taken.into_iter().filter(|part| !part.is_empty()).collect();
-        let taken_bytes: usize = kept.iter().map(Bytes::len).sum();
+        let taken: Vec<_> = taken.into_iter().filter(|part| !part.is_empty()).collect();
+        Self::after(taken, rest, Some(length))
+    }
+
+    /// A body of which these were taken already, before the rest of it; how long all of it is, where that is known.
+    pub(crate) fn after(taken: Vec<Bytes>, rest: RequestBody, length: Option<u64>) -> Self {
+        let taken_bytes: usize = taken.iter().map(Bytes::len).sum();
         let reel = Reel {
-            ended: rest.is_end_stream() || taken_bytes as u64 == length,
+            ended: rest.is_end_stream() || length == Some(taken_bytes as u64),
             source: rest,
-            kept,
+            kept: taken,
             trailers: None,
             room: 0,
             spilled: false,
-            length: Some(length),
+            length,
         };
         Self {
             reel: Rc::new(RefCell::new(reel)),

@@ -147,6 +147,22 @@ fn cases() -> Vec<Case> {
             &["jwt"],
             true,
         ),
+        case(
+            "backendCredentials",
+            "a password",
+            json!({"basic": {"secretRef": "backend"}}),
+            nobody,
+            &[],
+            false,
+        ),
+        case(
+            "extAuthz",
+            "without its service",
+            json!({"backend": "authz", "grpc": {}}),
+            Caller::Token,
+            &["jwt"],
+            false,
+        ),
         case("setHeaders", "one field each way", set, nobody, &[], false),
         case(
             "removeHeaders",

@@ -8,10 +8,12 @@ use std::sync::Arc;
 use base::{ApplicationId, Clock, CredentialId, Org, SubscriptionId, SystemClock};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::{HeaderMap, HeaderValue, Method};
+use bytes::Bytes;
+use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use policy::services::{NoAnswer, ServiceAnswer, ServiceCall, Services};
 use policy::{
-    ApiKeyView, Client, ClientView, Core, Directory, Issuer, Plan, RequestCx, Runtime, Secrets,
-    Slots, SubscriptionView, Trace, Window,
+    ApiKeyView, Client, ClientView, Core, Directory, Issuer, LocalFuture, Plan, RequestCx, Runtime,
+    Secrets, Slots, SubscriptionView, Trace, Window,
 };
 use serde_json::json;
 
@@ -120,9 +122,11 @@ impl World {
             secrets: Secrets::at(secrets.path().to_owned()),
             ..Runtime::new(Arc::new(directory), quotas, Arc::new(clock))
         };
+        let core = Core::new(Arc::new(runtime));
+        core.serve_by(Rc::new(Yes));
         Self {
             _secrets: secrets,
-            core: Core::new(Arc::new(runtime)),
+            core,
             unix_ms,
             monotonic_ms,
             headers: headers(),
@@ -167,13 +171,39 @@ impl World {
     }
 }
 
-/// The key that tokens for backends are signed with.
+/// A service that lets every call pass, at once.
+struct Yes;
+
+impl Services for Yes {
+    fn call(
+        &self,
+        _: &RequestCx,
+        _: ServiceCall,
+    ) -> LocalFuture<'static, Result<ServiceAnswer, NoAnswer>> {
+        let answer = ServiceAnswer {
+            status: StatusCode::OK,
+            headers: HeaderMap::new(),
+            // A frame with a `CheckResponse` whose status is OK.
+            body: Bytes::from_static(b"\0\0\0\0\x02\x0a\0"),
+            trailers: HeaderMap::new(),
+        };
+        Box::pin(std::future::ready(Ok(answer)))
+    }
+}
+
+/// What is shown to backends: the key that tokens are signed with, and a password.
 fn write_key(secrets: &Path) {
     let key = jose::SigningKey::generate_es256().unwrap();
     let text = STANDARD.encode(key.to_pkcs8().unwrap().expose());
     let pem = format!("-----BEGIN PRIVATE KEY-----\n{text}\n-----END PRIVATE KEY-----\n");
     std::fs::create_dir(secrets.join("backend")).unwrap();
-    std::fs::write(secrets.join("backend/tls.key"), pem).unwrap();
+    for (file, text) in [
+        ("tls.key", pem.as_str()),
+        ("username", "gate"),
+        ("password", "secret"),
+    ] {
+        std::fs::write(secrets.join("backend").join(file), text).unwrap();
+    }
 }
 
 /// What a browser's call brings.

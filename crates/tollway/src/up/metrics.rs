@@ -26,6 +26,8 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::{Registry, Unit};
 use store_sql::SqlStore;
 
+pub(super) use backend_auth::Shown;
+
 use super::{NodeSide, otlp};
 
 /// Adds those of the control side to a registry.
@@ -54,8 +56,7 @@ pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Ar
         clock: Arc::clone(&node.clock),
     }));
     registry.register_collector(Box::new(passwords::Passwords(Arc::clone(&node.passwords))));
-    let backend_auth = Arc::clone(&node.backend_auth);
-    registry.register_collector(Box::new(backend_auth::Shown(backend_auth)));
+    registry.register_collector(Box::new(node.shown.clone()));
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }

@@ -40,6 +40,7 @@ use axum::Router;
 use base::{Clock, Secret};
 use control::{Control, ControlConfig};
 use credentials::{KeyFile, PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
+use gateway::backend_tokens::{CLIENTS_MAX, Tokens as BackendTokens};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::last_good::{self, Keeper, KeeperState};
@@ -239,7 +240,7 @@ struct NodeSide {
     quotas: Arc<Quotas<policy::LimitKey>>,
     quotas_max: usize,
     passwords: Arc<passwords::Counts>,
-    backend_auth: Arc<policy::BackendAuth>,
+    shown: metrics::Shown,
     clock: Arc<dyn Clock>,
     kept: Arc<KeeperState>,
     feed: Arc<FeedState>,
@@ -289,13 +290,26 @@ impl NodeSide {
         let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
         let checked = passwords.counts();
         let backend_auth = Arc::new(options.backend_auth());
+        let clients_max = options.gateway_backend_tokens_max;
+        let tokens = Arc::new(BackendTokens::new(
+            outbound::fetcher(options)?,
+            Arc::clone(&clock),
+            clients_max.unwrap_or(CLIENTS_MAX),
+        ));
+        let shown = metrics::Shown {
+            auth: Arc::clone(&backend_auth),
+            tokens: tokens.counts(),
+            authorization: Arc::default(),
+        };
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
             quotas: Arc::clone(&quotas),
             clock: Arc::clone(&clock),
             secrets: policy::Secrets::at(config.secrets_dir.clone()),
             passwords: passwords as _,
-            backend_auth: Arc::clone(&backend_auth),
+            backend_auth,
+            backend_tokens: tokens as _,
+            authorization: Arc::clone(&shown.authorization),
         });
         config.tracing.sink = sink;
         config.sockets = sockets;
@@ -347,7 +361,7 @@ impl NodeSide {
             quotas,
             quotas_max: counters,
             passwords: checked,
-            backend_auth,
+            shown,
             clock,
             kept,
             feed: state,

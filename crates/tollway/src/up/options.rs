@@ -105,6 +105,8 @@ options! {
     gateway_unknown_tokens_max: usize = "N";
     /// Backend JWTs that each core remembers; what is beyond is signed again [default: 10000]
     gateway_backend_jwts_max: usize = "N";
+    /// OAuth clients whose tokens for backends a gateway keeps; calls that need more are refused [default: 1000]
+    gateway_backend_tokens_max: usize = "N";
     /// Clients that one registration token may register [default: 10000]
     registration_uses_max: u64 = "N";
     /// Longest time that a registration token may work [default: 365d]

@@ -1,48 +1,17 @@
 //! What backends are told of callers: a signed token and header fields, over real sockets.
 
-use e2e::{Api, Backend, Sandbox};
 use jose::{Algorithm, Expectation, KeySet, KeySetRules, SigningKey};
-use reqwest::{Method, StatusCode};
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 
-use crate::PETS;
-
-struct World {
-    backend: Backend,
-    sandbox: Sandbox,
-    api: Api,
-}
+use crate::world::World;
 
 impl World {
-    async fn start() -> Self {
-        let backend = Backend::start().await.unwrap();
-        let sandbox = Sandbox::start().await.unwrap();
-        let api = sandbox.api("pets", PETS, &backend.url(), "Gold").await;
-        let api = api.unwrap();
-        Self {
-            backend,
-            sandbox,
-            api,
-        }
-    }
-
-    async fn change(&self, change: impl FnOnce(&mut Value)) {
-        let path = format!("/apis/{}", self.api.name);
-        let mut document = self.sandbox.call(Method::GET, &path, None).await.unwrap();
-        document.as_object_mut().unwrap().remove("status");
-        change(&mut document["spec"]);
-        let changed = self.sandbox.call(Method::PUT, &path, Some(document)).await;
-        changed.unwrap();
-    }
-
     /// A new private key in a file below the node's folder of secrets.
     fn key(&self, file: &str) -> SigningKey {
         let key = SigningKey::generate(Algorithm::Es256).unwrap();
         let der = key.to_pkcs8().unwrap();
-        let pem = pem_of(der.expose());
-        let path = self.sandbox.data_dir().join("secrets").join(file);
-        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
-        std::fs::write(path, pem).unwrap();
+        self.secret(file, &pem_of(der.expose()));
         key
     }
 
@@ -57,13 +26,6 @@ impl World {
             .header("X_User", "admin");
         let answer = request.send().await.unwrap();
         (answer.status(), answer.json().await.unwrap_or_default())
-    }
-
-    /// A field as the backend got it last.
-    fn got(&self, name: &str) -> Option<String> {
-        let seen = self.backend.seen();
-        let value = seen.last()?.headers.get(name)?;
-        Some(value.to_str().unwrap().to_owned())
     }
 
     async fn jwks(&self) -> String {
@@ -86,7 +48,7 @@ fn pem_of(der: &[u8]) -> String {
 /// req: GW10
 #[tokio::test]
 async fn backends_check_the_token_with_keys_that_the_gateway_tells() {
-    let world = World::start().await;
+    let world = World::start(|_| {}).await;
     world
         .change(|spec| {
             let key = json!({"secretRef": "pets-backend"});
@@ -174,7 +136,7 @@ async fn backends_check_the_token_with_keys_that_the_gateway_tells() {
 /// req: S6
 #[tokio::test]
 async fn nobody_forges_what_backends_are_told() {
-    let world = World::start().await;
+    let world = World::start(|_| {}).await;
     world.key("pets-backend/tls.key");
     world
         .change(|spec| {

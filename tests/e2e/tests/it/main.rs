@@ -2,11 +2,13 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authentication;
+mod backend_credentials;
 mod backend_identity;
 mod clients;
 mod database;
 mod described;
 mod explain;
+mod ext_authz;
 mod framing;
 mod identity_limits;
 mod interop;
@@ -27,6 +29,7 @@ mod terms;
 mod tokens;
 mod traces;
 mod usage;
+mod world;
 mod wso2;
 
 /// Two operations, one of them with a scope.

@@ -1,41 +1,94 @@
-//! What the node shows backends.
+//! What the node shows backends, and what services say of calls.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use policy::BackendAuth;
+use gateway::backend_tokens::TokenCounts;
+use policy::{AuthorizationCounts, BackendAuth};
 use prometheus_client::collector::Collector;
-use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
 
 use super::Plain;
 
-#[derive(Debug)]
-pub(super) struct Shown(pub(super) Arc<BackendAuth>);
+#[derive(Clone, Debug)]
+pub(in crate::up) struct Shown {
+    pub(in crate::up) auth: Arc<BackendAuth>,
+    pub(in crate::up) tokens: Arc<TokenCounts>,
+    pub(in crate::up) authorization: Arc<AuthorizationCounts>,
+}
 
 impl Collector for Shown {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut plain = Plain(encoder);
-        let counts = &self.0.counts;
+        let (shown, tokens) = (&self.auth.counts, &self.tokens);
         let all = [
             (
                 "tollway_backend_jwts_signed",
                 "Tokens for backends that were signed",
-                &counts.jwts_signed,
+                &shown.jwts_signed,
             ),
             (
                 "tollway_backend_jwts_forgotten",
                 "Tokens for backends that were forgotten, since a core remembered too many",
-                &counts.jwts_forgotten,
+                &shown.jwts_forgotten,
             ),
             (
                 "tollway_backend_credentials_missing",
                 "Calls refused, since what the backend has to be shown could not be made",
-                &counts.refused,
+                &shown.refused,
+            ),
+            (
+                "tollway_backend_tokens_given",
+                "Access tokens for backends that authorization servers gave",
+                &tokens.given,
+            ),
+            (
+                "tollway_backend_tokens_failed",
+                "Requests for access tokens for backends that gave none",
+                &tokens.failed,
+            ),
+            (
+                "tollway_backend_tokens_refused",
+                "Calls whose access token was not asked for, since the node keeps those of too many clients",
+                &tokens.too_many,
             ),
         ];
-        all.into_iter().try_for_each(|(name, help, count)| {
-            plain.counter(name, help, count.load(Ordering::Relaxed))
-        })
+        for (name, help, count) in all {
+            plain.counter(name, help, count.load(Ordering::Relaxed))?;
+        }
+        plain.gauge(
+            "tollway_backend_token_clients",
+            "OAuth clients whose tokens for backends are kept",
+            tokens.clients.load(Ordering::Relaxed),
+        )?;
+        self.authorization(&mut plain)
+    }
+}
+
+impl Shown {
+    fn authorization(&self, plain: &mut Plain<'_>) -> fmt::Result {
+        let counts = &self.authorization;
+        let all: [(&str, &AtomicU64); 5] = [
+            ("allowed", &counts.allowed),
+            ("denied", &counts.denied),
+            ("failed", &counts.failed),
+            ("failed-open", &counts.failed_open),
+            ("too-long", &counts.too_long),
+        ];
+        let mut family = plain.0.encode_descriptor(
+            "tollway_external_authorization",
+            "Calls that services decided on (`extAuthz`), by what came of it",
+            None,
+            MetricType::Counter,
+        )?;
+        for (result, count) in all {
+            let labels = [("result", result)];
+            let count = ConstCounter::new(count.load(Ordering::Relaxed));
+            count.encode(family.encode_family(&labels)?)?;
+        }
+        Ok(())
     }
 }
