@@ -87,6 +87,7 @@ fn option(name: &str, value: &str, append: Option<bool>, action: i32) -> HeaderV
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 fn grpc(more: Value) -> Value {
     let mut config = json!({"backend": "authz", "grpc": {"context": {"rule": "r1"}}});
     let more = more.as_object().unwrap().clone();
