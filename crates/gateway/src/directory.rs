@@ -430,7 +430,7 @@ impl Directory for NodeDirectory {
             mark: KeyMark::of(&hash),
             environment: row.environment,
             expires_unix_s: row.expires_unix_s(),
-            limits: row.limits,
+            limited: row.limited,
         })
     }
 

@@ -6,7 +6,7 @@ use base::code::{API_KEY_ADDRESS_REFUSED, API_KEY_INVALID, CREDENTIALS_MISSING};
 use base::{Diagnostic, Org, key_text};
 use http::header::{HeaderName, HeaderValue, WWW_AUTHENTICATE};
 use policy::{
-    CompileEnv, Identity, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx,
+    CompileEnv, LimitedKey, Outcome, Phase, Policy, PolicyKind, Principal, Reject, RequestCx,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -126,8 +126,8 @@ impl Policy for Running {
         {
             return self.refuse("key-expired", "the API key has expired");
         }
-        if let Some(limits) = &found.limits
-            && !limits.allow_address(cx.client.ip)
+        if let Some(limited) = &found.limited
+            && !limited.limits().allow_address(cx.client.ip)
         {
             let detail = "the API key is not for calls from this address";
             return Reject::new(API_KEY_ADDRESS_REFUSED, detail)
@@ -135,21 +135,17 @@ impl Policy for Running {
                 .fact("address", cx.client.ip.to_string(), "")
                 .into();
         }
-        let scopes = found
-            .limits
-            .as_ref()
-            .and_then(|limits| limits.scopes.as_ref());
+        let limited = found.limited.as_deref();
+        let identity = limited.map_or(&cx.core.unnamed, LimitedKey::identity);
+        let identity = Arc::clone(identity);
         cx.principal = Some(Principal {
             org: found.org,
             application: Some(found.application),
             credential: Some(found.credential),
+            key: Some(found.mark),
             environment: found.environment,
-            identity: Arc::new(Identity {
-                scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
-                key: Some(found.mark),
-                ..Identity::default()
-            }),
-            limits: found.limits,
+            identity,
+            limits: limited.map(|limited| Arc::clone(limited.limits())),
             token: None,
             subscription: None,
         });
@@ -260,6 +256,11 @@ mod tests {
         let principal = cx.principal.unwrap();
         assert_eq!(principal.application, Some(bench.application));
         assert!(principal.identity.scopes.is_none());
+        assert!(principal.key.is_some());
+        assert!(
+            Arc::ptr_eq(&principal.identity, &cx.core.unnamed),
+            "a call makes none of its own"
+        );
         assert!(cx.headers.is_empty());
     }
 
@@ -323,10 +324,10 @@ mod tests {
         let bench = Bench::new();
         let limits = |ranges: &[&str]| {
             let ip_ranges = ranges.iter().map(|range| range.parse().unwrap()).collect();
-            Some(std::sync::Arc::new(base::KeyLimits {
+            policy::LimitedKey::of(&base::KeyLimits {
                 ip_ranges,
                 ..base::KeyLimits::default()
-            }))
+            })
         };
         let ip = bench.request("GET", "/x").client.ip;
         bench.directory.tables().api_key_limits = limits(&["203.0.113.0/24"]);
@@ -344,12 +345,18 @@ mod tests {
     #[test]
     fn a_key_may_stand_for_some_scopes() {
         let bench = Bench::new();
-        bench.directory.tables().api_key_limits = Some(std::sync::Arc::new(base::KeyLimits {
+        bench.directory.tables().api_key_limits = LimitedKey::of(&base::KeyLimits {
             scopes: Some(["read".to_owned()].into()),
             ..base::KeyLimits::default()
-        }));
+        });
         let mut cx = with_key(&bench, API_KEY);
         bench.run(&*compile("apiKey", json!({})), &mut cx).unwrap();
+        let first = cx.principal.clone().unwrap().identity;
+        let mut again = with_key(&bench, API_KEY);
+        bench
+            .run(&*compile("apiKey", json!({})), &mut again)
+            .unwrap();
+        assert!(Arc::ptr_eq(&first, &again.principal.unwrap().identity));
         let needs = |scope: &str| compile("scopes", json!({"anyOf": [[scope]]}));
         bench.run(&*needs("read"), &mut cx).unwrap();
         let refused = bench.run(&*needs("write"), &mut cx).unwrap_err();

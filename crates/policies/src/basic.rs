@@ -251,6 +251,7 @@ impl Running {
             org: self.org.clone(),
             application,
             credential: None,
+            key: None,
             environment: self.environment,
             identity: Arc::new(Identity {
                 subject: Some(name),

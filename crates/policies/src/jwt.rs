@@ -354,6 +354,7 @@ impl Running {
             org: client.org,
             application: Some(client.application),
             credential: Some(client.credential),
+            key: None,
             environment: client.environment,
             identity,
             limits: None,
@@ -457,7 +458,6 @@ impl Running {
             scopes: Some(claims.scope.clone()),
             roles: Vec::new(),
             claims: claims.into_members(),
-            key: None,
         });
         let principal = self.principal(directory, &token, &client_id, identity)?;
         Ok(Entry {

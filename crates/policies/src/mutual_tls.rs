@@ -280,6 +280,7 @@ impl Running {
             org: self.org.clone(),
             application: None,
             credential: None,
+            key: None,
             environment: self.environment,
             identity: Arc::new(identity),
             limits: None,

@@ -46,7 +46,7 @@ pub(crate) struct Tables {
     pub(crate) clients: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_keys: HashMap<String, (ApplicationId, CredentialId)>,
     pub(crate) api_key_expires_unix_s: Option<u64>,
-    pub(crate) api_key_limits: Option<Arc<base::KeyLimits>>,
+    pub(crate) api_key_limits: Option<Arc<policy::LimitedKey>>,
     /// Of all clients and keys.
     pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
@@ -118,7 +118,7 @@ impl Directory for FakeDirectory {
             mark: KeyMark::of(&Digest::of(presented.as_bytes())),
             environment: tables.environment,
             expires_unix_s: tables.api_key_expires_unix_s,
-            limits: tables.api_key_limits.clone(),
+            limited: tables.api_key_limits.clone(),
         })
     }
 
@@ -357,6 +357,7 @@ impl Bench {
             org: Org::default_org(),
             application: Some(self.application),
             credential: Some(CredentialId::generate()),
+            key: None,
             environment: Environment::Production,
             identity: Arc::new(Identity {
                 scopes: scopes.map(|scopes| scopes.iter().map(ToString::to_string).collect()),

@@ -151,6 +151,7 @@ mod tests {
                 org: Org::default_org(),
                 application: Some(ApplicationId::generate()),
                 credential: Some(CredentialId::generate()),
+                key: None,
                 environment: base::Environment::Production,
                 identity: Arc::default(),
                 limits: None,

@@ -135,6 +135,8 @@ pub struct Principal {
     pub application: Option<ApplicationId>,
     /// The credential that proved it, where it is one that the platform keeps.
     pub credential: Option<CredentialId>,
+    /// Which text of an API key was shown; `None` where it was no API key.
+    pub key: Option<KeyMark>,
     /// What the credential is for: it decides which backend is called.
     pub environment: Environment,
     /// What is known of the caller.
@@ -148,7 +150,7 @@ pub struct Principal {
 }
 
 /// What is known of who calls. Made once for a credential, shared by all calls with it.
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Identity {
     /// `sub` of a token, the name of a user, the subject of a certificate; `None` for an API key.
     pub subject: Option<String>,
@@ -159,8 +161,6 @@ pub struct Identity {
     pub roles: Vec<String>,
     /// All that the token, or who vouched for the caller, says.
     pub claims: Map<String, Value>,
-    /// Which text of an API key was shown; `None` where it was no API key.
-    pub key: Option<KeyMark>,
 }
 
 /// Claims are about people: only their names are shown.
@@ -228,6 +228,9 @@ impl Runtime {
 pub struct Core {
     /// What all cores share.
     pub runtime: Arc<Runtime>,
+    /// The identity of all callers of whom nothing is known but their credential. Each core has its own, so that cores do
+    /// not count in one place.
+    pub unnamed: Arc<Identity>,
     memory: RefCell<Vec<(TypeId, Rc<dyn Any>)>>,
     services: OnceCell<Rc<dyn Services>>,
 }
@@ -238,6 +241,7 @@ impl Core {
     pub fn new(runtime: Arc<Runtime>) -> Rc<Self> {
         Rc::new(Self {
             runtime,
+            unnamed: Arc::default(),
             memory: RefCell::new(Vec::new()),
             services: OnceCell::new(),
         })

@@ -10,6 +10,8 @@ use base::{
 };
 use jose::Claims;
 
+use crate::Identity;
+
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
     /// Grows with every change of any table, *after* the change is in force: what was derived from look-ups at one
@@ -157,7 +159,45 @@ pub struct ApiKeyView {
     /// The second since 1970 from which it no longer works.
     pub expires_unix_s: Option<u64>,
     /// What it is limited to; `None` = nothing.
-    pub limits: Option<Arc<KeyLimits>>,
+    pub limited: Option<Arc<LimitedKey>>,
+}
+
+/// The limits of an API key, and what they make of who calls. Made once for a key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LimitedKey {
+    limits: Arc<KeyLimits>,
+    identity: Arc<Identity>,
+}
+
+impl LimitedKey {
+    /// `None` where there are no limits.
+    #[must_use]
+    pub fn of(limits: &KeyLimits) -> Option<Arc<Self>> {
+        if limits.is_empty() {
+            return None;
+        }
+        let scopes = limits.scopes.as_ref();
+        let identity = Identity {
+            scopes: scopes.map(|scopes| scopes.iter().cloned().collect()),
+            ..Identity::default()
+        };
+        Some(Arc::new(Self {
+            limits: Arc::new(limits.clone()),
+            identity: Arc::new(identity),
+        }))
+    }
+
+    /// The limits.
+    #[must_use]
+    pub fn limits(&self) -> &Arc<KeyLimits> {
+        &self.limits
+    }
+
+    /// Who calls: somebody with the scopes that the key stands for.
+    #[must_use]
+    pub fn identity(&self) -> &Arc<Identity> {
+        &self.identity
+    }
 }
 
 /// What an application is called, and whose it is.

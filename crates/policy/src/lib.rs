@@ -32,8 +32,8 @@ pub use context::{
     Slots, TokenInUse, Trace,
 };
 pub use directory::{
-    ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, NobodyKnown, NotAnswered,
-    Once, Plan, SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, LimitedKey, NobodyKnown,
+    NotAnswered, Once, Plan, SubscriptionView, Window,
 };
 pub use kind::{ApiTold, CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};

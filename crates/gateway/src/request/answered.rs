@@ -115,7 +115,7 @@ impl Answer {
 fn key_use(principal: &Principal) -> Option<KeyUse> {
     Some(KeyUse {
         credential: principal.credential?,
-        mark: principal.identity.key?,
+        mark: principal.key?,
     })
 }
 

@@ -205,6 +205,7 @@ impl policy::Policy for Known {
             org: base::Org::default_org(),
             application: Some(id.parse().unwrap()),
             credential: Some(base::CredentialId::generate()),
+            key: None,
             environment: base::Environment::default(),
             identity: std::sync::Arc::default(),
         });

@@ -55,7 +55,7 @@ impl Directory for OneApplication {
             mark: base::KeyMark::of(&base::Digest::from_bytes([7; 32])),
             environment: base::Environment::Production,
             expires_unix_s: None,
-            limits: None,
+            limited: None,
         })
     }
 

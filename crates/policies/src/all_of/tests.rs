@@ -40,6 +40,7 @@ impl Policy for Somebody {
             org: base::Org::default_org(),
             application: self.0,
             credential: None,
+            key: None,
             environment: self.1,
             identity: std::sync::Arc::new(policy::Identity {
                 subject: Some(self.2.to_owned()),

@@ -15,7 +15,6 @@ fn caller(bench: &Bench, roles: &[&str], claims: &Json) -> RequestCx {
         scopes: Some(vec!["read".to_owned()]),
         roles: roles.iter().map(ToString::to_string).collect(),
         claims: claims.as_object().unwrap().clone(),
-        key: None,
     });
     cx
 }

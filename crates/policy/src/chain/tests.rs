@@ -91,6 +91,7 @@ fn known(cx: &mut RequestCx) -> Verdict {
         org: Org::default_org(),
         application: Some(ApplicationId::generate()),
         credential: Some(CredentialId::generate()),
+        key: None,
         environment: base::Environment::Production,
         identity: Arc::default(),
     });
