@@ -46,7 +46,7 @@ pub use explanation::*;
 pub use keys::{RollRequest, SigningKeyItem};
 pub use params::*;
 pub use registration::{RegistrationTokenItem, RegistrationTokenRequest};
-pub use sessions::{ClientName, ConsentItem, EndParams, PeopleParams, SessionItem};
+pub use sessions::{ClientName, ConsentItem, SessionItem};
 
 use crate::Control;
 use crate::http::{ApiError, ApiResult, caller, trace};

@@ -53,6 +53,8 @@ pub(crate) struct Connection {
     peer: OnceCell<Peer>,
     /// What is known of the client's certificate; nothing for most.
     certificate: OnceCell<Shown>,
+    /// Whether clients can show certificates where this connection came in.
+    takes_certificates: Cell<bool>,
     /// What the guard of an HTTP/1.1 connection has found.
     guard: OnceCell<guard::Handle>,
     wire: Cell<Option<Wire>>,
@@ -111,6 +113,11 @@ impl Connection {
             Shown::Handshake(certificate) => Some(Arc::clone(certificate)),
             Shown::Requests(forwarding) => forwarding.certificate(core, headers),
         }
+    }
+
+    /// Whether clients can show certificates where this connection came in: to the handshake, or to a proxy.
+    pub(crate) fn takes_certificates(&self) -> bool {
+        self.takes_certificates.get()
     }
 
     /// What backends are told of the client.
@@ -377,6 +384,7 @@ impl Registry {
             client: Cell::new(client),
             peer: OnceCell::new(),
             certificate: OnceCell::new(),
+            takes_certificates: Cell::new(false),
             guard: OnceCell::new(),
             wire: Cell::new(None),
             active: Cell::new(0),

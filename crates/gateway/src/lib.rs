@@ -39,7 +39,6 @@ mod services;
 mod shelf;
 mod sockets;
 pub mod spans;
-mod stamp;
 mod timers;
 mod trace;
 mod tunnel;

@@ -186,7 +186,7 @@ async fn route<'s>(
         }
         Found::NoApi => {
             let key = host_key(host);
-            let told = protected::metadata(worker, scene.snapshot, &key, cx);
+            let told = protected::metadata(scene, &key, cx);
             let told = told.or_else(|| backend_keys::keys(worker, scene.snapshot, &key, cx));
             if let Some(told) = told {
                 return told;

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use policy::stamp::{self, Stamp};
 use rustls::ServerConfig;
 use rustls::crypto::CryptoProvider;
 
 use crate::config::{ClientCertificates, TlsFiles};
 use crate::metrics::Numbers;
 use crate::server_tls::{self, CertificateError};
-use crate::stamp::{self, Stamp};
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

@@ -17,6 +17,7 @@ pub mod passwords;
 pub mod reject;
 pub mod secrets;
 pub mod services;
+pub mod stamp;
 pub mod waits;
 
 use std::future::Future;

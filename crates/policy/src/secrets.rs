@@ -2,12 +2,11 @@
 
 use std::cell::RefCell;
 use std::collections::HashMap;
-use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
-use std::time::SystemTime;
 
 use crate::context::Core;
+use crate::stamp::Stamp;
 
 /// How often at most a file is looked at.
 const LOOK_EVERY_MS: u64 = 1_000;
@@ -57,28 +56,8 @@ impl<T> Default for FromFiles<T> {
 struct Made<T> {
     /// With a number that no other one of this core has.
     now: Option<(Rc<T>, u64)>,
-    stamps: Vec<Option<Stamp>>,
+    stamps: Vec<Stamp>,
     looked_ms: u64,
-}
-
-/// How a file looked before it was read: a change in between is seen by the next look.
-#[derive(PartialEq, Eq)]
-struct Stamp {
-    changed: SystemTime,
-    bytes: u64,
-    /// Another file under the same name has another number.
-    number: u64,
-}
-
-impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
-        let found = std::fs::metadata(path).ok()?;
-        Some(Self {
-            changed: found.modified().ok()?,
-            bytes: found.len(),
-            number: found.ino(),
-        })
-    }
 }
 
 /// The number of the latest thing that a core has made of files.
@@ -127,7 +106,7 @@ pub fn from_files<T: 'static>(
     now
 }
 
-fn stamps(folder: &Path, files: &[PathBuf]) -> Vec<Option<Stamp>> {
+fn stamps(folder: &Path, files: &[PathBuf]) -> Vec<Stamp> {
     let of = |file: &PathBuf| Stamp::of(&folder.join(file));
     files.iter().map(of).collect()
 }

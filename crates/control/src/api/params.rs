@@ -84,28 +84,6 @@ pub struct ApplyParams {
     pub prune: bool,
 }
 
-impl DeleteParams {
-    /// How long a deletion waits.
-    #[must_use]
-    pub fn waiting(self) -> Waiting {
-        Waiting {
-            wait: self.wait,
-            timeout_ms: self.timeout_ms,
-        }
-    }
-}
-
-impl ApplyParams {
-    /// How long `apply` waits.
-    #[must_use]
-    pub fn waiting(self) -> Waiting {
-        Waiting {
-            wait: self.wait,
-            timeout_ms: self.timeout_ms,
-        }
-    }
-}
-
 /// How a list is cut.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -168,3 +146,54 @@ pub struct UndoParams {
     #[serde(default)]
     pub force: bool,
 }
+
+/// Whose sessions or consents, and how the list is cut.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct PeopleParams {
+    /// Of this user; others than oneself for admins alone. Without it an admin sees those of everybody.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<String>,
+    /// At most so many items: 1 to 500, by default 100.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub limit: Option<u64>,
+    /// Only items after this one: [`super::List::next`] of the part before.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub after: Option<String>,
+}
+
+/// Whose sessions or consents end, and whether to wait for the nodes.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub struct EndParams {
+    /// Of this user; by default of oneself, others for admins alone.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub user: Option<String>,
+    /// As [`Waiting::wait`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub wait: Option<bool>,
+    /// As [`Waiting::timeout_ms`].
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub timeout_ms: Option<u64>,
+}
+
+/// Those that say how long is waited, among other things. One `Waiting` within each would be refused: values of a query are
+/// texts, and serde reads numbers of what is flattened as numbers alone.
+macro_rules! waits {
+    ($($params:ident),+ $(,)?) => {$(
+        impl $params {
+            /// How long is waited for the nodes.
+            #[must_use]
+            pub fn waiting(&self) -> Waiting {
+                Waiting {
+                    wait: self.wait,
+                    timeout_ms: self.timeout_ms,
+                }
+            }
+        }
+    )+};
+}
+
+waits!(DeleteParams, ApplyParams, UndoParams, EndParams);

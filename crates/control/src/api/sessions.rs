@@ -9,12 +9,12 @@ use http::StatusCode;
 use serde::{Deserialize, Serialize};
 use store::grants::{Consent, IdPage, Session};
 use store::{Role, User, Write};
-use utoipa::{IntoParams, ToSchema};
+use utoipa::ToSchema;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::documents::{cut, limit};
-use super::{List, Waiting};
+use super::{EndParams, List, PeopleParams, Waiting};
 use crate::Control;
 use crate::http::{ApiError, ApiResult, Caller, Json, Name, Params};
 
@@ -24,38 +24,6 @@ pub(super) fn router() -> OpenApiRouter<Control> {
         .routes(routes!(session_end))
         .routes(routes!(consents, consents_delete))
         .routes(routes!(consent_delete))
-}
-
-/// Whose.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct PeopleParams {
-    /// Of this user; others than oneself for admins alone. Without it an admin sees those of everybody.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub user: Option<String>,
-    /// At most so many items: 1 to 500, by default 100.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub limit: Option<u64>,
-    /// Only items after this one: [`super::List::next`] of the part before.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub after: Option<String>,
-}
-
-/// Whose end, and whether to wait for the nodes.
-#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize, IntoParams)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub struct EndParams {
-    /// Of this user; by default of oneself, others for admins alone.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub user: Option<String>,
-    /// As [`Waiting::wait`].
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub wait: Option<bool>,
-    /// As [`Waiting::timeout_ms`].
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub timeout_ms: Option<u64>,
 }
 
 /// A browser in which somebody is logged in.
@@ -272,15 +240,6 @@ async fn consents_delete(
     let withdrawn = |consent: Consent| withdrawal(&control, user.id, consent.client_id);
     let writes = all.into_iter().map(withdrawn).collect();
     ended(&control, &caller, writes, params.waiting()).await
-}
-
-impl EndParams {
-    fn waiting(&self) -> Waiting {
-        Waiting {
-            wait: self.wait,
-            timeout_ms: self.timeout_ms,
-        }
-    }
 }
 
 /// Writes ends and waits until the nodes know.

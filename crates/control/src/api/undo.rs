@@ -13,7 +13,7 @@ use utoipa_axum::routes;
 
 use super::audit::OF_PUBLISHERS;
 use super::bundle::difference;
-use super::{Action, ApplyResult, NotUndone, UndoAnswer, UndoParams, Waiting};
+use super::{Action, ApplyResult, NotUndone, UndoAnswer, UndoParams};
 use crate::Control;
 use crate::change::{Change, Delete, Put, definition_text, prepare};
 use crate::http::{ApiError, ApiResult, Caller, Json, Name, Params};
@@ -53,10 +53,7 @@ async fn undo(
     }
     drop(writing);
     if let Some(revision) = made {
-        let waiting = Waiting {
-            wait: params.wait,
-            timeout_ms: params.timeout_ms,
-        };
+        let waiting = params.waiting();
         waiting.acknowledged(&control, revision).await?;
     }
     let results = prepared.outcomes.iter().map(|outcome| ApplyResult {

@@ -32,6 +32,7 @@ pub(super) async fn open(
         let shown = Shown::Requests(Arc::clone(forwarding));
         // Set once: a connection is opened once.
         let _ = connection.certificate.set(shown);
+        connection.takes_certificates.set(true);
     }
     if entrance.is_proxied() {
         let peer = connection.client().ip;
@@ -62,6 +63,9 @@ pub(super) async fn open(
         seat.opened();
         return Ok((Stream::Tcp(tcp), is_h2, seat));
     };
+    if config.clients.is_some() {
+        connection.takes_certificates.set(true);
+    }
     let tls = handshake(worker, &config.config(), tcp).await?;
     let session = tls.get_ref().1;
     if let Some(certificate) = session.peer_certificates().and_then(certificate) {

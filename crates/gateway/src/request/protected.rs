@@ -13,24 +13,26 @@ use policy::{Reject, RequestCx};
 use serde_json::json;
 use snapshot::{Api, Protected, Snapshot};
 
+use super::Scene;
 use super::answered::Answer;
 use super::opened::host_key;
 use crate::decisions::Matched;
-use crate::worker::Worker;
 
 /// Stands before the path of the API (RFC 9728 §3.1).
 const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+/// Whether tokens that are bound to a certificate (RFC 8705 §3) are good: where clients can show one.
+const CERTIFICATES: &str = "tls_client_certificate_bound_access_tokens";
 /// Clients may keep an answer so long; a change of the API is known everywhere after it.
 const CACHE: HeaderValue = HeaderValue::from_static("public, max-age=300");
 const METHODS: HeaderValue = HeaderValue::from_static("GET, HEAD, OPTIONS");
 
 /// What is told at this path; `None` where it is no such question, or nothing is told.
 pub(super) fn metadata<'s>(
-    worker: &Worker,
-    snapshot: &'s Snapshot,
+    scene: Scene<'s>,
     host: &str,
     cx: &RequestCx,
 ) -> Option<(Matched<'s>, Answer)> {
+    let (worker, snapshot) = (scene.worker, scene.snapshot);
     let mount = cx.path.strip_prefix(WELL_KNOWN)?;
     let public = snapshot.public_url.as_deref()?;
     let api = snapshot.mounted(host, mount)?;
@@ -41,7 +43,8 @@ pub(super) fn metadata<'s>(
         *response.status_mut() = StatusCode::NO_CONTENT;
     } else if matches!(cx.method, Method::GET | Method::HEAD) {
         let resource = url(public, "", api, host, mount);
-        let told = told(&resource, api, protected, cx);
+        let mut told = told(&resource, api, protected, cx);
+        told[CERTIFICATES] = scene.connection.takes_certificates().into();
         *response.body_mut() = serde_json::to_vec(&told).expect("texts alone").into();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
@@ -60,7 +63,8 @@ pub(super) fn metadata<'s>(
     Some((matched, Answer::own(response)))
 }
 
-/// RFC 9728 §2.
+/// RFC 9728 §2. No API demands tokens that are bound to a DPoP key, so `dpop_bound_access_tokens_required` is left out,
+/// which says so.
 fn told(resource: &str, api: &Api, protected: &Protected, cx: &RequestCx) -> serde_json::Value {
     let directory = &*cx.core.runtime.directory;
     let issuers = protected.issuers.iter();

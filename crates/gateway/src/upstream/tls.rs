@@ -8,6 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use policy::stamp::{self, Stamp};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
@@ -16,7 +17,6 @@ use sync::calls::CaSource;
 
 use super::pool::BackendPool;
 use crate::metrics::certificates::Role;
-use crate::stamp::{self, Stamp};
 use crate::worker::{Shared, Worker};
 
 /// How often at most a backend's files are looked at.

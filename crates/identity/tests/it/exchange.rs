@@ -12,7 +12,7 @@ const EXCHANGE: &str = "grant_type=urn%3Aietf%3Aparams%3Aoauth%3Agrant-type%3Ato
     &subject_token_type=urn%3Aietf%3Aparams%3Aoauth%3Atoken-type%3Aaccess_token";
 
 /// A client that may exchange the tokens of these clients.
-async fn exchanger(world: &World, name: &str, of: &[&TestClient]) -> TestClient {
+pub(crate) async fn exchanger(world: &World, name: &str, of: &[&TestClient]) -> TestClient {
     let metadata = ClientMetadata {
         grant_types: [GrantType::ClientCredentials, GrantType::TokenExchange].into(),
         token_exchange_subject_clients: of.iter().map(|client| client.client_id.clone()).collect(),
@@ -22,7 +22,7 @@ async fn exchanger(world: &World, name: &str, of: &[&TestClient]) -> TestClient 
     world.registered(name, metadata).await
 }
 
-async fn exchanged(world: &World, client: &TestClient, more: &str) -> Value {
+pub(crate) async fn exchanged(world: &World, client: &TestClient, more: &str) -> Value {
     let answer = world
         .form_as(client, TOKEN, &format!("{EXCHANGE}&{more}"))
         .await;

@@ -6,14 +6,15 @@ use serde_json::json;
 use store::ClientMetadata;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use crate::code_flow::is_error_page;
 use crate::tab::{Tab, app, claims, exchange, metadata, query, refresh, request, text, userinfo};
-use crate::world::{ISSUER, world};
+use crate::world::{ISSUER, World, world};
 
 const BYE: &str = "https://app.example/bye";
 
-fn logout(fields: &[(&str, &str)]) -> String {
+pub(crate) fn logout(fields: &[(&str, &str)]) -> String {
     format!("/oauth2/logout?{}", query(fields))
 }
 
@@ -137,26 +138,16 @@ async fn logging_out_is_asked_about_and_goes_to_known_places() {
     );
 }
 
-/// OpenID Connect Back-Channel Logout: the client is told, again when it did not listen at first.
-#[tokio::test]
-async fn clients_are_told() {
-    let world = world().await;
+/// Where a client is told of logouts, answered so one after the other, and what it is told.
+pub(crate) async fn told_at(answers: &'static [&'static str]) -> (String, JoinHandle<Vec<String>>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let uri = format!(
         "http://127.0.0.1:{}/logged-out",
         listener.local_addr().unwrap().port()
     );
-    let registered = ClientMetadata {
-        backchannel_logout_uri: Some(uri),
-        ..metadata()
-    };
-    let client = app(&world, "app", registered).await;
-    let mut tab = Tab::default();
-    let code = tab.code(&world, &client, "openid").await;
-    let id = text(&exchange(&world, &client, &code, &[]).await, "id_token");
     let answering = tokio::spawn(async move {
         let mut told = Vec::new();
-        for answer in ["503 Service Unavailable", "200 OK"] {
+        for answer in answers {
             let (mut socket, _) = listener.accept().await.unwrap();
             let mut request = Vec::new();
             // The form is all of the body and comes with the head or right after it.
@@ -173,7 +164,11 @@ async fn clients_are_told() {
         }
         told
     });
-    tab.open(&world, &logout(&[("id_token_hint", &id)])).await;
+    (uri, answering)
+}
+
+/// What a client was told, when it was told as often as it answers.
+pub(crate) async fn when_told(world: &World, answering: JoinHandle<Vec<String>>) -> Vec<String> {
     let until = Instant::now() + Duration::from_secs(20);
     while !answering.is_finished() {
         assert!(Instant::now() < until, "the client was not told");
@@ -181,7 +176,24 @@ async fn clients_are_told() {
         world.clock.advance_ms(1_000);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
-    let told = answering.await.unwrap();
+    answering.await.unwrap()
+}
+
+/// OpenID Connect Back-Channel Logout: the client is told, again when it did not listen at first.
+#[tokio::test]
+async fn clients_are_told() {
+    let world = world().await;
+    let (uri, answering) = told_at(&["503 Service Unavailable", "200 OK"]).await;
+    let registered = ClientMetadata {
+        backchannel_logout_uri: Some(uri),
+        ..metadata()
+    };
+    let client = app(&world, "app", registered).await;
+    let mut tab = Tab::default();
+    let code = tab.code(&world, &client, "openid").await;
+    let id = text(&exchange(&world, &client, &code, &[]).await, "id_token");
+    tab.open(&world, &logout(&[("id_token_hint", &id)])).await;
+    let told = when_told(&world, answering).await;
     assert!(told[1].starts_with("POST /logged-out HTTP/1.1"));
     let token = told[1].split("logout_token=").nth(1).unwrap();
     let (id, claims) = (claims(&id), claims(token));

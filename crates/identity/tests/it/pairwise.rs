@@ -7,6 +7,8 @@ use store::{Batch, ClientMetadata, RegistrationToken, SubjectType, Write};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;
 
+use crate::exchange::{exchanged, exchanger};
+use crate::logout::{logout, told_at, when_told};
 use crate::tab::{
     CALLBACK, Tab, app, claims, code_of, error_of, exchange, metadata, query, request, text,
     userinfo,
@@ -100,6 +102,42 @@ async fn a_client_knows_users_by_one_name_that_others_do_not_know() {
     code_of(&tab.open(&world, &path).await);
     let path = request(&shop, &[("prompt", "none"), ("claims", &wrong), openid]);
     assert_eq!(error_of(&tab.open(&world, &path).await), "login_required");
+}
+
+/// Nobody who gets a token for another client's, and nobody who is told of a logout, learns more than that name.
+#[tokio::test]
+async fn the_name_goes_into_exchanged_tokens_and_logout_tokens() {
+    let world = world().await;
+    let (uri, answering) = told_at(&["200 OK"]).await;
+    let registered = ClientMetadata {
+        backchannel_logout_uri: Some(uri),
+        ..pairwise(None)
+    };
+    let shop = app(&world, "shop-app", registered).await;
+    let backend = exchanger(&world, "backend", &[&shop]).await;
+    let mut tab = Tab::default();
+    let code = tab.code(&world, &shop, "openid").await;
+    let first = exchange(&world, &shop, &code, &[]).await;
+    let (access, id_token) = (text(&first, "access_token"), text(&first, "id_token"));
+    let name = sub(&id_token);
+    let user = world
+        .store
+        .user_get(&base::Org::default_org(), "admin")
+        .await;
+    let id = user.unwrap().unwrap().id.to_string();
+    let answer = exchanged(&world, &backend, &format!("subject_token={access}")).await;
+    let second = claims(answer["access_token"].as_str().unwrap());
+    assert_eq!(second["sub"], name);
+    assert_eq!(second["act"]["client_id"], backend.client_id);
+    tab.open(&world, &logout(&[("id_token_hint", &id_token)]))
+        .await;
+    let told = when_told(&world, answering).await;
+    let third = claims(told[0].split("logout_token=").nth(1).unwrap());
+    assert_eq!(third["sub"], name);
+    for told in [second, third] {
+        let all = told.to_string();
+        assert!(!all.contains(&id) && !all.contains("admin"), "{all}");
+    }
 }
 
 /// The end of a user's tokens ends those under other names (req: S9).

@@ -53,7 +53,7 @@ fn metric(user: &User, line: &str) -> Option<u64> {
     found.trim().parse().ok()
 }
 
-fn http_get(url: &str) -> String {
+pub(crate) fn http_get(url: &str) -> String {
     let rest = url.strip_prefix("http://").unwrap();
     let (address, path) = rest.split_once('/').unwrap();
     let mut stream = std::net::TcpStream::connect(address).unwrap();

@@ -12,6 +12,7 @@ mod actors;
 pub(crate) mod claims;
 pub(crate) mod site;
 pub(crate) mod tab;
+mod withdrawing;
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use tollway::up::{AskMode, Options};
 
 use crate::PETS;
+use crate::protected::{WELL_KNOWN, reached_at};
 
 struct World {
     backend: Backend,
@@ -242,6 +243,18 @@ async fn a_token_that_is_bound_to_a_certificate_is_good_with_it_alone() {
     assert_eq!(call(None).await, invalid);
     let clear = world.sandbox.http.get(format!("{}/pets", world.api.url));
     assert_eq!(answer(clear.bearer_auth(token)).await, invalid);
+
+    // The metadata say so, where clients can show certificates (RFC 9728 §2).
+    reached_at(&world.sandbox, Some("https://api.example.com")).await;
+    let metadata = format!("{WELL_KNOWN}/pets/1.0.0");
+    let told = async |request: RequestBuilder| -> Value {
+        let body: Value = request.send().await.unwrap().json().await.unwrap();
+        body["tls_client_certificate_bound_access_tokens"].clone()
+    };
+    let clear = format!("{}{metadata}", world.sandbox.gateway());
+    assert_eq!(told(world.sandbox.http.get(clear)).await, false);
+    let over_tls = format!("https://{}{metadata}", world.sandbox.gateway_https());
+    assert_eq!(told(client(None).get(over_tls)).await, true);
 }
 
 /// req: S6

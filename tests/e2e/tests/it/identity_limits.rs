@@ -121,6 +121,50 @@ async fn questions_that_may_not_wait_are_refused() {
     );
 }
 
+#[tokio::test]
+async fn questions_are_waited_for_no_longer_than_is_said() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.gateway_question_timeout = Some(Span(Duration::ZERO));
+    });
+    let sandbox = sandbox.await.unwrap();
+    let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
+    let refused = called(&sandbox, &api.unwrap().url, "twa_1").await;
+    assert_eq!(refused, (503, "TOKEN_UNVERIFIED".to_owned()));
+    assert_eq!(
+        sandbox
+            .metric("tollway_node_questions_unanswered_total ")
+            .await,
+        1
+    );
+}
+
+/// By default nobody looks for the next ten minutes, and 30 days are longer than what is told of (req: T6).
+#[tokio::test]
+async fn ends_of_credentials_are_noted_as_early_and_as_soon_as_is_said() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.credential_notice = Some(Span(Duration::from_secs(31 * 86_400)));
+        options.credential_notice_every = Some(Span(Duration::from_millis(20)));
+    });
+    let sandbox = sandbox.await.unwrap();
+    let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
+    let keys = format!("/applications/{}/api-keys", api.unwrap().app);
+    for days in [60, 30] {
+        let wish = json!({"expiresIn": days * 86_400});
+        sandbox.call(Method::POST, &keys, Some(wish)).await.unwrap();
+    }
+    let noted = async {
+        let name = "tollway_control_credential_notices_total ";
+        while sandbox.metric(name).await == 0 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        sandbox.metric(name).await
+    };
+    let noted = tokio::time::timeout(Duration::from_secs(20), noted).await;
+    assert_eq!(noted, Ok(1), "the one that ends within 31 days");
+}
+
 /// Whoever keeps the keys has to ask again before the next one signs.
 #[tokio::test]
 async fn keys_are_not_kept_for_longer_than_they_are_ahead() {

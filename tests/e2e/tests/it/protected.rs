@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::PETS;
 
-const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
+pub(crate) const WELL_KNOWN: &str = "/.well-known/oauth-protected-resource";
 
 async fn setting() -> (Backend, Sandbox, Api) {
     let backend = Backend::start().await.unwrap();
@@ -17,7 +17,7 @@ async fn setting() -> (Backend, Sandbox, Api) {
 }
 
 /// Says where clients reach the gateway.
-async fn reached_at(sandbox: &Sandbox, url: Option<&str>) {
+pub(crate) async fn reached_at(sandbox: &Sandbox, url: Option<&str>) {
     let mut document = sandbox
         .call(Method::GET, "/gateways/default", None)
         .await
@@ -103,6 +103,7 @@ async fn clients_find_the_authorization_server_of_an_api() {
         "scopes_supported": ["pets:write"],
         "bearer_methods_supported": ["header"],
         "dpop_signing_alg_values_supported": null,
+        "tls_client_certificate_bound_access_tokens": false,
     });
     assert_eq!(body, expected);
     let (status, headers, body) = asked(&sandbox, Method::HEAD, &metadata).await;

@@ -100,6 +100,8 @@ pub(crate) fn play(scene: &Arc<Scene>, site: &Site, ledger: &Ledger, round: usiz
     let one = actor();
     all.spawn(async move { ended(one.people().await) });
     let one = actor();
+    all.spawn(async move { ended(one.withdrawing().await) });
+    let one = actor();
     all.spawn(async move { ended(one.credentials().await) });
     Playing(all)
 }
@@ -111,19 +113,19 @@ fn ended(outcome: Result<std::convert::Infallible, Lost>) -> Lost {
     }
 }
 
-type Forever = Result<std::convert::Infallible, Lost>;
+pub(super) type Forever = Result<std::convert::Infallible, Lost>;
 
-struct Actor {
-    scene: Arc<Scene>,
-    site: Site,
-    ledger: Ledger,
-    round: usize,
+pub(super) struct Actor {
+    pub(super) scene: Arc<Scene>,
+    pub(super) site: Site,
+    pub(super) ledger: Ledger,
+    pub(super) round: usize,
 }
 
 impl Actor {
     /// Notes an answer that has to be this.
     #[track_caller]
-    fn answered(&self, answer: &Answer, status: u16) {
+    pub(super) fn answered(&self, answer: &Answer, status: u16) {
         assert_eq!(answer.status, status, "{}", answer.text);
         self.ledger.answered();
     }

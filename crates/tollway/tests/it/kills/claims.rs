@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use super::actors::Scene;
 use super::site::{Answer, Secret, Site};
 use super::tab::{CALLBACK, Tab, VERIFIER};
+use super::withdrawing::Way;
 
 /// Something that has to be true after the restart.
 #[derive(Clone)]
@@ -29,6 +30,10 @@ pub(crate) enum Claim {
     LoggedIn(Tab),
     /// A browser in which somebody logged out.
     LoggedOut(Tab),
+    /// A browser whose user is logged in and has taken back what the client was allowed.
+    TakenBack(Tab),
+    /// An authorization code whose session or consent has ended.
+    CodeGone(String),
     /// An authorization code.
     Code(String, CodeState),
     /// The refresh tokens of a grant.
@@ -84,6 +89,8 @@ pub(crate) enum FamilyState {
 pub(crate) enum End {
     LogOut(Tab, String),
     Revoke(String),
+    /// With the codes that were not used.
+    Withdraw(Way, Tab, Vec<String>),
 }
 
 /// What the actors of a round note.
@@ -224,6 +231,16 @@ impl Check<'_> {
                 tested.count("ended sessions");
                 assert!(!tab.is_logged_in(site, &self.scene.web).await);
             }
+            Claim::TakenBack(mut tab) => {
+                tested.count("consents taken back");
+                let answer = tab.silent(site, &self.scene.web).await.unwrap();
+                assert_eq!(answer, Err("consent_required".to_owned()));
+            }
+            Claim::CodeGone(code) => {
+                tested.count("codes of what has ended");
+                let answer = self.redeem(&code).await;
+                assert_eq!(answer.status, 400, "{code}: {}", answer.text);
+            }
             Claim::Code(code, state) => self.code(&code, state, tested).await,
             Claim::Family(family) => self.family(family, tested).await,
             Claim::RefreshGone(token) => {
@@ -343,9 +360,17 @@ impl Check<'_> {
         let answer = match end {
             End::LogOut(mut tab, id_token) => tab.log_out(self.site, &id_token).await,
             End::Revoke(token) => revoke(self.site, &self.scene.web, &token).await,
+            End::Withdraw(way, mut tab, codes) => {
+                let answer = way.go(self.site, &mut tab, &self.scene.web).await;
+                for code in codes {
+                    assert_eq!(self.redeem(&code).await.status, 400, "{code}");
+                }
+                answer
+            }
         };
         let answer = answer.unwrap();
-        assert_eq!(answer.status, 200, "{}", answer.text);
+        // 404: it was done before, and nobody heard.
+        assert!(answer.is_done() || answer.status == 404, "{}", answer.text);
         assert!(!self.site.lets_in(access).await, "it was ended: {access}");
     }
 }

@@ -108,6 +108,31 @@ impl Tab {
         }
     }
 
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// A code without a question, or the error instead.
+    pub(crate) async fn silent(
+        &mut self,
+        site: &Site,
+        client: &Secret,
+    ) -> Result<Result<String, String>, Lost> {
+        let path = authorize(client, &[("prompt", "none")]);
+        let answer = self.send(site, Method::GET, &path, None).await?;
+        let error = answered(&answer, "error");
+        Ok(error.map_or_else(|| Ok(answered(&answer, "code").expect("one of both")), Err))
+    }
+
+    /// Ends something on the user's own page; where nobody is logged in any more there is nothing left to end.
+    pub(crate) async fn end_on_page(&mut self, site: &Site, what: &str) -> Result<Answer, Lost> {
+        let page = self.send(site, Method::GET, "/account", None).await?;
+        if page.text.contains("name=\"password\"") {
+            return Ok(page);
+        }
+        self.submit(site, &page, &[("end", what)]).await
+    }
+
     /// Logs out, with an ID token of the session.
     pub(crate) async fn log_out(&mut self, site: &Site, id_token: &str) -> Result<Answer, Lost> {
         let query = query(&[("id_token_hint", id_token)]);
