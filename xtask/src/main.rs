@@ -8,6 +8,8 @@ mod generate;
 
 #[cfg(test)]
 mod layers;
+#[cfg(test)]
+mod named_tests;
 
 use std::path::{Path, PathBuf};
 

@@ -58,6 +58,26 @@ fn roles_and_claims_decide() {
     }
 }
 
+/// How and when somebody logged in is in the token: `acr`, `amr`, `auth_time` (RFC 9068 §2.2.1).
+#[test]
+fn a_rule_may_demand_how_somebody_logged_in() {
+    let bench = Bench::new();
+    let claims = json!({"acr": "2", "amr": ["pwd", "otp"], "auth_time": 1_000});
+    let unproved = json!({"acr": "1", "amr": ["pwd"], "auth_time": 10});
+    for require in [
+        "principal.claims.acr == '2'",
+        "'otp' in principal.claims.amr",
+        "principal.claims.auth_time > 500",
+    ] {
+        let rule = || json!({"require": require});
+        run(rule(), &mut caller(&bench, &[], &claims)).unwrap();
+        for weak in [&unproved, &json!({})] {
+            let refused = run(rule(), &mut caller(&bench, &[], weak)).unwrap_err();
+            assert_eq!(refused.code.name, "CALLER_NOT_ALLOWED");
+        }
+    }
+}
+
 #[test]
 fn rules_are_for_calls_that_they_mean() {
     let bench = Bench::new();
