@@ -205,7 +205,7 @@ impl Caller {
             Some(_) => Arc::as_ptr(&principal.identity) as u64,
             None => {
                 let hasher = foldhash::fast::FixedState::default();
-                hasher.hash_one((&principal.identity.subject, &principal.identity.key))
+                hasher.hash_one((&principal.identity.subject, principal.key))
             }
         };
         Self {

@@ -270,7 +270,6 @@ mod tests {
             scopes: Some(vec!["orders:read".to_owned(), "orders:write".to_owned()]),
             roles: vec!["seller".to_owned(), "eu".to_owned()],
             claims: claims.as_object().unwrap().clone(),
-            ..Identity::default()
         }
     }
 

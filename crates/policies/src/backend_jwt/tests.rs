@@ -26,7 +26,9 @@ fn write_key(bench: &Bench, file: &str, algorithm: Algorithm) -> SigningKey {
 #[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 fn config(more: Value) -> Value {
     let mut config = json!({"key": {"secretRef": "backends"}});
-    let more = more.as_object().unwrap().clone();
+    let Value::Object(more) = more else {
+        unreachable!("{more} is no object")
+    };
     config.as_object_mut().unwrap().extend(more);
     config
 }
@@ -42,7 +44,6 @@ fn request(bench: &Bench) -> RequestCx {
         scopes,
         roles: vec!["seller".to_owned()],
         claims: claims.as_object().unwrap().clone(),
-        key: None,
     });
     cx.principal.as_mut().unwrap().credential = None;
     let directory = &cx.core.runtime.directory;

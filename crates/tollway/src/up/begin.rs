@@ -126,6 +126,7 @@ impl Start {
         let mut identity_certificates = None;
         if let Some((socket, settings)) = identity_tls {
             identity_certificates = Some(settings.clone());
+            metrics::handshakes::register(&mut self.registry, settings.handshakes());
             self.servers
                 .add_tls(socket, side.identity_router(), settings);
         }

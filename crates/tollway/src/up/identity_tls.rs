@@ -19,16 +19,15 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{RootCertStore, ServerConfig};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use super::handshakes::{HANDSHAKES_MAX, Handshakes};
 use super::{Options, UpError, connections, part};
 
-/// Handshakes at a time.
-const HANDSHAKES_MAX: usize = 256;
-/// How long one may take, and how long still when the listener ends.
+/// How long a handshake may take, and how long still when the listener ends.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 const HANDSHAKE_AT_END: Duration = Duration::from_secs(1);
 
@@ -42,6 +41,7 @@ struct Inner {
     key: PathBuf,
     client_ca: Option<PathBuf>,
     read: ArcSwap<Read>,
+    handshakes: Handshakes,
 }
 
 /// What the files say.
@@ -69,11 +69,13 @@ impl Settings {
         };
         let client_ca = options.identity_tls_client_ca.clone();
         let read = Read::of(certificate, key, client_ca.as_deref())?;
+        let max = options.identity_tls_handshakes_max;
         Ok(Some(Self(Arc::new(Inner {
             certificate: certificate.clone(),
             key: key.clone(),
             client_ca,
             read: ArcSwap::from_pointee(read),
+            handshakes: Handshakes::new(max.unwrap_or(HANDSHAKES_MAX)),
         }))))
     }
 
@@ -87,9 +89,15 @@ impl Settings {
             key,
             client_ca,
             read,
+            ..
         } = &*self.0;
         read.store(Arc::new(Read::of(certificate, key, client_ca.as_deref())?));
         Ok(())
+    }
+
+    /// The handshakes that are under way.
+    pub(super) fn handshakes(&self) -> Handshakes {
+        self.0.handshakes.clone()
     }
 }
 
@@ -150,7 +158,7 @@ pub(super) fn serve(
     mut stopped: watch::Receiver<bool>,
 ) -> JoinHandle<()> {
     tokio::spawn(async move {
-        let handshakes = Arc::new(Semaphore::new(HANDSHAKES_MAX));
+        let handshakes = settings.handshakes();
         let mut served = JoinSet::new();
         loop {
             let (stream, address) = tokio::select! {
@@ -158,7 +166,7 @@ pub(super) fn serve(
                 () = connections::stop(&mut stopped) => break,
                 Some(_) = served.join_next() => continue,
             };
-            let Ok(permit) = Arc::clone(&handshakes).try_acquire_owned() else {
+            let Some(place) = handshakes.begin() else {
                 continue;
             };
             let read = settings.0.read.load_full();
@@ -167,7 +175,7 @@ pub(super) fn serve(
                 let Some(stream) = shaken(&read.acceptor, stream, &mut stopped).await else {
                     return;
                 };
-                drop(permit);
+                drop(place);
                 let certificate = shown(&stream, read.authorities.as_deref());
                 let show = move |extensions: &mut Extensions| {
                     extensions.insert(ConnectInfo(address));

@@ -2,6 +2,7 @@
 //! plane's nodes, the database's connections, the exporter of traces, and the process itself.
 
 mod backend_auth;
+pub(super) mod handshakes;
 mod passwords;
 mod people;
 mod process;

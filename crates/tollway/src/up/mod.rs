@@ -12,6 +12,7 @@ mod database;
 mod error;
 mod exposition;
 pub mod handover;
+mod handshakes;
 mod identity_tls;
 mod keys;
 mod late;

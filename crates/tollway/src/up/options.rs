@@ -90,6 +90,8 @@ options! {
     identity_tls_key: PathBuf = "FILE";
     /// Authorities (PEM) that vouch for certificates of clients registered for `tls_client_auth`
     identity_tls_client_ca: PathBuf = "FILE";
+    /// TLS handshakes with that listener that are under way at a time; more connections are closed [default: 256]
+    identity_tls_handshakes_max: usize = "N";
     /// URL under which clients reach that listener, for `mtls_endpoint_aliases` [default: https:// and its address, unless
     /// --public-url is https]
     identity_tls_url: String = "URL";

@@ -1,10 +1,14 @@
 //! The limits of identity are options, and their metrics tell how far they are used.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use e2e::{Backend, Sandbox};
+use parts::Postgres;
+use parts::pki::Authority;
 use reqwest::Method;
 use serde_json::{Value, json};
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 use tollway::up::Span;
 
 use crate::PETS;
@@ -121,22 +125,49 @@ async fn questions_that_may_not_wait_are_refused() {
     );
 }
 
+/// While somebody holds the table that has the answer. By default a call would wait for two seconds.
 #[tokio::test]
 async fn questions_are_waited_for_no_longer_than_is_said() {
+    const LOCK: &str =
+        "BEGIN; LOCK TABLE opaque_tokens IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT";
+    let server = Postgres::shared();
+    let url = server.database();
+    let name = url.rsplit('/').next().unwrap();
+    let name = name.split('?').next().unwrap().to_owned();
     let backend = Backend::start().await.unwrap();
     let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
-        options.gateway_question_timeout = Some(Span(Duration::ZERO));
+        options.database_url = Some(url.parse().unwrap());
+        options.gateway_question_timeout = Some(Span(Duration::from_millis(20)));
     });
     let sandbox = sandbox.await.unwrap();
     let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
-    let refused = called(&sandbox, &api.unwrap().url, "twa_1").await;
+    let api = api.unwrap();
+    let database = name.clone();
+    let holder = tokio::task::spawn_blocking(move || server.sql(&database, LOCK));
+    let holders = |what: &str| {
+        let locks = "FROM pg_locks WHERE relation = 'opaque_tokens'::regclass AND granted AND mode = 'AccessExclusiveLock'";
+        server.sql(&name, &format!("SELECT {what} {locks}"))
+    };
+    let until = Instant::now() + Duration::from_secs(20);
+    while holders("count(*)").trim() != "1" {
+        assert!(!holder.is_finished() && Instant::now() < until);
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let begun = Instant::now();
+    let refused = called(&sandbox, &api.url, "twa_1").await;
     assert_eq!(refused, (503, "TOKEN_UNVERIFIED".to_owned()));
+    assert!(begun.elapsed() < Duration::from_millis(1_900));
     assert_eq!(
         sandbox
             .metric("tollway_node_questions_unanswered_total ")
             .await,
         1
     );
+    holders("pg_terminate_backend(pid)");
+    // It was cut off, and that is well.
+    let _ = holder.await;
+    let answered = called(&sandbox, &api.url, "twa_1").await;
+    assert_eq!(answered, (401, "TOKEN_INVALID".to_owned()));
 }
 
 /// By default nobody looks for the next ten minutes, and 30 days are longer than what is told of (req: T6).
@@ -177,4 +208,44 @@ async fn keys_are_not_kept_for_longer_than_they_are_ahead() {
         refused.contains("--jwks-max-age is at most half of --signing-key-ahead, here 1800s"),
         "{refused}"
     );
+}
+
+#[tokio::test]
+async fn handshakes_are_bounded_and_counted() {
+    let files = tempfile::tempdir().unwrap();
+    let root = Authority::root("own");
+    root.server().write(files.path());
+    let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.identity_tls_listen = Some(([127, 0, 0, 1], 0).into());
+        options.identity_tls_cert = Some(files.path().join("tls.crt"));
+        options.identity_tls_key = Some(files.path().join("tls.key"));
+        options.identity_tls_handshakes_max = Some(1);
+    });
+    let sandbox = sandbox.await.unwrap();
+    let address = sandbox.running.identity_tls().unwrap();
+    let becomes = async |name: &str, value: u64| {
+        let wait = async {
+            while sandbox.metric(name).await != value {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let waited = tokio::time::timeout(Duration::from_secs(8), wait).await;
+        assert!(waited.is_ok(), "{name} is not {value}");
+    };
+    let silent = TcpStream::connect(address).await.unwrap();
+    becomes("tollway_identity_tls_handshakes ", 1).await;
+    let mut second = TcpStream::connect(address).await.unwrap();
+    assert_eq!(second.read(&mut [0]).await.unwrap(), 0, "it is closed");
+    let refused = sandbox.metric("tollway_identity_tls_handshakes_refused_total ");
+    assert_eq!(refused.await, 1);
+    let max = sandbox.metric("tollway_identity_tls_handshakes_max ");
+    assert_eq!(max.await, 1);
+    drop(silent);
+    becomes("tollway_identity_tls_handshakes ", 0).await;
+    let client = reqwest::Client::builder().tls_danger_accept_invalid_certs(true);
+    let keys = client
+        .build()
+        .unwrap()
+        .get(format!("https://{address}/oauth2/jwks"));
+    assert_eq!(keys.send().await.unwrap().status(), 200);
 }
