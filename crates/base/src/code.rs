@@ -137,6 +137,10 @@ codes! {
             "The plan's quota is used up for the moment. Retry-After says when a call will pass again.";
         RATE_LIMITED 429 Client "Too many requests":
             "A limit of the API is reached for the moment; the detail names it. Retry-After says when a call will pass again.";
+        LIMITS_UNAVAILABLE 503 Gateway "Limits unavailable":
+            "Who shares limits out among the nodes does not answer, and the node is configured to refuse calls then.";
+        DENIED 403 Client "Denied":
+            "A deny rule of the operator refuses this caller. The decision of the call tells operators which one, and why.";
         BODY_TOO_LARGE 413 Client "Body too large":
             "The request's body exceeds the configured size.";
         REQUEST_TIMEOUT 408 Client "Request timed out":

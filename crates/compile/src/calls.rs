@@ -2,7 +2,7 @@
 
 use spec::{BackendSpec, BackendTls, Ca, CircuitBreaker, Condition, Retry, RetryOn, TlsVersion};
 use sync::calls::{
-    BreakerRules, CaSource, CallRules, Http2Rules, KeepAliveRules, RetryRules, TlsRules,
+    BreakerRules, CaSource, CallRules, Http2Rules, KeepAliveRules, QueueRules, RetryRules, TlsRules,
 };
 
 /// The rules of a backend's document.
@@ -64,6 +64,10 @@ fn breaker(breaker: &CircuitBreaker) -> BreakerRules {
         connections_max: breaker.max_connections,
         pending_max: breaker.max_pending,
         requests_max: breaker.max_requests,
+        queue: breaker.queue.as_ref().map(|queue| QueueRules {
+            calls_max: queue.calls,
+            wait_ms: queue.wait.as_ms(),
+        }),
         error_percent: breaker.error_rate.map(spec::Percent::get),
         window_ms: breaker.window.as_ms(),
         requests_min: breaker.min_requests,

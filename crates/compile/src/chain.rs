@@ -122,6 +122,11 @@ impl<'m> Shared<'m> {
             None => self.authenticate.clone(),
         };
         let mut steps = self.always.clone();
+        steps.push(step((
+            policies::deny::NAME.into(),
+            Phase::Authorize,
+            policies::deny::policy(&self.env),
+        )));
         let mut access = Access::Open;
         if let Some((authenticate, wanted)) = authenticate {
             access = wanted;
@@ -132,6 +137,13 @@ impl<'m> Shared<'m> {
                 steps.extend(compile(&scopes, &self.env, found).map(step));
             }
             steps.extend(self.subscribed.iter().cloned());
+            if self.subscribed.is_empty() {
+                steps.push(step((
+                    policies::application_limits::NAME.into(),
+                    Phase::Limit,
+                    policies::application_limits::policy(),
+                )));
+            }
         }
         steps.extend(self.named.iter().cloned());
         steps.extend(

@@ -26,8 +26,8 @@ use reduce::Reading;
 pub use backend::build_backend;
 pub use build::{Built, build, mounts};
 pub use reduce::{
-    Names, Reduced, World, backend_references, broken, reduce, reduce_backend, reduce_gateway,
-    reduce_plan,
+    Names, Reduced, World, backend_references, broken, deny_faults, reduce, reduce_application,
+    reduce_backend, reduce_deny_rule, reduce_gateway, reduce_plan,
 };
 
 /// Problems of one kind after which an API is not looked at any further.

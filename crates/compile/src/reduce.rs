@@ -6,13 +6,13 @@ use base::{Diagnostic, Diagnostics, Digest, Org};
 use openapi::{Definition, Rules};
 use serde_json::{Value, json};
 use spec::{
-    ApiSpec, AskMode, Document, Lifecycle, ListenerProtocol, OperationSpec, PlanSpec, PolicyEntry,
-    Spec,
+    ApiSpec, ApplicationSpec, AskMode, Document, Lifecycle, ListenerProtocol, OperationSpec,
+    PlanSpec, PolicyEntry, Spec,
 };
 use sync::model::Deprecation;
 use sync::{
-    ApiModel, BackendModel, ClientCertificatesModel, ForwardedCertificateModel, Gate,
-    ListenerModel, OperationModel, PlanModel, PolicyUse, Quota,
+    ApiModel, BackendModel, ClientCertificatesModel, DenyModel, ForwardedCertificateModel, Gate,
+    ListenerModel, Measure, OperationModel, PlanModel, PolicyUse, Quota,
 };
 use tree::Limits;
 
@@ -454,14 +454,67 @@ pub fn reduce_plan(org: &Org, document: &Document) -> Option<PlanModel> {
     let Spec::Plan(PlanSpec { quota, burst, .. }) = &document.spec else {
         return None;
     };
-    let reduced = |quota: &spec::Quota| Quota {
-        requests: quota.requests,
-        window_ms: quota.per.as_ms(),
-    };
     Some(PlanModel {
         org: org.clone(),
         name: document.name().to_owned(),
-        quota: quota.as_ref().map(reduced),
-        burst: burst.as_ref().map(reduced),
+        quota: quota.as_ref().map(reduce_quota),
+        burst: burst.as_ref().map(reduce_quota),
     })
+}
+
+/// What an application may call all APIs together; `None` where its document says nothing.
+#[must_use]
+pub fn reduce_application(org: &Org, name: &str, spec: &ApplicationSpec) -> Option<PlanModel> {
+    if spec.quota.is_none() && spec.burst.is_none() {
+        return None;
+    }
+    Some(PlanModel {
+        org: org.clone(),
+        name: name.to_owned(),
+        quota: spec.quota.as_ref().map(reduce_quota),
+        burst: spec.burst.as_ref().map(reduce_quota),
+    })
+}
+
+fn reduce_quota(quota: &spec::Quota) -> Quota {
+    // The check of the document saw to it that there is one of them.
+    let (measure, count) = match (quota.bytes, quota.events) {
+        (Some(size), _) => (Measure::Bytes, size.as_bytes()),
+        (None, Some(events)) => (Measure::Events, events),
+        (None, None) => (Measure::Requests, quota.requests.unwrap_or(0)),
+    };
+    Quota {
+        requests: count,
+        window_ms: quota.per.as_ms(),
+        measure,
+    }
+}
+
+/// Reduces a deny rule; of another document `None`.
+#[must_use]
+pub fn reduce_deny_rule(document: &Document) -> Option<DenyModel> {
+    let Spec::DenyRule(rule) = &document.spec else {
+        return None;
+    };
+    Some(DenyModel {
+        clients: rule.clients.clone(),
+        applications: rule.applications.clone(),
+        users: rule.users.clone(),
+        apis: rule.apis.clone(),
+        when: rule.when.clone(),
+        until_unix_s: rule.until_unix_s(),
+        reason: rule.reason.clone().unwrap_or_default(),
+    })
+}
+
+/// What is wrong with the condition of a deny rule.
+#[must_use]
+pub fn deny_faults(document: &Document) -> Diagnostics {
+    let Spec::DenyRule(rule) = &document.spec else {
+        return Diagnostics::default();
+    };
+    let fault = rule.when.as_deref().map(expr::Expr::compile);
+    let fault = fault.and_then(Result::err);
+    let found = fault.map(|error| Diagnostic::error("expression", "/spec/when", error.to_string()));
+    Diagnostics(found.into_iter().collect())
 }

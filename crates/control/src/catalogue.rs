@@ -125,6 +125,7 @@ pub(crate) fn record_kind(kind: Kind) -> RecordKind {
         Kind::Gateway => RecordKind::Gateway,
         Kind::Application => RecordKind::Application,
         Kind::Subscription => RecordKind::Subscription,
+        Kind::DenyRule => RecordKind::DenyRule,
     }
 }
 

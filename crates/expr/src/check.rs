@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use cel::Program;
 use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
+use crate::network;
 use crate::{
     Attribute, CompileError, DEPTH_MAX, PARTS_DEPTH_MAX, SIGNS_MAX, SOURCE_BYTES_MAX, VARIABLES,
 };
@@ -36,6 +37,7 @@ const CALLS: &[&str] = &[
     "string",
     "int",
     "double",
+    network::NAME,
 ];
 
 /// Whether a text is too much for the library's parser, which goes as deep into our stack as the text does: signs and
@@ -154,6 +156,9 @@ impl Checker<'_> {
                 if !CALLS.contains(&name) {
                     return self.fault(at, format!("`{}` is not served", shown(name)));
                 }
+                if name == network::NAME {
+                    return self.network(at, &call.args, depth);
+                }
                 if let Some(attribute) = named(name, &call.args) {
                     self.needs.insert(attribute);
                     return Ok(());
@@ -169,6 +174,24 @@ impl Checker<'_> {
                 "loops (`all`, `exists`, `exists_one`, `map`, `filter`) are not served",
             ),
             Expr::Struct(_) | Expr::Unspecified => self.fault(at, "messages are not served"),
+        }
+    }
+
+    /// `inNetwork(address, 'network')`: the network is a literal, so that what it says is known to be one.
+    fn network(
+        &mut self,
+        at: &IdedExpr,
+        arguments: &[IdedExpr],
+        depth: usize,
+    ) -> Result<(), CompileError> {
+        let [address, network] = arguments else {
+            return self.fault(at, network::USE);
+        };
+        match &network.expr {
+            Expr::Literal(LiteralValue::String(text)) if network::read(text.inner()).is_some() => {
+                self.part(address, depth + 1)
+            }
+            _ => self.fault(network, network::USE),
         }
     }
 

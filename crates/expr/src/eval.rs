@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 
-use crate::{Attribute, Attributes, Expr};
+use crate::{Attribute, Attributes, Expr, network};
 
 /// The language; the same for all expressions, and dear to make.
 static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -48,6 +48,11 @@ fn run(expr: &Expr, request: &dyn Attributes) -> Result<Value, EvalError> {
     let mut context = Context::with_env(Arc::clone(&LANGUAGE));
     for (name, members) in variables.finish() {
         context.add_variable_from_value(name, map(members));
+    }
+    if expr.asks_networks {
+        context
+            .add_function(network::NAME, network::holds)
+            .map_err(|error| EvalError::NoValue(error.to_string()))?;
     }
     let run = expr.program.execute(&context);
     run.map_err(|error| EvalError::NoValue(error.to_string()))

@@ -8,6 +8,7 @@
 
 mod check;
 mod eval;
+mod network;
 
 use std::borrow::Cow;
 
@@ -126,6 +127,8 @@ pub struct Expr {
     program: Program,
     /// What has to be looked up of the request, each once.
     needs: Vec<Attribute>,
+    /// It uses `inNetwork`.
+    asks_networks: bool,
 }
 
 /// Equal texts are equal expressions.
@@ -160,6 +163,7 @@ impl Expr {
             source: source.to_owned(),
             program,
             needs,
+            asks_networks: source.contains(network::NAME),
         })
     }
 

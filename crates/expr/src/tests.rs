@@ -143,6 +143,42 @@ fn what_is_refused_is_told_with_its_place() {
     }
 }
 
+/// req: TM1
+#[test]
+fn networks_are_asked_for_addresses() {
+    for (source, expected) in [
+        ("inNetwork(client.ip, '192.0.2.0/24')", true),
+        ("inNetwork(client.ip, '192.0.2.7')", true),
+        ("inNetwork(client.ip, '192.0.2.8/31')", false),
+        ("!inNetwork(client.ip, '10.0.0.0/8')", true),
+        ("inNetwork(client.ip, '2001:db8::/32')", false),
+        ("inNetwork('2001:db8::1', '2001:db8::/32')", true),
+        ("inNetwork('::ffff:10.1.2.3', '10.0.0.0/8')", true),
+        (
+            "inNetwork(client.ip, '0.0.0.0/0') && request.method == 'GET'",
+            true,
+        ),
+    ] {
+        let expr = Expr::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        assert_eq!(expr.holds(&request()), Ok(expected), "{source}");
+    }
+    let no_address = Expr::compile("inNetwork(request.path, '10.0.0.0/8')").unwrap();
+    assert!(matches!(
+        no_address.holds(&request()),
+        Err(EvalError::NoValue(_))
+    ));
+    for source in [
+        "inNetwork(client.ip)",
+        "inNetwork(client.ip, '10.0.0.0/33')",
+        "inNetwork(client.ip, client.ip)",
+        "inNetwork(client.ip, '10.0.0.0/8', '')",
+        "inNetwork(user, '10.0.0.0/8')",
+        "inNetwork",
+    ] {
+        assert!(Expr::compile(source).is_err(), "{source}");
+    }
+}
+
 /// req: S12
 #[test]
 fn size_and_depth_are_bounded() {

@@ -78,7 +78,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let runtime = Runtime::new(
         Arc::new(NobodyKnown),
-        Arc::new(limits::Quotas::new(1000, 32)),
+        Arc::new(limits::Authority::local(limits::Quotas::new(
+            limits::Room::for_keys(1000),
+        ))),
         Arc::new(SystemClock::new()),
     );
     let snapshots = Arc::new(ArcSwap::from_pointee(Some(snapshot(backend.parse()?)?)));

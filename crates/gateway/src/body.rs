@@ -41,6 +41,9 @@ pub(crate) enum BodyError {
     /// What let the call in is not good any more.
     #[error("the caller's credential was revoked")]
     Revoked,
+    /// A limit on events has nothing left.
+    #[error("a limit on events is used up")]
+    Limited,
 }
 
 /// What went wrong with a client's body.
@@ -409,7 +412,10 @@ impl Body for AnswerBody {
         match ready!(this.content.poll_frame(cx)) {
             Some(Ok(frame)) => {
                 let length = frame.data_ref().map_or(0, |data| data.len() as u64);
-                this.record.sent(length);
+                if !this.record.sent(frame.data_ref()) {
+                    this.record.limited();
+                    return Poll::Ready(Some(Err(BodyError::Limited)));
+                }
                 let last = this.content.is_end_stream();
                 if last {
                     this.record.complete();

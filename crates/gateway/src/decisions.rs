@@ -339,6 +339,8 @@ fn quota(asks: &Asks) -> Option<Quota> {
     let window = match ask.by {
         AskedBy::Plan(_, PlanWindow::Quota) => "quota",
         AskedBy::Plan(_, PlanWindow::Burst) => "burst",
+        AskedBy::Application(_, PlanWindow::Quota) => "application-quota",
+        AskedBy::Application(_, PlanWindow::Burst) => "application-burst",
         AskedBy::Policy(_) => "policy",
     };
     Some(Quota {

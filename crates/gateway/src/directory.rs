@@ -3,6 +3,7 @@
 //! One writer, many readers. Reads take no lock (papaya); a change is in force before [`Directory::version`] grows.
 
 mod complete;
+mod denying;
 mod keys;
 
 use std::collections::HashMap as StdMap;
@@ -16,12 +17,13 @@ use base::{
     ApplicationId, CredentialId, Digest, Environment, KeyMark, Org, SubscriptionId, TokenMarks,
     TokensOf,
 };
+use denying::Denying;
 use jose::Claims;
 use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{
-    ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, NotAnswered, Once, Plan,
-    Principal, SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, ClientView, Denials, Directory, Issuer, Measure,
+    NotAnswered, Once, Plan, Principal, SubscriptionView, Window,
 };
 
 use crate::asking::{Asker, AskingCounts, AskingLimits};
@@ -40,6 +42,7 @@ pub struct NodeDirectory {
     hashing: ArcSwapOption<hmac::Key>,
     issuers: Map<Org, Arc<Named<Arc<Issuer>>>>,
     plans: Map<Org, Arc<Named<Arc<Plan>>>>,
+    /// The organisation and the document's name of each.
     applications: Map<ApplicationId, (Org, String)>,
     application_names: Map<(Org, String), ApplicationId>,
     owners: Map<ApplicationId, String>,
@@ -48,6 +51,8 @@ pub struct NodeDirectory {
     /// The public ids of clients, so that they can be removed by id.
     client_places: Map<CredentialId, String>,
     subscriptions: Map<ApplicationId, Arc<Named<SubscriptionRow>>>,
+    application_limits: Map<ApplicationId, Arc<Plan>>,
+    denials: Denying,
     subscription_places: Map<SubscriptionId, (ApplicationId, String)>,
     revocations: StrangersMap<String, u64>,
     ends: StrangersMap<TokensOf, TokensEnd>,
@@ -97,6 +102,8 @@ pub struct DirectorySizes {
     pub revocations: usize,
     /// What was used that is good for one use: DPoP proofs.
     pub used: usize,
+    /// Deny rules.
+    pub deny_rules: usize,
 }
 
 impl NodeDirectory {
@@ -155,6 +162,7 @@ impl NodeDirectory {
         if update.reset {
             complete::keep_only(self, update);
         }
+        self.denials.settle(&self.applications);
         self.version.fetch_add(1, Ordering::Release);
         faults
     }
@@ -174,6 +182,10 @@ impl NodeDirectory {
                 .application
                 .is_some_and(|application| self.org_of(application).is_none())
             || subscribed.is_some_and(|id| !places.contains_key(&id))
+            || self
+                .denials
+                .rules()
+                .is_some_and(|denials| denials.end(principal, now_unix_s))
     }
 
     fn credential_ended(&self, principal: &Principal, now_unix_s: u64) -> bool {
@@ -207,6 +219,7 @@ impl NodeDirectory {
             api_keys: self.api_keys.len(),
             revocations: self.revocations.len() + self.ends.len(),
             used: self.used.len(),
+            deny_rules: self.denials.len(),
         }
     }
 
@@ -223,6 +236,21 @@ impl NodeDirectory {
     fn entry_put(&self, key: &EntryKey, entry: Option<&Entry>) {
         match (key, entry) {
             (EntryKey::Application(id), entry) => self.application_put(*id, entry),
+            (EntryKey::DenyRule(key), entry) => {
+                let model = match entry {
+                    Some(Entry::DenyRule(model)) => Some(model.clone()),
+                    _ => None,
+                };
+                self.denials.put(key, model);
+            }
+            (EntryKey::ApplicationLimits(id), Some(Entry::ApplicationLimits(limits))) => {
+                self.application_limits
+                    .pin()
+                    .insert(*id, Arc::new(plan(limits)));
+            }
+            (EntryKey::ApplicationLimits(id), _) => {
+                self.application_limits.pin().remove(id);
+            }
             (EntryKey::Subscription(id), entry) => {
                 if let Some(Entry::Subscription {
                     application,
@@ -287,6 +315,7 @@ impl NodeDirectory {
             }
             _ => applications.remove(&id).cloned(),
         };
+        self.denials.application_changed();
         // Another one may have taken the name.
         if let Some(before) = before
             && names.get(&before) == Some(&id)
@@ -457,6 +486,19 @@ impl Directory for NodeDirectory {
         Some(SubscriptionView { id: row.id, plan })
     }
 
+    fn denials(&self) -> Option<Arc<Denials>> {
+        self.denials.rules()
+    }
+
+    fn application_limits(&self, application: ApplicationId) -> Option<Arc<Plan>> {
+        let limits = self.application_limits.pin();
+        // Most nodes have none.
+        if limits.is_empty() {
+            return None;
+        }
+        limits.get(&application).cloned()
+    }
+
     fn is_revoked(&self, token: &TokenMarks) -> bool {
         let revocations = self.revocations.pin();
         if !revocations.is_empty() && token.ids().any(|id| revocations.contains_key(id)) {
@@ -535,6 +577,11 @@ fn plan(model: &PlanModel) -> Plan {
     let window = |quota: Quota| Window {
         requests: quota.requests,
         window_ms: quota.window_ms,
+        measure: match quota.measure {
+            sync::Measure::Requests => Measure::Requests,
+            sync::Measure::Bytes => Measure::Bytes,
+            sync::Measure::Events => Measure::Events,
+        },
     };
     Plan {
         name: model.name.clone(),

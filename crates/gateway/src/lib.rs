@@ -19,6 +19,7 @@ mod connection;
 pub mod decisions;
 pub mod directory;
 mod endpoints;
+mod events;
 pub mod feed;
 mod forwarded;
 mod gateway;

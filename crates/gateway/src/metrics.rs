@@ -189,6 +189,8 @@ labels! {
         UpstreamStreams = "upstream_streams",
         /// A backend has as many calls as its circuit breaker allows.
         BackendRequests = "backend_requests",
+        /// A backend has as many calls as its circuit breaker allows: a call waits for its turn.
+        BackendQueue = "backend_queue",
         /// As many calls wait for a connection to a backend as its circuit breaker allows.
         BackendPending = "backend_pending",
         /// A backend has as many connections as its circuit breaker allows: a call waits.
@@ -205,6 +207,8 @@ labels! {
         Tunnels = "tunnels",
         /// As many tunnels of one client's address are open as may be.
         TunnelsPerClient = "tunnels_per_client",
+        /// An answer was ended because a limit on events has nothing left.
+        Events = "events",
     }
 }
 
@@ -235,6 +239,8 @@ labels! {
         Drain = "drain",
         /// What let it in is not good any more.
         Revoked = "revoked",
+        /// A limit on events has nothing left.
+        Limited = "limited",
     }
 }
 
@@ -324,7 +330,7 @@ impl WorkerNumbers {
             backend: Histogram::default(),
             gateway: Histogram::default(),
             rejects: counts(codes().count()),
-            limits: Default::default(),
+            limits: std::array::from_fn(|_| Count::default()),
             connections: Default::default(),
             connections_total: Default::default(),
             upstream: Default::default(),

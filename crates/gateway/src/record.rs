@@ -3,10 +3,16 @@
 use std::rc::Rc;
 use std::time::Instant;
 
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::CONTENT_TYPE;
+use policy::{Measure, Meter};
+
 use crate::access_log::Line;
 use crate::body::BodyState;
 use crate::connection::Connection;
-use crate::metrics::SeriesId;
+use crate::events::Events;
+use crate::metrics::{Limit, SeriesId};
 use crate::spans::{Call, Ended};
 use crate::usage::table::{self, Row, Subject};
 use crate::worker::Worker;
@@ -23,6 +29,17 @@ pub(crate) struct Record {
     traced: Option<Box<Call>>,
     /// What it is counted under; `None` until the answer's head is known.
     usage: Option<Counted>,
+    /// What limits count while the call goes on.
+    metered: Option<Box<Metered>>,
+}
+
+/// What limits count of one call: bytes, events, and that it is there.
+struct Metered {
+    meter: Meter,
+    /// Of an answer whose events are counted.
+    events: Option<Events>,
+    /// The request's body, where its bytes are counted.
+    body: Option<Rc<BodyState>>,
 }
 
 /// What a request is counted under.
@@ -46,6 +63,20 @@ enum End {
     Broken,
     /// What let the call in is not good any more.
     Revoked,
+    /// A limit on events has nothing left.
+    Limited,
+}
+
+impl Metered {
+    /// Bytes are counted and never held up; of events none passes that nothing is left for.
+    fn sent(&mut self, data: &[u8], now_ms: u64) -> bool {
+        self.meter.debit(Measure::Bytes, data.len() as u64, now_ms);
+        let Some(events) = &mut self.events else {
+            return true;
+        };
+        let ended = events.read(data);
+        ended == 0 || self.meter.admit(Measure::Events, ended, now_ms)
+    }
 }
 
 impl Record {
@@ -60,6 +91,7 @@ impl Record {
             line: None,
             traced: None,
             usage: None,
+            metered: None,
         }
     }
 
@@ -83,6 +115,21 @@ impl Record {
     /// The call is traced; it is handed over when it ends.
     pub(crate) fn trace(&mut self, call: Box<Call>) {
         self.traced = Some(call);
+    }
+
+    /// What limits count from here on. The meter goes when the call ends, in whichever way.
+    pub(crate) fn meter(&mut self, meter: Meter, answer: &HeaderMap, body: Option<Rc<BodyState>>) {
+        let streams_events = || {
+            let media = answer.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+            media.is_some_and(|media| media.starts_with(b"text/event-stream"))
+        };
+        let events = meter.counts(Measure::Events) && streams_events();
+        let body = body.filter(|_| meter.counts(Measure::Bytes));
+        self.metered = Some(Box::new(Metered {
+            events: events.then(Events::default),
+            meter,
+            body,
+        }));
     }
 
     /// What the request is counted under.
@@ -116,9 +163,14 @@ impl Record {
         }
     }
 
-    /// Bytes of the answer's body were handed on.
-    pub(crate) fn sent(&mut self, bytes: u64) {
-        self.bytes_out += bytes;
+    /// A part of the answer's body is about to be handed on; whether limits leave anything for it.
+    pub(crate) fn sent(&mut self, data: Option<&Bytes>) -> bool {
+        let Some(data) = data else { return true };
+        self.bytes_out += data.len() as u64;
+        match &mut self.metered {
+            None => true,
+            Some(metered) => metered.sent(data, self.worker.now_ms.get()),
+        }
     }
 
     pub(crate) fn complete(&mut self) {
@@ -131,6 +183,11 @@ impl Record {
 
     pub(crate) fn revoked(&mut self) {
         self.end = End::Revoked;
+    }
+
+    /// A limit on events has nothing left.
+    pub(crate) fn limited(&mut self) {
+        self.end = End::Limited;
     }
 }
 
@@ -145,10 +202,19 @@ impl Drop for Record {
             End::Open => numbers.client_aborts.add(1),
             End::Broken => numbers.bodies_broken.add(1),
             End::Revoked => numbers.answers_revoked.add(1),
+            End::Limited => numbers.limit(Limit::Events),
         }
         numbers.bytes_out.add(self.bytes_out);
         let total_us = micros(self.begun.elapsed());
         numbers.total.record(total_us);
+        if let Some(Metered {
+            meter,
+            body: Some(body),
+            ..
+        }) = self.metered.as_deref()
+        {
+            meter.debit(Measure::Bytes, body.bytes(), self.worker.now_ms.get());
+        }
         self.count_usage(total_us);
         if let (Some(line), Some(log)) = (self.line.take(), &self.worker.shared.access_log) {
             let complete = self.end == End::Complete;
@@ -169,7 +235,7 @@ impl Record {
         call.ended = match self.end {
             End::Complete => Ended::Whole,
             End::Open => Ended::Abandoned,
-            End::Broken | End::Revoked => Ended::Broken,
+            End::Broken | End::Revoked | End::Limited => Ended::Broken,
         };
         let sink = &self.worker.config.tracing.sink;
         let dropped = sink

@@ -17,7 +17,7 @@ use http::header::{ALLOW, CONNECTION, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use hyper::body::Incoming;
 use policies::hop_by_hop;
-use policy::{Permit, Reject, RequestCx, Stop};
+use policy::{Meter, Permit, Reject, RequestCx, Stop};
 use snapshot::{Api, Found, Gate, MethodSet, Operation, Snapshot};
 use usage::StatusClass;
 
@@ -102,8 +102,10 @@ pub(crate) async fn handle(
     };
     let environment = snapshot.get().map_or("", |snapshot| &*snapshot.environment);
     let counted = counted(&worker, cx, environment, &matched, &answer);
+    let meter = cx.slots.take::<Meter>();
     if let (Some(switched), Some(handshake)) = (answer.switched.take(), handshake.as_deref()) {
         let row = Rc::clone(&counted.row);
+        let going_on = (row, meter);
         switch(
             &worker,
             &connection,
@@ -111,9 +113,12 @@ pub(crate) async fn handle(
             &mut answer,
             handshake,
             *switched,
-            row,
+            going_on,
         );
     } else {
+        if let Some(meter) = meter {
+            record.meter(meter, &answer.head.headers, answer.body.clone());
+        }
         connection.stays();
     }
     record.counts(counted);
@@ -134,12 +139,12 @@ fn switch(
     answer: &mut Answer,
     handshake: &Handshake,
     switched: Switched,
-    row: Rc<Row>,
+    (row, meter): (Rc<Row>, Option<Meter>),
 ) {
     let idle_ms = worker.config.limits.tunnel_idle_timeout_ms;
     let live = live::Place::enter(worker, cx.principal.clone(), Some(idle_ms));
     let Switched { backend, slot } = switched;
-    let tunnel = Tunnel::new(worker, connection, backend, live, row, slot);
+    let tunnel = Tunnel::new(worker, connection, backend, live, row, slot, meter);
     match handshake.answer(&mut answer.head) {
         Some(stream) => tunnel::on_stream(tunnel, stream),
         None => connection.switch(tunnel),

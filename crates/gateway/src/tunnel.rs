@@ -12,7 +12,10 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use policy::{Measure, Meter};
+
 use crate::connection::Connection;
+use crate::events::Messages;
 use crate::live::{Place, Reason};
 use crate::metrics::TunnelEnd;
 use crate::upstream::Far;
@@ -37,7 +40,15 @@ pub(crate) struct Tunnel {
     live: Place,
     /// What its bytes are counted under.
     row: Rc<Row>,
+    /// What limits count of it.
+    metered: Option<Box<Metered>>,
     _slot: Slot,
+}
+
+/// What limits count of a tunnel; how many messages there are is read in each direction.
+struct Metered {
+    meter: Meter,
+    counts_messages: bool,
 }
 
 /// One direction.
@@ -53,6 +64,8 @@ struct Lane {
     shut: bool,
     /// Bytes that were read since they were last counted.
     moved: u64,
+    /// Of a tunnel whose messages are limited.
+    messages: Option<Box<Messages>>,
 }
 
 /// A direction broke.
@@ -61,6 +74,8 @@ enum Fault {
     Read,
     /// Where it is written.
     Write,
+    /// A limit has nothing left for a message.
+    Limited,
 }
 
 impl Lane {
@@ -73,12 +88,13 @@ impl Lane {
         }
     }
 
-    /// Moves what there is; ready when the direction has ended.
+    /// Moves what there is; ready when the direction has ended. `admit` is asked for messages, where they are counted.
     fn poll<R: AsyncRead + Unpin, W: AsyncWrite + Unpin>(
         &mut self,
         from: &mut R,
         to: &mut W,
         scratch: &mut [u8],
+        admit: &dyn Fn(u32) -> bool,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Fault>> {
         if self.shut {
@@ -105,12 +121,24 @@ impl Lane {
                 Poll::Ready(Ok(())) if buf.filled().is_empty() => self.ended = true,
                 Poll::Ready(Ok(())) => {
                     self.moved += buf.filled().len() as u64;
+                    if !self.admits(buf.filled(), admit) {
+                        return Poll::Ready(Err(Fault::Limited));
+                    }
                     ready!(self.pass(to, buf.filled(), cx))?;
                 }
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether limits leave anything for what was read.
+    fn admits(&mut self, read: &[u8], admit: &dyn Fn(u32) -> bool) -> bool {
+        let Some(messages) = &mut self.messages else {
+            return true;
+        };
+        let count = messages.read(read);
+        count == 0 || admit(count)
     }
 
     /// Writes what was read; keeps what is not taken.
@@ -162,6 +190,7 @@ impl Tunnel {
         live: Place,
         row: Rc<Row>,
         slot: Slot,
+        meter: Option<Meter>,
     ) -> Self {
         // The connection is not idle as long as this lives.
         connection.request_begins();
@@ -172,6 +201,13 @@ impl Tunnel {
             backend,
             live,
             row,
+            metered: meter.map(|meter| {
+                let counts_messages = meter.counts(Measure::Events);
+                Box::new(Metered {
+                    meter,
+                    counts_messages,
+                })
+            }),
             _slot: slot,
         }
     }
@@ -184,18 +220,36 @@ impl Tunnel {
     ) {
         let mut inward = Lane::of(ahead);
         let mut outward = Lane::of(self.backend.take_unread());
+        let metered = self.metered.take();
+        let (meter, worker) = (metered.as_deref(), Rc::clone(&self.worker));
+        let admit = |count| {
+            let now_ms = worker.now_ms.get();
+            meter.is_none_or(|metered| metered.meter.admit(Measure::Events, count, now_ms))
+        };
+        let mut ahead_admitted = true;
+        if meter.is_some_and(|metered| metered.counts_messages) {
+            for lane in [&mut inward, &mut outward] {
+                lane.messages = Some(Box::default());
+                let ahead = std::mem::take(&mut lane.waiting);
+                ahead_admitted &= lane.admits(&ahead, &admit);
+                lane.waiting = ahead;
+            }
+        }
         let mut first = None;
         let end = std::future::poll_fn(|cx| {
             if let Some(reason) = self.live.closing(cx) {
                 return Poll::Ready(end_of(reason));
             }
+            if !ahead_admitted {
+                return Poll::Ready(TunnelEnd::Limited);
+            }
             let backend = &mut self.backend;
             let mut scratch = self.worker.scratch.borrow_mut();
             scratch.resize(READ_BYTES, 0);
-            let there = inward.poll(&mut client, backend, &mut scratch, cx);
-            let back = outward.poll(backend, &mut client, &mut scratch, cx);
+            let there = inward.poll(&mut client, backend, &mut scratch, &admit, cx);
+            let back = outward.poll(backend, &mut client, &mut scratch, &admit, cx);
             drop(scratch);
-            self.count(&mut inward, &mut outward);
+            self.count(&mut inward, &mut outward, meter);
             if first.is_none() && (inward.ended || outward.ended) {
                 self.live.hurry(HALF_OPEN_MS);
             }
@@ -203,6 +257,9 @@ impl Tunnel {
                 .or(inward.ended.then_some(TunnelEnd::Client))
                 .or(outward.ended.then_some(TunnelEnd::Backend));
             match (there, back) {
+                (Poll::Ready(Err(Fault::Limited)), _) | (_, Poll::Ready(Err(Fault::Limited))) => {
+                    Poll::Ready(TunnelEnd::Limited)
+                }
                 (Poll::Ready(Err(Fault::Read)), _) | (_, Poll::Ready(Err(Fault::Write))) => {
                     Poll::Ready(first.unwrap_or(TunnelEnd::Client))
                 }
@@ -219,7 +276,7 @@ impl Tunnel {
         self.worker.numbers().tunnels_ended[end as usize].add(1);
     }
 
-    fn count(&self, inward: &mut Lane, outward: &mut Lane) {
+    fn count(&self, inward: &mut Lane, outward: &mut Lane, metered: Option<&Metered>) {
         let (bytes_in, bytes_out) = (
             std::mem::take(&mut inward.moved),
             std::mem::take(&mut outward.moved),
@@ -233,6 +290,10 @@ impl Tunnel {
         numbers.tunnel_bytes_out.add(bytes_out);
         let table = &self.worker.usage.table;
         table.moved(&self.row, bytes_in, bytes_out);
+        if let Some(metered) = metered {
+            let (bytes, now_ms) = (bytes_in + bytes_out, self.worker.now_ms.get());
+            metered.meter.debit(Measure::Bytes, bytes, now_ms);
+        }
     }
 }
 

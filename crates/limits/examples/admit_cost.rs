@@ -1,6 +1,7 @@
 //! What one admission costs: `cargo run --release -p limits --example admit_cost`.
 //!
-//! Prints nanoseconds per call with one and with two threads on one key, for admitted and for refused calls.
+//! Prints nanoseconds per call of each thread, with one and with two threads, on one key and on a key for each, for every
+//! kind of limit.
 
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 
@@ -9,76 +10,127 @@ use std::thread;
 use std::time::Instant;
 
 use base::{Clock as _, SystemClock};
-use limits::{BUCKETS_DEFAULT, Decision, Quota, Quotas, SlidingWindow};
+use limits::{Claim, Concurrency, Decision, Key, Limit, LimitId, Quota, Quotas, Rate, Room};
 
-const CALLS: u32 = 4_000_000;
+const CALLS: u32 = 2_000_000;
 const ROUNDS: usize = 5;
 
-/// Wall-clock nanoseconds per call of each thread, median of the rounds, and how many calls passed in the last.
-fn measure(threads: usize, limit: u64, read_clock: bool) -> (f64, usize) {
+/// How calls are made.
+#[derive(Clone, Copy)]
+struct Case {
+    what: &'static str,
+    limits: &'static [Limit],
+}
+
+const fn quota(limit: u64) -> Limit {
+    Limit::Quota(Quota {
+        limit,
+        window_ms: 60_000,
+    })
+}
+
+const RATE: Limit = Limit::Rate(Rate {
+    requests: 1_000_000_000,
+    per_ms: 1000,
+    burst: 1_000_000_000,
+});
+const FLIGHTS: Limit = Limit::Concurrency(Concurrency { calls: 1000 });
+
+const CASES: &[Case] = &[
+    Case {
+        what: "quota, admitted",
+        limits: &[quota(1 << 38)],
+    },
+    Case {
+        what: "quota, refused",
+        limits: &[quota(1000)],
+    },
+    Case {
+        what: "rate, admitted",
+        limits: &[RATE],
+    },
+    Case {
+        what: "concurrency, there and back",
+        limits: &[FLIGHTS],
+    },
+    Case {
+        what: "three limits, admitted",
+        limits: &[quota(1 << 38), RATE, quota(1 << 37)],
+    },
+];
+
+fn claims(limits: &[Limit], value: u128) -> Vec<Claim> {
+    let of = |(index, limit): (usize, &Limit)| Claim {
+        key: Key {
+            limit: LimitId::known((index as u128 + 1) << 110),
+            value,
+        },
+        limit: *limit,
+        cost: 1,
+    };
+    limits.iter().enumerate().map(of).collect()
+}
+
+fn call(quotas: &Quotas, claims: &[Claim], now_ms: u64) -> bool {
+    let (_, decision) = match claims {
+        [one] => (0, quotas.admit(one.key, one.limit, 1, now_ms)),
+        several => quotas.admit_all(several, now_ms),
+    };
+    if let [
+        Claim {
+            key,
+            limit: Limit::Concurrency(_),
+            ..
+        },
+    ] = claims
+    {
+        quotas.give_back(*key, 1);
+    }
+    matches!(black_box(decision), Decision::Admitted { .. })
+}
+
+/// Wall-clock nanoseconds per call of each thread, median of the rounds.
+fn measure(case: Case, threads: u128, apart: bool) -> f64 {
     let clock = SystemClock::new();
     let mut rounds = Vec::new();
-    let mut passed = 0;
     for _ in 0..ROUNDS {
-        let quotas = Quotas::new(1000, BUCKETS_DEFAULT);
-        let quota = Quota {
-            limit,
-            window_ms: 60_000,
+        let quotas = Quotas::new(Room::for_keys(1000));
+        let one = |thread: u128| {
+            let claims = claims(case.limits, if apart { thread } else { 0 });
+            let (mut passed, mut now_ms) = (0_u32, clock.monotonic_ms());
+            for index in 0..CALLS {
+                // The clock is read now and then, so that buckets pass.
+                if index % 64 == 0 {
+                    now_ms = clock.monotonic_ms();
+                }
+                passed += u32::from(call(&quotas, &claims, now_ms));
+            }
+            black_box(passed);
         };
         let started = Instant::now();
-        let one = || {
-            let mut now_ms = clock.monotonic_ms();
-            (0..CALLS)
-                .filter(|_| {
-                    if read_clock {
-                        now_ms = clock.monotonic_ms();
-                    }
-                    matches!(
-                        black_box(quotas.admit(7_u128, quota, 1, now_ms)),
-                        Ok(Decision::Admitted { .. })
-                    )
-                })
-                .count()
-        };
-        passed = thread::scope(|scope| {
-            let workers: Vec<_> = (0..threads).map(|_| scope.spawn(one)).collect();
-            workers
-                .into_iter()
-                .map(|worker| worker.join().expect("the loop does not panic"))
-                .sum()
+        thread::scope(|scope| {
+            for thread in 0..threads {
+                let one = &one;
+                scope.spawn(move || one(thread));
+            }
         });
         rounds.push(started.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS));
     }
     rounds.sort_by(f64::total_cmp);
-    (rounds[ROUNDS / 2], passed)
-}
-
-/// The same without the look-up of the key.
-fn measure_window_alone() -> f64 {
-    let window = SlidingWindow::new(60_000, BUCKETS_DEFAULT, 0);
-    let started = Instant::now();
-    for _ in 0..CALLS {
-        let _passes = black_box(window.admit(1 << 30, 1, black_box(5)));
-    }
-    started.elapsed().as_secs_f64() * 1e9 / f64::from(CALLS)
+    rounds[ROUNDS / 2]
 }
 
 fn main() {
-    println!("threads  case                        ns/call     passed");
     println!(
-        "{:>7}  {:<26} {:>8.1} {CALLS:>10}",
-        1,
-        "admitted, no look-up",
-        measure_window_alone()
+        "{:<28} {:>9} {:>12} {:>12}",
+        "ns a call", "1 thread", "2, one key", "2, apart"
     );
-    for threads in [1, 2] {
-        for (case, limit, read_clock) in [
-            ("admitted", 1 << 30, false),
-            ("admitted, clock read", 1 << 30, true),
-            ("refused", 1000, false),
-        ] {
-            let (ns, passed) = measure(threads, limit, read_clock);
-            println!("{threads:>7}  {case:<26} {ns:>8.1} {passed:>10}");
-        }
+    for case in CASES {
+        let [alone, together, apart] = [(1, false), (2, false), (2, true)]
+            .map(|(threads, apart)| measure(*case, threads, apart));
+        println!(
+            "{:<28} {alone:>9.1} {together:>12.1} {apart:>12.1}",
+            case.what
+        );
     }
 }

@@ -1,14 +1,13 @@
 //! What a key costs in memory: `cargo run --release -p limits --example memory_of_keys`.
 //!
-//! Prints resident bytes per key of a rate and of a quota, for keys that are all active.
+//! Prints resident bytes per key for keys that are all active, by the allocator of the standard library.
 
 #![expect(clippy::print_stdout, reason = "a measurement prints its result")]
 
 use std::hint::black_box;
 
-use limits::{BUCKETS_DEFAULT, Limit, Quota, Quotas, Rate};
+use limits::{Concurrency, Key, Limit, LimitId, Quota, Quotas, Rate, Room};
 
-const KEYS: u64 = 1_000_000;
 const PAGE_BYTES: u64 = 4096;
 
 /// Resident memory of this process.
@@ -21,18 +20,21 @@ fn resident_bytes() -> u64 {
     pages.expect("the second number is resident pages") * PAGE_BYTES
 }
 
-/// As large as a gateway's key.
-type Key = (u64, u128);
-
 fn measure(what: &str, limit: Limit, keys: u64) {
     let before = resident_bytes();
-    let quotas: Quotas<Key> = Quotas::new(usize::MAX, BUCKETS_DEFAULT);
+    let quotas = Quotas::new(Room::for_keys(usize::MAX));
     for key in 0..keys {
-        let admitted = quotas.admit((7, u128::from(key) << 64), limit, 1, 1);
-        black_box(admitted.expect("the registry is not full"));
+        let key = Key {
+            limit: LimitId::known(0x1234_5678_9abc_def0 << 64),
+            value: u128::from(key) << 64,
+        };
+        // Calls in every bucket of the window.
+        for bucket in 0..32 {
+            black_box(quotas.admit(key, limit, 1, bucket * 1900));
+        }
     }
     let bytes = resident_bytes().saturating_sub(before);
-    println!("{what}: {} B a key", bytes / keys);
+    println!("{what}, {keys} keys: {} B a key", bytes / keys);
     // What one measurement gave back, the next one would take without growing.
     std::mem::forget(quotas);
 }
@@ -47,6 +49,10 @@ fn main() {
         limit: 100,
         window_ms: 60_000,
     };
-    measure("rate with a burst", rate.into(), KEYS);
-    measure("quota", quota.into(), KEYS / 10);
+    let concurrency = Concurrency { calls: 100 };
+    for keys in [100_000, 1_000_000] {
+        measure("quota", quota.into(), keys);
+        measure("rate with a burst", rate.into(), keys);
+        measure("concurrency", concurrency.into(), keys);
+    }
 }

@@ -1,17 +1,28 @@
-//! Limits: quotas ("at most N calls in any window of length W") and rates with a burst, counted without locks.
+//! Limits: quotas ("at most N calls in any window of length W"), rates with a burst, calls at the same time; counted
+//! without locks.
 //!
 //! Knows nothing of plans, HTTP, stores or threads' clocks: each call passes the time it was made at.
-//! Start reading at [`SlidingWindow`] and [`Pace`] (one counter each), then [`Quotas`] (all counters of a process, which
-//! outlive every change of configuration). [`guesses`] slows down who guesses passwords.
+//! Start reading at [`SlidingWindow`], [`Pace`] and [`Flights`] (one counter each), then [`Quotas`] (all counters of a process,
+//! which outlive every change of configuration), then [`Authority`], which is what policies ask. [`guesses`] slows down who
+//! guesses passwords.
 
+mod authority;
 mod counter;
+mod flight;
 pub mod guesses;
 mod quotas;
 mod rate;
+mod registry;
+mod saved;
+mod seats;
 mod window;
 
-pub use counter::Limit;
+pub use authority::{Authority, OnFailure, Shares, Unavailable};
+pub use counter::{Limit, Quota};
+pub use flight::{Concurrency, Flights, RETRY_AFTER_MS};
 pub use guesses::{GuessLimits, Guesses};
-pub use quotas::{Quota, Quotas, RegistryFull};
+pub use quotas::{Claim, Key, LimitId, Numbers, Quotas};
 pub use rate::{Pace, Rate};
-pub use window::{BUCKETS_DEFAULT, BUCKETS_MAX, Decision, LIMIT_MAX, SlidingWindow};
+pub use saved::Damaged;
+pub use seats::Room;
+pub use window::{BUCKETS, Decision, LIMIT_MAX, SlidingWindow};

@@ -1,103 +1,163 @@
 //! All counters of a process, by key.
 
 use std::fmt;
-use std::hash::Hash;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use papaya::HashMap;
+use smallvec::SmallVec;
 
-use crate::counter::{Counter, Limit, Shape};
-use crate::window::{Charged, Decision};
+use crate::counter::{Counter, Limit, Shape, Word};
+use crate::registry::{self, Pinned, Place, Registry};
+use crate::seats::{Room, Seats};
+use crate::window::{Charged, Decision, SlidingWindow};
 
-/// A limit over a window, as a plan states it.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct Quota {
-    /// The most calls (or units) in any window; above [`LIMIT_MAX`](crate::LIMIT_MAX) it counts as that.
-    pub limit: u64,
-    /// The window's length in milliseconds; 0 counts as 1.
-    pub window_ms: u64,
+/// Names a limit across all that there are.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct LimitId {
+    pub(crate) digest: u128,
+    pub(crate) chosen: bool,
 }
 
-/// The registry holds as many counters as it may and none of them is idle: the call cannot be counted and must
-/// not pass (fail closed).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("all {keys_max} quota counters are in use")]
-pub struct RegistryFull {
-    /// How many counters the registry may hold.
-    pub keys_max: usize,
+impl LimitId {
+    /// A limit whose keys are ours: subscriptions, applications, APIs. `digest`: of its name, all bits alike.
+    #[must_use]
+    pub const fn known(digest: u128) -> Self {
+        Self {
+            digest,
+            chosen: false,
+        }
+    }
+
+    /// A limit whose keys callers choose: addresses, headers. They get counters of a room of their own.
+    #[must_use]
+    pub const fn chosen(digest: u128) -> Self {
+        Self {
+            digest,
+            chosen: true,
+        }
+    }
+}
+
+/// Names a counter: of which limit, for which value of its key. Together with the shape of the limit: another length of
+/// a window is another counter, another number of calls is not, so that a live edit keeps what was counted.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+pub struct Key {
+    /// Of which limit.
+    pub limit: LimitId,
+    /// For what: a value of the limit's key, whole or as a digest.
+    pub value: u128,
+}
+
+/// One limit that a call is held against.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Claim {
+    /// The counter.
+    pub key: Key,
+    /// The limit.
+    pub limit: Limit,
+    /// What is charged now; 0 needs room for 1 and charges nothing, for what is debited as it comes.
+    pub cost: u32,
 }
 
 /// How often a full registry looks for idle counters by itself.
 const SWEEP_PAUSE_MS: u64 = 1000;
-
-type Counters<K> = HashMap<(K, Shape), Counter, foldhash::fast::RandomState>;
 
 /// Counters by key; they outlive every swap of the configuration.
 ///
 /// A counter belongs to a key and a kind of limit, of a quota also to its window's length: editing a limit goes on with
 /// what is counted, editing the length begins anew. An idle counter, one that remembers no call, can be dropped at any time without any
 /// call being forgotten.
-pub struct Quotas<K> {
-    counters: Counters<K>,
-    keys_max: usize,
-    buckets: u32,
+pub struct Quotas {
+    pub(crate) windows: Registry<SlidingWindow>,
+    pub(crate) words: Registry<Word>,
+    pub(crate) seats: Seats,
+    /// How far the counters' time is ahead of the clock's: it goes on from where a process before this one was.
+    pub(crate) ahead_ms: AtomicU64,
     swept_ms: AtomicU64,
 }
 
-impl<K: Copy + Eq + Hash> fmt::Debug for Quotas<K> {
+/// How many counters there are, for metrics.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub struct Numbers {
+    /// Counters of keys.
+    pub counters: usize,
+    /// Calls that were counted together with others, or refused, because there was no room for another counter.
+    pub overflowed: u64,
+}
+
+impl fmt::Debug for Quotas {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Quotas")
-            .field("len", &self.len())
-            .field("keys_max", &self.keys_max)
+            .field("numbers", &self.numbers())
             .finish_non_exhaustive()
     }
 }
 
-impl<K: Copy + Eq + Hash> Quotas<K> {
-    /// An empty registry of at most `keys_max` counters (threads that add at the same moment may exceed it by
-    /// their number), whose windows have `buckets` parts.
+/// Both registries, for the time of one call.
+struct Hands<'m> {
+    windows: Pinned<'m, SlidingWindow>,
+    words: Pinned<'m, Word>,
+}
+
+impl Quotas {
+    /// An empty registry with room for so many counters.
     #[must_use]
-    pub fn new(keys_max: usize, buckets: u32) -> Self {
-        let counters = HashMap::builder()
-            .hasher(foldhash::fast::RandomState::default())
-            .build();
+    pub fn new(room: Room) -> Self {
         Self {
-            counters,
-            keys_max,
-            buckets,
+            windows: Registry::new(),
+            words: Registry::new(),
+            seats: Seats::new(room),
+            ahead_ms: AtomicU64::new(0),
             swept_ms: AtomicU64::new(0),
         }
     }
 
     /// Counts a call of weight `cost`, made at `now_ms` of a monotonic clock, against one limit.
-    ///
-    /// # Errors
-    /// [`RegistryFull`] for a key that has no counter yet while none can be made; refuse the call.
-    pub fn admit(
+    pub fn admit(&self, key: Key, limit: impl Into<Limit>, cost: u32, now_ms: u64) -> Decision {
+        let limit = limit.into();
+        let now_ms = self.time(now_ms);
+        if let Limit::Quota(_) = limit {
+            let windows = self.windows.pin();
+            let find = || self.window(&windows, key, limit, now_ms);
+            let forget = |place| registry::forget(&windows, place, &self.seats);
+            self.admit_one(key, limit, cost, now_ms, find, forget)
+        } else {
+            let words = self.words.pin();
+            let find = || self.word(&words, key, limit, now_ms);
+            let forget = |place| registry::forget(&words, place, &self.seats);
+            self.admit_one(key, limit, cost, now_ms, find, forget)
+        }
+    }
+
+    fn admit_one<'g>(
         &self,
-        key: K,
-        limit: impl Into<Limit>,
+        key: Key,
+        limit: Limit,
         cost: u32,
         now_ms: u64,
-    ) -> Result<Decision, RegistryFull> {
-        let limit = limit.into();
-        let key = (key, limit.shape());
-        let counters = self.counters.pin();
+        find: impl Fn() -> Option<Counter<'g>>,
+        forget: impl Fn(Place) -> bool,
+    ) -> Decision {
         loop {
-            let counter = self.counter(&counters, key, now_ms)?;
+            let Some(counter) = find() else {
+                return Decision::Refused {
+                    retry_after_ms: SWEEP_PAUSE_MS,
+                };
+            };
             match counter.charge(limit, cost, now_ms) {
                 Charged::Yes {
                     remaining,
                     reset_ms,
                     ..
                 } => {
-                    return Ok(Decision::Admitted {
+                    return Decision::Admitted {
                         remaining,
                         reset_ms,
-                    });
+                    };
                 }
-                Charged::No { retry_after_ms } => return Ok(Decision::Refused { retry_after_ms }),
-                Charged::Retired => self.forget_retired(&counters, key),
+                Charged::No { retry_after_ms } => return Decision::Refused { retry_after_ms },
+                Charged::Retired => {
+                    forget(Place::of(key, limit.shape()));
+                }
             }
         }
     }
@@ -105,137 +165,204 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
     /// Counts a call against several limits, all or none: every one is checked before any is charged.
     ///
     /// Answers the decision and the index of the limit it stems from: when refused the one with the longest
-    /// wait (then the call passes all of them if nobody else comes), when admitted the one with the least
-    /// remaining. Without limits the call is admitted. When another thread uses up one of them between the
-    /// check and the charge, what was charged to the others is taken back and shows there for one bucket at most.
-    ///
-    /// # Errors
-    /// [`RegistryFull`] as for [`Quotas::admit`].
-    pub fn admit_all(
-        &self,
-        limits: &[(K, Limit)],
-        cost: u32,
-        now_ms: u64,
-    ) -> Result<(usize, Decision), RegistryFull> {
-        let counters = self.counters.pin();
+    /// wait (then the call passes all of them if nobody else comes), when admitted the one of which the least share
+    /// is left. Without limits the call is admitted. When another thread uses up one of them between the
+    /// check and the charge, what was charged to the others is taken back; of a window whose bucket has passed meanwhile
+    /// it stays until it is forgotten.
+    pub fn admit_all(&self, claims: &[Claim], now_ms: u64) -> (usize, Decision) {
+        let now_ms = self.time(now_ms);
+        let hands = self.hands();
         loop {
             let mut refused: Option<(usize, u64)> = None;
-            for (index, (key, limit)) in limits.iter().enumerate() {
-                let counter = self.counter(&counters, (*key, limit.shape()), now_ms)?;
-                if let Some(wait_ms) = counter.wait_ms(*limit, cost, now_ms)
+            for (index, claim) in claims.iter().enumerate() {
+                let wait_ms = match self.counter(&hands, claim.key, claim.limit, now_ms) {
+                    Some(counter) => counter.wait_ms(claim.limit, claim.cost, now_ms),
+                    None => Some(SWEEP_PAUSE_MS),
+                };
+                if let Some(wait_ms) = wait_ms
                     && refused.is_none_or(|(_, longest_ms)| wait_ms > longest_ms)
                 {
                     refused = Some((index, wait_ms));
                 }
             }
             if let Some((index, retry_after_ms)) = refused {
-                return Ok((index, Decision::Refused { retry_after_ms }));
+                return (index, Decision::Refused { retry_after_ms });
             }
-            if let Some(answer) = self.charge_all(&counters, limits, cost, now_ms)? {
-                return Ok(answer);
+            if let Some(answer) = self.charge_all(&hands, claims, now_ms) {
+                return answer;
             }
+        }
+    }
+
+    /// Counts what has happened already, whatever the limit: bytes and messages, which are known when they come.
+    pub fn debit(&self, key: Key, limit: Limit, weight: u64, now_ms: u64) {
+        let now_ms = self.time(now_ms);
+        let hands = self.hands();
+        while let Some(counter) = self.counter(&hands, key, limit, now_ms) {
+            if counter.debit(limit, weight, now_ms) {
+                return;
+            }
+            self.forget(&hands, key, limit.shape());
+        }
+    }
+
+    /// Whether anything is left of a limit; nothing is counted.
+    pub fn has_room(&self, key: Key, limit: Limit, now_ms: u64) -> bool {
+        let now_ms = self.time(now_ms);
+        let hands = self.hands();
+        self.counter(&hands, key, limit, now_ms)
+            .is_some_and(|counter| counter.wait_ms(limit, 0, now_ms).is_none())
+    }
+
+    /// Calls that were admitted by a [`Concurrency`](crate::Concurrency) have ended.
+    pub fn give_back(&self, key: Key, calls: u32) {
+        let words = self.words.pin();
+        if let Some(Word::Flights { flights, .. }) = words.get(&Place::of(key, Shape::Flights)) {
+            flights.give_back(calls.into());
         }
     }
 
     /// Drops every idle counter and answers how many; call it now and then, for example once a minute.
     pub fn sweep(&self, now_ms: u64) -> usize {
+        self.sweep_at(self.time(now_ms))
+    }
+
+    fn sweep_at(&self, now_ms: u64) -> usize {
         self.swept_ms.store(now_ms, Ordering::Relaxed);
-        let counters = self.counters.pin();
-        let mut dropped = 0;
-        for (key, counter) in &counters {
-            if counter.retire(now_ms)
-                && counters.remove_if(key, |_, held| held.is_retired()).is_ok()
-            {
-                dropped += 1;
-            }
-        }
-        dropped
+        self.windows.sweep(&self.seats, now_ms) + self.words.sweep(&self.seats, now_ms)
     }
 
     /// How many counters there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.counters.len()
+        self.windows.len() + self.words.len()
     }
 
     /// Whether there is no counter.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.counters.is_empty()
+        self.len() == 0
+    }
+
+    /// For metrics.
+    #[must_use]
+    pub fn numbers(&self) -> Numbers {
+        Numbers {
+            counters: self.seats.held(),
+            overflowed: self.seats.overflowed.load(Ordering::Relaxed),
+        }
+    }
+
+    /// The counters' time.
+    pub(crate) fn time(&self, now_ms: u64) -> u64 {
+        // Less than nothing, where the clock has run for longer than the counters.
+        now_ms.wrapping_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
     /// Charges one limit after the other; takes all back and answers nothing when others came between.
     fn charge_all(
         &self,
-        counters: &Pinned<'_, K>,
-        limits: &[(K, Limit)],
-        cost: u32,
+        hands: &Hands<'_>,
+        claims: &[Claim],
         now_ms: u64,
-    ) -> Result<Option<(usize, Decision)>, RegistryFull> {
-        let mut charged: Vec<(&Counter, Limit, u32)> = Vec::with_capacity(limits.len());
-        let mut tightest = (
+    ) -> Option<(usize, Decision)> {
+        let mut charged: SmallVec<[(Counter<'_>, u32); 4]> = SmallVec::new();
+        let mut nearest = (
             0,
             Decision::Admitted {
                 remaining: u64::MAX,
                 reset_ms: 0,
             },
         );
-        let mut least = u64::MAX;
-        let take_back = |charged: &[(&Counter, Limit, u32)]| {
-            for (counter, limit, epoch) in charged {
-                counter.take_back(*limit, *epoch, cost);
-            }
-        };
-        for (index, (key, limit)) in limits.iter().enumerate() {
-            let key = (*key, limit.shape());
-            let counter = self
-                .counter(counters, key, now_ms)
-                .inspect_err(|_| take_back(&charged))?;
-            match counter.charge(*limit, cost, now_ms) {
+        let mut least = (1_u128, 0_u128);
+        for (index, claim) in claims.iter().enumerate() {
+            let counter = self.counter(hands, claim.key, claim.limit, now_ms);
+            let answer = counter.map(|counter| {
+                let answer = counter.charge(claim.limit, claim.cost, now_ms);
+                (counter, answer)
+            });
+            if let Some((
+                counter,
                 Charged::Yes {
                     epoch,
                     remaining,
                     reset_ms,
-                } => {
-                    charged.push((counter, *limit, epoch));
-                    if remaining < least {
-                        least = remaining;
-                        tightest = (
-                            index,
-                            Decision::Admitted {
-                                remaining,
-                                reset_ms,
-                            },
-                        );
-                    }
+                },
+            )) = answer
+            {
+                charged.push((counter, epoch));
+                let share = (u128::from(remaining), u128::from(claim.limit.whole()));
+                if share.0 * least.1 < least.0 * share.1 {
+                    least = share;
+                    nearest = (
+                        index,
+                        Decision::Admitted {
+                            remaining,
+                            reset_ms,
+                        },
+                    );
                 }
-                refused => {
-                    take_back(&charged);
-                    if matches!(refused, Charged::Retired) {
-                        self.forget_retired(counters, key);
-                    }
-                    return Ok(None);
-                }
+                continue;
             }
+            for ((counter, epoch), claim) in std::iter::zip(&charged, claims) {
+                counter.take_back(claim.limit, *epoch, claim.cost);
+            }
+            if let Some((_, Charged::Retired)) = answer {
+                self.forget(hands, claim.key, claim.limit.shape());
+            }
+            return None;
         }
-        Ok(Some(tightest))
+        Some(nearest)
+    }
+
+    fn hands(&self) -> Hands<'_> {
+        Hands {
+            windows: self.windows.pin(),
+            words: self.words.pin(),
+        }
     }
 
     fn counter<'g>(
         &self,
-        counters: &'g Pinned<'_, K>,
-        key: (K, Shape),
+        hands: &'g Hands<'_>,
+        key: Key,
+        limit: Limit,
         now_ms: u64,
-    ) -> Result<&'g Counter, RegistryFull> {
-        if let Some(counter) = counters.get(&key) {
-            return Ok(counter);
+    ) -> Option<Counter<'g>> {
+        match limit {
+            Limit::Quota(_) => self.window(&hands.windows, key, limit, now_ms),
+            Limit::Rate(_) | Limit::Concurrency(_) => self.word(&hands.words, key, limit, now_ms),
         }
-        if counters.len() >= self.keys_max && !self.make_room(now_ms) {
-            return Err(RegistryFull {
-                keys_max: self.keys_max,
-            });
-        }
-        Ok(counters.get_or_insert_with(key, || Counter::new(key.1, self.buckets, now_ms)))
+    }
+
+    fn window<'g>(
+        &self,
+        windows: &'g Pinned<'_, SlidingWindow>,
+        key: Key,
+        limit: Limit,
+        now_ms: u64,
+    ) -> Option<Counter<'g>> {
+        let shape = limit.shape();
+        let found = windows.get(&Place::of(key, shape));
+        let room = || self.make_room(now_ms);
+        found
+            .or_else(|| registry::begin(windows, key, shape, &self.seats, now_ms, room))
+            .map(Counter::Window)
+    }
+
+    fn word<'g>(
+        &self,
+        words: &'g Pinned<'_, Word>,
+        key: Key,
+        limit: Limit,
+        now_ms: u64,
+    ) -> Option<Counter<'g>> {
+        let shape = limit.shape();
+        let found = words.get(&Place::of(key, shape));
+        let room = || self.make_room(now_ms);
+        found
+            .or_else(|| registry::begin(words, key, shape, &self.seats, now_ms, room))
+            .map(Counter::Word)
     }
 
     /// Sweeps a full registry, at most once in [`SWEEP_PAUSE_MS`], since it walks all counters.
@@ -248,20 +375,16 @@ impl<K: Copy + Eq + Hash> Quotas<K> {
             .swept_ms
             .compare_exchange(swept_ms, now_ms, Ordering::Relaxed, Ordering::Relaxed)
             .is_ok();
-        mine && self.sweep(now_ms) > 0
+        mine && self.sweep_at(now_ms) > 0
     }
 
     /// Removes a counter that a sweep has retired but not removed yet, so that a new one takes its place.
-    fn forget_retired(&self, counters: &Pinned<'_, K>, key: (K, Shape)) {
+    fn forget(&self, hands: &Hands<'_>, key: Key, shape: Shape) {
+        let place = Place::of(key, shape);
         // Whether this call or the sweeper removes it makes no difference.
-        let _removed_here = counters.remove_if(&key, |_, held| held.is_retired());
+        let _removed_here = match shape {
+            Shape::Window(_) => registry::forget(&hands.windows, place, &self.seats),
+            Shape::Pace | Shape::Flights => registry::forget(&hands.words, place, &self.seats),
+        };
     }
 }
-
-type Pinned<'m, K> = papaya::HashMapRef<
-    'm,
-    (K, Shape),
-    Counter,
-    foldhash::fast::RandomState,
-    papaya::LocalGuard<'m>,
->;

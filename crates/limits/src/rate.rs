@@ -82,7 +82,9 @@ impl Pace {
         let now_ns = now_ms.saturating_mul(NS);
         let max_ns = rate.ahead_ns_max(distance_ns);
         let cost_ns = distance_ns.saturating_mul(u64::from(cost));
-        if cost_ns > max_ns {
+        // What costs nothing now needs room for 1.
+        let room_ns = cost_ns.max(distance_ns);
+        if room_ns > max_ns {
             return never;
         }
         let mut due_ns = self.due_ns.load(Acquire);
@@ -90,13 +92,15 @@ impl Pace {
             if due_ns == RETIRED {
                 return Charged::Retired;
             }
-            let next_ns = due_ns.max(now_ns).saturating_add(cost_ns);
-            let ahead_ns = next_ns - now_ns;
-            if ahead_ns > max_ns {
+            let begin_ns = due_ns.max(now_ns);
+            let filled_ns = begin_ns.saturating_add(room_ns) - now_ns;
+            if filled_ns > max_ns {
                 return Charged::No {
-                    retry_after_ms: (ahead_ns - max_ns).div_ceil(NS),
+                    retry_after_ms: (filled_ns - max_ns).div_ceil(NS),
                 };
             }
+            let next_ns = begin_ns.saturating_add(cost_ns);
+            let ahead_ns = next_ns - now_ns;
             match self
                 .due_ns
                 .compare_exchange_weak(due_ns, next_ns, AcqRel, Acquire)
@@ -111,6 +115,39 @@ impl Pace {
                 }
                 Err(actual) => due_ns = actual,
             }
+        }
+    }
+
+    /// Counts what has happened already, whatever the rate allows. Answers `false` when the counter was retired.
+    pub(crate) fn debit(&self, rate: Rate, weight: u64, now_ms: u64) -> bool {
+        let cost_ns = rate
+            .distance_ns()
+            .map_or(0, |distance_ns| distance_ns.saturating_mul(weight));
+        let now_ns = now_ms.saturating_mul(NS);
+        let mut due_ns = self.due_ns.load(Acquire);
+        while due_ns != RETIRED {
+            let next_ns = due_ns.max(now_ns).saturating_add(cost_ns).min(RETIRED - 1);
+            match self
+                .due_ns
+                .compare_exchange_weak(due_ns, next_ns, AcqRel, Acquire)
+            {
+                Ok(_) => return true,
+                Err(actual) => due_ns = actual,
+            }
+        }
+        false
+    }
+
+    /// The word as it is saved; `None` for a counter that was retired.
+    pub(crate) fn save(&self) -> Option<u64> {
+        let due_ns = self.due_ns.load(Acquire);
+        (due_ns != RETIRED).then_some(due_ns)
+    }
+
+    /// A counter as it was saved.
+    pub(crate) fn restore(due_ns: u64) -> Self {
+        Self {
+            due_ns: AtomicU64::new(due_ns.min(RETIRED - 1)),
         }
     }
 

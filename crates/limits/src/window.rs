@@ -1,35 +1,44 @@
-//! One sliding window: a ring of buckets under one atomic head.
+//! One sliding window: a ring of small counts under one atomic head.
 //!
 //! # How it counts
-//! The window of W ms is divided into B buckets. `head` holds the bucket number ("epoch") of the latest call and
-//! the number of calls that are still remembered; each ring slot holds the calls of one epoch. A bucket is
-//! forgotten when its *whole* span has left the window, so a call is forgotten at most W/B late and never early.
+//! The window of W ms is divided into B buckets. `head` holds the bucket number ("epoch") of the latest call and the
+//! weight of all calls that are still remembered. The ring holds the weight of each bucket before it; what the head has
+//! more than the ring belongs to the bucket of now. A bucket is forgotten when its *whole* span has left the window, so a
+//! call is forgotten at most W/B late and never early.
+//!
+//! A place of the ring is one byte, a number with four significant bits: weights up to 15 are exact, of a greater one at
+//! most a ninth is carried over to the next bucket, which is forgotten after it. So all that a key needs stands in 48
+//! bytes, whatever its limit is.
 //!
 //! # Why it is exact on the strict side
-//! *Invariant:* `head.count` ≥ the admitted calls whose bucket is live at `head.epoch`.
-//! - A call charges its slot first and the head second, and only while the head still shows the slot's epoch.
-//!   A thread that stalls between the two steps leaves a charge that nobody was admitted for: strict.
-//! - A rotation (the head moves to a later epoch) computes the count anew from the slots. Whoever was admitted
-//!   before the rotator read the head has its charge in the slots already; whoever is admitted after makes the
-//!   rotator's compare-and-swap fail. A charge that is both in the rotator's sum and then added to the head is
-//!   counted twice until the next rotation: strict, and it heals by itself within W/B.
-//! - Within an epoch `head.count` never falls, so an unchanged head proves that nobody was admitted meanwhile.
-//!   A charge taken back therefore leaves its slot only, and the head with the next rotation: strict for W/B.
+//! *Invariant:* the head's weight ≥ that of the admitted calls whose bucket is live at the head's epoch.
+//! - A call is charged to the head alone, with one compare-and-swap.
+//! - The head moves to a later epoch only together with its mark `turns`. Whoever set the mark is the only one to touch the
+//!   ring; others go on to charge the head meanwhile, which still holds what will be forgotten: strict. When the ring is
+//!   right, what was forgotten is taken off the head together with the mark.
+//! - A thread that comes in a still later bucket while the mark is set cannot be counted rightly, and is refused. That takes
+//!   a turner who is held up for a whole bucket between two steps of some ten nanoseconds.
+//! - What is carried over is forgotten later than it might be, never earlier: strict.
 //! - A thread whose time is older than the head's is counted in the head's epoch: forgotten later, strict.
 //!   So every call counts at a moment between the reading of its clock and its answer, and over these moments
 //!   no window of W ms holds more than the limit.
-//! - A slot is taken over only by an epoch a whole ring later, when its calls are forgotten. Epochs are compared
-//!   modulo 2³²: a slot that nobody used for exactly that long would count once more for one window, strict.
+//! - Epochs are compared modulo 2²³. A window that nobody asked or swept for 2²² buckets (36 hours at one second) holds on
+//!   to what it counts until it can tell the time again: strict.
 
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
-use std::sync::atomic::{AtomicU32, AtomicU64};
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 
-/// Buckets of a window unless stated otherwise: a call is forgotten at most 1/60 of the window late.
-pub const BUCKETS_DEFAULT: u32 = 60;
-/// The most buckets a window is divided into; a greater number is taken as this one.
-pub const BUCKETS_MAX: u32 = 4096;
+/// Buckets of a window: a call is forgotten at most 1/32 of the window late.
+pub const BUCKETS: u8 = 32;
 /// The greatest limit that can be counted; a greater one is taken as this one (strict side).
-pub const LIMIT_MAX: u64 = (u32::MAX / 2) as u64;
+pub const LIMIT_MAX: u64 = (1 << 39) - 1;
+/// The greatest weight that the head can hold; forced charges stop there.
+const WEIGHT_MAX: u64 = (1 << WEIGHT_BITS) - 1;
+const WEIGHT_BITS: u32 = 40;
+const EPOCH_BITS: u32 = 23;
+const EPOCH_MASK: u64 = (1 << EPOCH_BITS) - 1;
+/// Words of the ring; each has eight places.
+const WORDS: usize = BUCKETS as usize / 8;
 
 /// What became of a call.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -54,49 +63,69 @@ pub enum Decision {
 /// Times are milliseconds of a monotonic clock. The limit is an argument of every call, so that a live edit
 /// changes it without touching what is counted: after a limit was lowered below what is used, calls are refused
 /// until enough is forgotten.
-///
-/// A window that is not asked for 2³¹ buckets (more than a year at one second) cannot tell how much time has
-/// passed; [`Quotas::sweep`](crate::Quotas::sweep) drops such windows long before.
 #[derive(Debug)]
-#[repr(align(64))]
 pub struct SlidingWindow {
     head: AtomicU64,
-    /// Epoch of the oldest remembered call; written by rotators, only for the waits that are told.
-    oldest: AtomicU32,
-    buckets: u32,
-    window_ms: u64,
-    /// Time of epoch zero.
-    origin_ms: u64,
-    ring: Box<[AtomicU64]>,
+    ring: [AtomicU64; WORDS],
+    length: Length,
+    buckets: u8,
+    /// Whatever its owner files with it.
+    pub(crate) tag: u16,
 }
 
-/// An epoch and a count in one atomic word.
+/// A window's length in four bytes: milliseconds, beyond 24 days seconds, rounded up (strict).
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-struct Word {
-    epoch: u32,
-    count: u32,
-}
+struct Length(u32);
 
-impl Word {
-    /// The head of a window that was taken out of its registry; no count reaches this value.
-    const RETIRED: Self = Self {
-        epoch: u32::MAX,
-        count: u32::MAX,
-    };
+impl Length {
+    const SECONDS: u32 = 1 << 31;
 
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "the two halves of the word"
-    )]
-    fn unpack(raw: u64) -> Self {
-        Self {
-            epoch: (raw >> 32) as u32,
-            count: raw as u32,
+    fn of(ms: u64) -> Self {
+        let ms = ms.max(1);
+        match u32::try_from(ms) {
+            Ok(ms) if ms < Self::SECONDS => Self(ms),
+            _ => {
+                let s = u32::try_from(ms.div_ceil(1000)).unwrap_or(Self::SECONDS - 1);
+                Self(s.min(Self::SECONDS - 1) | Self::SECONDS)
+            }
         }
     }
 
-    fn pack(self) -> u64 {
-        u64::from(self.epoch) << 32 | u64::from(self.count)
+    fn ms(self) -> u64 {
+        match self.0 & Self::SECONDS {
+            0 => u64::from(self.0),
+            _ => u64::from(self.0 & !Self::SECONDS) * 1000,
+        }
+    }
+}
+
+/// The head, taken apart.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+struct Head {
+    /// Somebody makes the ring right.
+    turns: bool,
+    epoch: u64,
+    weight: u64,
+}
+
+impl Head {
+    /// The head of a window that was taken out of its registry: nobody turns with this weight.
+    const RETIRED: Self = Self {
+        turns: true,
+        epoch: EPOCH_MASK,
+        weight: WEIGHT_MAX,
+    };
+
+    fn of(word: u64) -> Self {
+        Self {
+            turns: word >> 63 == 1,
+            epoch: (word >> WEIGHT_BITS) & EPOCH_MASK,
+            weight: word & WEIGHT_MAX,
+        }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.turns) << 63 | self.epoch << WEIGHT_BITS | self.weight
     }
 }
 
@@ -107,7 +136,7 @@ struct Now {
     epoch_full: u64,
 }
 
-/// What one window says to a charge.
+/// What one counter says to a charge.
 pub(crate) enum Charged {
     /// Counted in this epoch.
     Yes {
@@ -117,37 +146,62 @@ pub(crate) enum Charged {
     },
     /// Nothing counted.
     No { retry_after_ms: u64 },
-    /// Nothing counted: the window was retired and its successor has to be asked.
+    /// Nothing counted: the counter was retired and its successor has to be asked.
+    Retired,
+}
+
+/// A head at the epoch of now or later.
+enum Settled {
+    At(Head),
+    /// Somebody else is about to move the head, and to an earlier epoch than now's.
+    Busy,
     Retired,
 }
 
 impl SlidingWindow {
-    /// An empty window of `window_ms` (at least 1) in `buckets` parts (1 to [`BUCKETS_MAX`], at most one per
-    /// millisecond), whose time starts at `now_ms`.
+    /// An empty window of `window_ms` (at least 1) in `buckets` parts (1 to [`BUCKETS`]), asked first at `now_ms`.
     #[must_use]
-    pub fn new(window_ms: u64, buckets: u32, now_ms: u64) -> Self {
-        let window_ms = window_ms.max(1);
-        let per_ms = u32::try_from(window_ms).unwrap_or(u32::MAX);
-        let buckets = buckets.clamp(1, BUCKETS_MAX.min(per_ms));
-        // One bucket more than the window has is live, so that the oldest leaves only as a whole.
-        let slots = (buckets + 1).next_power_of_two();
+    pub fn new(window_ms: u64, buckets: u8, now_ms: u64) -> Self {
+        let window = Self::tagged(window_ms, buckets, 0);
+        window.begin(now_ms);
+        window
+    }
+
+    fn tagged(window_ms: u64, buckets: u8, tag: u16) -> Self {
         Self {
             head: AtomicU64::new(0),
-            oldest: AtomicU32::new(0),
-            buckets,
-            window_ms,
-            origin_ms: now_ms,
-            ring: (0..slots).map(|_| AtomicU64::new(0)).collect(),
+            ring: Default::default(),
+            length: Length::of(window_ms),
+            buckets: buckets.clamp(1, BUCKETS),
+            tag,
         }
+    }
+
+    /// The counter of a registry that has none yet.
+    pub(crate) fn filed(window_ms: u64, tag: u16, now_ms: u64) -> Self {
+        let window = Self::tagged(window_ms, BUCKETS, tag);
+        window.begin(now_ms);
+        window
+    }
+
+    /// Epochs are compared modulo 2²³: it must not begin too far from now.
+    fn begin(&self, now_ms: u64) {
+        let head = Head {
+            turns: false,
+            epoch: self.at(now_ms).epoch_full & EPOCH_MASK,
+            weight: 0,
+        };
+        self.head.store(head.word(), Relaxed);
     }
 
     /// The window's length in milliseconds.
     #[must_use]
     pub fn window_ms(&self) -> u64 {
-        self.window_ms
+        self.length.ms()
     }
 
-    /// Counts a call of weight `cost` made at `now_ms`, if that keeps every window at or below `limit`.
+    /// Counts a call of weight `cost` made at `now_ms`, if that keeps every window at or below `limit`. One of weight 0
+    /// needs room for 1.
     pub fn admit(&self, limit: u64, cost: u32, now_ms: u64) -> Decision {
         match self.charge(limit, cost, now_ms) {
             Charged::Yes {
@@ -160,7 +214,7 @@ impl SlidingWindow {
             },
             Charged::No { retry_after_ms } => Decision::Refused { retry_after_ms },
             Charged::Retired => Decision::Refused {
-                retry_after_ms: self.window_ms,
+                retry_after_ms: self.window_ms(),
             },
         }
     }
@@ -168,243 +222,358 @@ impl SlidingWindow {
     /// What is counted at `now_ms`: the weight of all remembered calls.
     #[must_use]
     pub fn used(&self, now_ms: u64) -> u64 {
-        self.settle(self.at(now_ms))
-            .map_or(0, |head| u64::from(head.count))
+        match self.settle(self.at(now_ms)) {
+            Settled::At(head) => head.weight,
+            Settled::Busy => Head::of(self.head.load(Acquire)).weight,
+            Settled::Retired => 0,
+        }
     }
 
     pub(crate) fn charge(&self, limit: u64, cost: u32, now_ms: u64) -> Charged {
-        let limit = count_of(limit);
+        let limit = limit.min(LIMIT_MAX);
         let now = self.at(now_ms);
         loop {
-            let Some(mut head) = self.settle(now) else {
-                return Charged::Retired;
+            let head = match self.settle(now) {
+                Settled::At(head) => head,
+                Settled::Busy => return Charged::No { retry_after_ms: 1 },
+                Settled::Retired => return Charged::Retired,
             };
-            let fits = |count: u32| count.checked_add(cost).is_some_and(|sum| sum <= limit);
-            if !fits(head.count) {
+            if !fits(head.weight, limit, cost) {
                 return Charged::No {
                     retry_after_ms: self.retry_after_ms(head, limit, cost, now),
                 };
             }
-            if !self.slot_charge(head.epoch, cost) {
-                continue;
-            }
-            let epoch = head.epoch;
-            while head.epoch == epoch && head != Word::RETIRED && fits(head.count) {
-                let charged = Word {
-                    epoch,
-                    count: head.count + cost,
+            let charged = Head {
+                weight: head.weight + u64::from(cost),
+                ..head
+            };
+            if cost == 0 || self.swap(head, charged) {
+                return Charged::Yes {
+                    epoch: low_half(charged.epoch),
+                    remaining: limit - charged.weight,
+                    reset_ms: self.leaves_in_ms(self.oldest(charged.epoch), now),
                 };
-                match self
-                    .head
-                    .compare_exchange_weak(head.pack(), charged.pack(), AcqRel, Acquire)
-                {
-                    Ok(_) => {
-                        let remaining = u64::from(limit - charged.count);
-                        return Charged::Yes {
-                            epoch,
-                            remaining,
-                            reset_ms: self.leaves_in_ms(self.oldest(epoch), now),
-                        };
-                    }
-                    Err(actual) => head = Word::unpack(actual),
-                }
             }
-            // Others filled the limit, turned the epoch or retired the window meanwhile: look again.
-            self.slot_release(epoch, cost);
         }
     }
 
-    /// Takes back a charge that was counted in `epoch`; the head shows it from its next rotation on.
-    ///
-    /// The head itself must not go down: were it to return to a value that a rotator has read, the rotator's
-    /// exchange would succeed although its sum lacks a call admitted since.
-    pub(crate) fn take_back(&self, epoch: u32, cost: u32) {
-        self.slot_release(epoch, cost);
+    /// Counts what has happened already, whatever the limit. Answers `false` when the window was retired.
+    pub(crate) fn debit(&self, weight: u64, now_ms: u64) -> bool {
+        let now = self.at(now_ms);
+        loop {
+            let head = match self.settle(now) {
+                Settled::At(head) => head,
+                // At most a bucket too early: this must be counted somewhere.
+                Settled::Busy => Head::of(self.head.load(Acquire)),
+                Settled::Retired => return false,
+            };
+            if head == Head::RETIRED {
+                return false;
+            }
+            // Never the retired mark.
+            let sum = head.weight.saturating_add(weight).min(WEIGHT_MAX - 1);
+            if self.swap(
+                head,
+                Head {
+                    weight: sum,
+                    ..head
+                },
+            ) {
+                return true;
+            }
+        }
     }
 
-    /// Whether a call of weight `cost` would pass; nothing is counted.
+    /// Takes back a charge that was counted in `epoch`. While somebody else makes the ring right it stays, until it is
+    /// forgotten: strict.
+    pub(crate) fn take_back(&self, epoch: u32, cost: u32) {
+        let epoch = u64::from(epoch);
+        loop {
+            let head = Head::of(self.head.load(Acquire));
+            let age = later_by(head.epoch, epoch);
+            let own = age == 0;
+            let gone = age < 0 || age > i64::from(self.buckets);
+            if head == Head::RETIRED || gone || (head.turns && !own) {
+                return;
+            }
+            let taken = if own {
+                let weight = head.weight.saturating_sub(u64::from(cost));
+                self.swap(head, Head { weight, ..head })
+            } else {
+                let turning = Head {
+                    turns: true,
+                    ..head
+                };
+                let marked = self.swap(head, turning);
+                if marked {
+                    let held = weight_of(self.place(epoch));
+                    let back = held.min(u64::from(cost));
+                    self.place_set(epoch, code_of(held - back));
+                    self.turned(turning, back);
+                }
+                marked
+            };
+            if taken {
+                return;
+            }
+        }
+    }
+
+    /// How long a call of weight `cost` would have to wait; nothing is counted.
     pub(crate) fn wait_ms(&self, limit: u64, cost: u32, now_ms: u64) -> Option<u64> {
-        let limit = count_of(limit);
+        let limit = limit.min(LIMIT_MAX);
         let now = self.at(now_ms);
-        let head = self.settle(now)?;
-        let fits = head.count.checked_add(cost).is_some_and(|sum| sum <= limit);
-        (!fits).then(|| self.retry_after_ms(head, limit, cost, now))
+        match self.settle(now) {
+            Settled::At(head) => (!fits(head.weight, limit, cost))
+                .then(|| self.retry_after_ms(head, limit, cost, now)),
+            Settled::Busy => Some(1),
+            Settled::Retired => None,
+        }
     }
 
     /// Ends this window if it remembers nothing; whoever holds it is told to fetch its successor.
     pub(crate) fn retire(&self, now_ms: u64) -> bool {
         match self.settle(self.at(now_ms)) {
-            None => true,
-            Some(head) if head.count > 0 => false,
-            Some(head) => self
-                .head
-                .compare_exchange(head.pack(), Word::RETIRED.pack(), AcqRel, Acquire)
-                .is_ok(),
+            Settled::Retired => true,
+            Settled::Busy => false,
+            Settled::At(head) if head.weight > 0 || head.turns => false,
+            Settled::At(head) => self.swap(head, Head::RETIRED),
         }
     }
 
     pub(crate) fn is_retired(&self) -> bool {
-        Word::unpack(self.head.load(Acquire)) == Word::RETIRED
+        Head::of(self.head.load(Acquire)) == Head::RETIRED
     }
 
-    /// Brings the head to the epoch of `now`, if that is later, and reads it. Nothing when retired.
-    fn settle(&self, now: Now) -> Option<Word> {
-        let epoch = low_half(now.epoch_full);
-        let mut head = Word::unpack(self.head.load(Acquire));
+    /// Head and ring, as they are saved. A ring that is being turned in this moment is not: `None`.
+    pub(crate) fn save(&self) -> Option<[u64; 1 + WORDS]> {
+        let head = self.head.load(Acquire);
+        if Head::of(head).turns {
+            return None;
+        }
+        let mut saved = [head; 1 + WORDS];
+        for (place, word) in std::iter::zip(&mut saved[1..], &self.ring) {
+            *place = word.load(Relaxed);
+        }
+        // The same epoch, and nobody turned: the ring is of this head.
+        let after = Head::of(self.head.load(Acquire));
+        (!after.turns && after.epoch == Head::of(head).epoch).then_some(saved)
+    }
+
+    /// A window as it was saved; `None` for what no window is.
+    pub(crate) fn restore(
+        window_ms: u64,
+        buckets: u8,
+        tag: u16,
+        saved: [u64; 1 + WORDS],
+    ) -> Option<Self> {
+        let window = Self::tagged(window_ms, buckets, tag);
+        let head = Head::of(saved[0]);
+        for (word, saved) in std::iter::zip(&window.ring, &saved[1..]) {
+            word.store(*saved, Relaxed);
+        }
+        if head.turns || head.weight < window.ring_weight() {
+            return None;
+        }
+        window.head.store(saved[0], Relaxed);
+        Some(window)
+    }
+
+    fn swap(&self, from: Head, to: Head) -> bool {
+        self.head
+            .compare_exchange(from.word(), to.word(), AcqRel, Acquire)
+            .is_ok()
+    }
+
+    /// Brings the head to the epoch of `now`, if that is later, and reads it.
+    fn settle(&self, now: Now) -> Settled {
+        let epoch = now.epoch_full & EPOCH_MASK;
         loop {
-            if head == Word::RETIRED {
-                return None;
+            let head = Head::of(self.head.load(Acquire));
+            if head == Head::RETIRED {
+                return Settled::Retired;
             }
             if later_by(epoch, head.epoch) <= 0 {
-                return Some(head);
+                return Settled::At(head);
             }
-            let (count, oldest) = self.remembered(epoch);
-            let turned = Word { epoch, count };
-            match self
-                .head
-                .compare_exchange(head.pack(), turned.pack(), AcqRel, Acquire)
-            {
-                Ok(_) => {
-                    self.oldest.store(oldest, Release);
-                    return Some(turned);
-                }
-                Err(actual) => head = Word::unpack(actual),
+            if head.turns {
+                return Settled::Busy;
             }
-        }
-    }
-
-    /// The weight of all calls that are live at `epoch`, and the epoch of the oldest.
-    fn remembered(&self, epoch: u32) -> (u32, u32) {
-        let mut count = 0_u32;
-        let mut age_max = 0;
-        for slot in &self.ring {
-            let slot = Word::unpack(slot.load(Relaxed));
-            let age = epoch.wrapping_sub(slot.epoch);
-            if age <= self.buckets && slot.count > 0 {
-                count = count.saturating_add(slot.count);
-                age_max = age_max.max(age);
-            }
-        }
-        // Never the retired mark, whatever is in flight.
-        (count.min(u32::MAX - 1), epoch.wrapping_sub(age_max))
-    }
-
-    fn slot(&self, epoch: u32) -> &AtomicU64 {
-        // The ring's length is a power of two.
-        &self.ring[epoch as usize & (self.ring.len() - 1)]
-    }
-
-    /// False when the head has left this epoch, so the caller has to look again.
-    fn slot_charge(&self, epoch: u32, cost: u32) -> bool {
-        let slot = self.slot(epoch);
-        let mut raw = slot.load(Acquire);
-        loop {
-            let word = Word::unpack(raw);
-            let count = if word.epoch == epoch {
-                word.count.checked_add(cost)
-            } else if later_by(epoch, word.epoch) > 0 || self.shows(epoch) {
-                // The slot's calls are forgotten. One that looks later while the head has not moved was last
-                // used more than 2³¹ epochs ago: nobody charges an epoch that the head has not reached.
-                Some(cost)
-            } else {
-                None
+            let turning = Head {
+                turns: true,
+                epoch,
+                ..head
             };
-            let Some(count) = count else { return false };
-            match slot.compare_exchange_weak(raw, Word { epoch, count }.pack(), AcqRel, Acquire) {
-                Ok(_) => return true,
-                Err(actual) => raw = actual,
+            if self.swap(head, turning) {
+                return Settled::At(self.turn(head, turning));
             }
         }
     }
 
-    /// Whether the head is at this epoch.
-    fn shows(&self, epoch: u32) -> bool {
-        Word::unpack(self.head.load(Acquire)).epoch == epoch
+    /// Makes the ring right for the epoch that the head has been moved to. Only who set the mark comes here.
+    fn turn(&self, before: Head, head: Head) -> Head {
+        let steps = head.epoch.wrapping_sub(before.epoch) & EPOCH_MASK;
+        let buckets = u64::from(self.buckets);
+        let forgotten = if steps > buckets {
+            for word in &self.ring {
+                word.store(0, Relaxed);
+            }
+            before.weight
+        } else {
+            let mut own = before.weight.saturating_sub(self.ring_weight());
+            let mut forgotten = 0;
+            for step in 0..steps {
+                let gone = before.epoch.wrapping_sub(buckets).wrapping_add(step);
+                forgotten += weight_of(self.place(gone));
+                self.place_set(gone, 0);
+            }
+            for step in 0..steps {
+                let code = code_of(own);
+                own -= weight_of(code);
+                self.place_set(before.epoch.wrapping_add(step), code);
+            }
+            forgotten
+        };
+        self.turned(head, forgotten)
     }
 
-    fn slot_release(&self, epoch: u32, cost: u32) {
-        let slot = self.slot(epoch);
-        let mut raw = slot.load(Acquire);
-        while Word::unpack(raw).epoch == epoch {
-            // The low half is the count, and it holds the charge.
-            match slot.compare_exchange_weak(raw, raw - u64::from(cost), AcqRel, Acquire) {
-                Ok(_) => return,
-                Err(actual) => raw = actual,
+    /// The ring is right: takes what it has lost off the head, and the mark with it.
+    fn turned(&self, mut head: Head, lost: u64) -> Head {
+        loop {
+            let turned = Head {
+                turns: false,
+                weight: head.weight.saturating_sub(lost),
+                ..head
+            };
+            if self.swap(head, turned) {
+                return turned;
             }
+            // Others were charged, or took back: the mark and the epoch are ours.
+            head = Head::of(self.head.load(Acquire));
         }
+    }
+
+    fn ring_weight(&self) -> u64 {
+        let words = self.ring.iter().map(|word| word.load(Relaxed));
+        words.flat_map(u64::to_le_bytes).map(weight_of).sum()
+    }
+
+    /// The code of an epoch's weight.
+    fn place(&self, epoch: u64) -> u8 {
+        let place = place_of(epoch);
+        self.ring[place / 8].load(Relaxed).to_le_bytes()[place % 8]
+    }
+
+    fn place_set(&self, epoch: u64, code: u8) {
+        let place = place_of(epoch);
+        let word = &self.ring[place / 8];
+        let mut bytes = word.load(Relaxed).to_le_bytes();
+        bytes[place % 8] = code;
+        word.store(u64::from_le_bytes(bytes), Relaxed);
     }
 
     /// Bucket `e` spans from `e·W/B` to before `(e+1)·W/B` after the start.
     fn at(&self, ms: u64) -> Now {
-        let passed_ms = ms.saturating_sub(self.origin_ms);
         Now {
             ms,
-            epoch_full: passed_ms.saturating_mul(u64::from(self.buckets)) / self.window_ms,
+            epoch_full: ms.saturating_mul(u64::from(self.buckets)) / self.window_ms(),
         }
     }
 
     /// Milliseconds from `now` until the calls of `epoch` are forgotten.
-    fn leaves_in_ms(&self, epoch: u32, now: Now) -> u64 {
-        let gone = epoch.wrapping_add(self.buckets + 1);
-        let ahead = later_by(gone, low_half(now.epoch_full));
-        let gone_full = now.epoch_full.saturating_add_signed(i64::from(ahead));
-        let start_ms = gone_full
-            .saturating_mul(self.window_ms)
-            .div_ceil(u64::from(self.buckets));
-        self.origin_ms
-            .saturating_add(start_ms)
+    fn leaves_in_ms(&self, epoch: u64, now: Now) -> u64 {
+        let gone = epoch.wrapping_add(u64::from(self.buckets) + 1);
+        let ahead = later_by(gone, now.epoch_full);
+        let gone_full = now.epoch_full.saturating_add_signed(ahead);
+        gone_full
+            .saturating_mul(self.window_ms())
+            .div_ceil(u64::from(self.buckets))
             .saturating_sub(now.ms)
     }
 
-    /// The oldest epoch that may be remembered at `epoch`: all before it are empty.
-    fn oldest(&self, epoch: u32) -> u32 {
-        let oldest = self.oldest.load(Relaxed);
-        // A rotator that stalled before it told may leave an old hint; it is bounded by what is live at all.
-        if epoch.wrapping_sub(oldest) <= self.buckets {
-            oldest
-        } else {
-            epoch.wrapping_sub(self.buckets)
+    /// The oldest epoch that is remembered at `epoch`.
+    fn oldest(&self, epoch: u64) -> u64 {
+        let oldest = epoch.wrapping_sub(u64::from(self.buckets));
+        let mut found = oldest;
+        while found != epoch {
+            let place = place_of(found);
+            // Eight places at once, from this one on.
+            let word = self.ring[place / 8].load(Relaxed) >> (8 * (place % 8));
+            let left = epoch.wrapping_sub(found).min(8 - (place % 8) as u64);
+            let empty = u64::from(word.trailing_zeros()) / 8;
+            if empty < left {
+                return found.wrapping_add(empty);
+            }
+            found = found.wrapping_add(left);
         }
+        epoch
     }
 
     /// How long until enough is forgotten: walks the live buckets from the oldest on. Exact unless other threads
-    /// are at work on the window in this moment.
-    fn retry_after_ms(&self, head: Word, limit: u32, cost: u32, now: Now) -> u64 {
-        let Some(room) = limit.checked_sub(cost) else {
-            return self.window_ms;
+    /// are at work on the window in this moment, or weights above 15 are carried over: then it may be a bucket too long.
+    fn retry_after_ms(&self, head: Head, limit: u64, cost: u32, now: Now) -> u64 {
+        let Some(room) = limit.checked_sub(u64::from(cost.max(1))) else {
+            return self.window_ms();
         };
-        let mut held = head.count;
-        let mut bucket = self.oldest(head.epoch);
+        let mut held = head.weight;
+        let mut own = head.weight.saturating_sub(self.ring_weight());
+        let mut bucket = head.epoch.wrapping_sub(u64::from(self.buckets));
         while bucket != head.epoch {
-            let slot = Word::unpack(self.slot(bucket).load(Relaxed));
-            if slot.epoch == bucket {
-                held = held.saturating_sub(slot.count);
-                if held <= room {
-                    return self.leaves_in_ms(bucket, now);
-                }
+            held = held.saturating_sub(weight_of(self.place(bucket)));
+            if held <= room {
+                return self.leaves_in_ms(bucket, now);
             }
             bucket = bucket.wrapping_add(1);
         }
-        self.leaves_in_ms(head.epoch, now)
+        for _ in 0..BUCKETS {
+            let part = weight_of(code_of(own));
+            (held, own) = (held.saturating_sub(part), own - part);
+            if held <= room {
+                break;
+            }
+            bucket = bucket.wrapping_add(1);
+        }
+        self.leaves_in_ms(bucket, now)
     }
 }
 
-/// The limit as the counters hold it.
-fn count_of(limit: u64) -> u32 {
-    u32::try_from(limit.min(LIMIT_MAX)).unwrap_or(u32::MAX / 2)
+fn fits(weight: u64, limit: u64, cost: u32) -> bool {
+    weight + u64::from(cost.max(1)) <= limit
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "epochs are compared modulo 2^32"
-)]
+/// The greatest number with four significant bits that is not above this weight, as a byte: five bits of exponent, three of
+/// the digits behind the leading one.
+fn code_of(weight: u64) -> u8 {
+    if weight < 8 {
+        return u8::try_from(weight).unwrap_or(7);
+    }
+    let shift = 60 - weight.leading_zeros();
+    let digits = (weight >> shift) & 7;
+    u8::try_from(u64::from(shift + 1) << 3 | digits).unwrap_or(u8::MAX)
+}
+
+fn weight_of(code: u8) -> u64 {
+    let digits = u64::from(code & 7);
+    match code >> 3 {
+        0 => digits,
+        exponent => (8 + digits) << (exponent - 1),
+    }
+}
+
+/// Where the ring keeps an epoch.
+fn place_of(epoch: u64) -> usize {
+    usize::try_from(epoch % u64::from(BUCKETS)).unwrap_or(0)
+}
+
+/// What is told of an epoch to whoever may take its charge back.
 fn low_half(epoch: u64) -> u32 {
-    epoch as u32
+    u32::try_from(epoch & EPOCH_MASK).unwrap_or(0)
 }
 
-/// How many epochs `a` lies after `b`; negative when before.
-fn later_by(a: u32, b: u32) -> i32 {
-    a.wrapping_sub(b).cast_signed()
+/// How many epochs `a` lies after `b`, modulo 2²³; negative when before.
+fn later_by(a: u64, b: u64) -> i64 {
+    let unused = u64::BITS - EPOCH_BITS;
+    (a.wrapping_sub(b) << unused).cast_signed() >> unused
 }
 
 #[cfg(test)]

@@ -1,10 +1,12 @@
 //! Behind all policies of the phase `limit`: asks all the limits that they left, at once.
 
-use base::code::{QUOTA_EXCEEDED, RATE_LIMITED};
+use base::code::{LIMITS_UNAVAILABLE, QUOTA_EXCEEDED, RATE_LIMITED};
 use http::header::{HeaderName, HeaderValue};
 use limits::{Decision, Limit};
 use policy::limit::numbers;
-use policy::{Ask, AskedBy, Asks, Outcome, PlanWindow, Policy, Reject, RequestCx, ResponseCx};
+use policy::{
+    Ask, AskedBy, Asks, Meter, Outcome, PlanWindow, Policy, Reject, RequestCx, ResponseCx,
+};
 use smallvec::SmallVec;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
@@ -18,8 +20,8 @@ pub const NAME: &str = "limits";
 /// Counts a call against every limit that was left in [`Asks`]: all or none.
 ///
 /// # Errors
-/// `QUOTA_EXCEEDED` or `RATE_LIMITED` (429) with `Retry-After`; also when the node can keep no further counter, since a call
-/// that cannot be counted must not pass.
+/// `QUOTA_EXCEEDED` or `RATE_LIMITED` (429) with `Retry-After`; `LIMITS_UNAVAILABLE` (503) where the authority over the limits fails and
+/// calls are to be refused then.
 ///
 /// Source: draft-ietf-httpapi-ratelimit-headers-10 for `RateLimit` and `RateLimit-Policy`.
 struct Admission;
@@ -35,28 +37,32 @@ impl Policy for Admission {
         let Some(asks) = cx.slots.get_mut::<Asks>() else {
             return Outcome::CONTINUE;
         };
-        let quotas = &cx.core.runtime.quotas;
+        if asks.list.is_empty() {
+            return Outcome::CONTINUE;
+        }
+        let limits = &cx.core.runtime.limits;
         let admitted = match asks.list.as_slice() {
-            [] => return Outcome::CONTINUE,
-            [one] => quotas
-                .admit(one.key, one.limit, 1, cx.monotonic_ms)
-                .map(|decision| (0, decision)),
+            [one] => limits.admit_all(&[one.claim()], cx.monotonic_ms),
             several => {
-                let limits: SmallVec<[_; 4]> =
-                    several.iter().map(|ask| (ask.key, ask.limit)).collect();
-                quotas.admit_all(&limits, 1, cx.monotonic_ms)
+                let claims: SmallVec<[_; 4]> = several.iter().map(Ask::claim).collect();
+                limits.admit_all(&claims, cx.monotonic_ms)
             }
         };
         let Ok(decided) = admitted else {
-            let detail = "the node keeps as many counters of limits as it may";
-            return Reject::new(QUOTA_EXCEEDED, detail)
+            let detail = "what may be admitted cannot be said at the moment";
+            return Reject::new(LIMITS_UNAVAILABLE, detail)
                 .retry_after(1)
-                .because("counters-full")
+                .because("limits-authority")
                 .into();
         };
         asks.decided = Some(decided);
         match decided {
-            (_, Decision::Admitted { .. }) => Outcome::CONTINUE,
+            (_, Decision::Admitted { .. }) => {
+                if let Some(meter) = Meter::of(limits, &asks.list) {
+                    cx.slots.put(meter);
+                }
+                Outcome::CONTINUE
+            }
             (index, Decision::Refused { retry_after_ms }) => {
                 refusal(&asks.list[index], retry_after_ms).into()
             }
@@ -93,11 +99,24 @@ fn refusal(ask: &Ask, retry_after_ms: u64) -> Reject {
         AskedBy::Plan(_, PlanWindow::Burst) => {
             (QUOTA_EXCEEDED, "burst limit of plan", "plan-burst")
         }
+        AskedBy::Application(_, PlanWindow::Quota) => {
+            (QUOTA_EXCEEDED, "quota of application", "application-quota")
+        }
+        AskedBy::Application(_, PlanWindow::Burst) => (
+            QUOTA_EXCEEDED,
+            "burst limit of application",
+            "application-burst",
+        ),
         AskedBy::Policy(_) => (RATE_LIMITED, "limit", "rate-limit"),
     };
     let name = ask.by.name();
-    let window_s = seconds(window_ms);
-    let detail = format!("the {what} {name} ({requests} requests in {window_s} s) is used up");
+    let things = ask.measure.things();
+    let detail = match seconds(window_ms) {
+        0 => format!("the {what} {name} ({requests} {things}) is used up"),
+        window_s => {
+            format!("the {what} {name} ({requests} {things} in {window_s} s) is used up")
+        }
+    };
     Reject::new(code, detail)
         .retry_after(seconds(retry_after_ms).max(1))
         .because(rule)
@@ -120,6 +139,8 @@ fn quoted(by: &AskedBy) -> String {
     }
     text.push_str(match by {
         AskedBy::Plan(_, PlanWindow::Burst) => "-burst\"",
+        AskedBy::Application(_, PlanWindow::Quota) => "-application\"",
+        AskedBy::Application(_, PlanWindow::Burst) => "-application-burst\"",
         _ => "\"",
     });
     text
@@ -168,7 +189,13 @@ impl Texts {
                 policy.push_str(", ");
             }
             let (requests, window_ms) = numbers(ask.limit);
-            policy.push_str(&format!("{name};q={requests};w={}", seconds(window_ms)));
+            policy.push_str(&format!("{name};q={requests}"));
+            if let Some(unit) = ask.measure.unit() {
+                policy.push_str(&format!(";qu=\"{unit}\""));
+            }
+            if window_ms > 0 {
+                policy.push_str(&format!(";w={}", seconds(window_ms)));
+            }
             if let Limit::Rate(rate) = ask.limit {
                 policy.push_str(&format!(";burst={}", rate.burst));
             }

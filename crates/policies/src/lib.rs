@@ -1,7 +1,8 @@
 //! The policies: one file each, with its configuration, its compilation, its running form and its tests.
 //!
 //! Three files are no policies of a chain but functions that the gateway calls for every request, before a chain is
-//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`all_of`], [`deprecation`], [`owned_headers`] and [`admission`] are put into
+//! known: [`normalize_path`], [`hop_by_hop`] and [`identity_headers`]. [`any_of`], [`all_of`],
+//! [`deny`], [`application_limits`], [`deprecation`], [`owned_headers`] and [`admission`] are put into
 //! chains by `compile` alone; everything in [`POLICIES`] can be named in a document.
 //!
 //! Knows nothing of sockets, documents or the backend. Start reading at [`POLICIES`], then at a short one
@@ -16,6 +17,7 @@ pub mod admission;
 pub mod all_of;
 pub mod any_of;
 pub mod api_key;
+pub mod application_limits;
 pub mod authorize;
 pub mod backend_credentials;
 pub mod backend_jwt;
@@ -23,6 +25,7 @@ pub mod basic;
 pub mod caller_headers;
 pub mod challenge;
 pub mod cors;
+pub mod deny;
 pub mod deprecation;
 pub mod ext_authz;
 mod generations;

@@ -4,11 +4,13 @@ use base::Diagnostic;
 use base::code::INTERNAL;
 use limits::Quota;
 use policy::{
-    Ask, AskedBy, Asks, CompileEnv, LimitKey, Nobody, Outcome, Phase, PlanWindow, Policy,
-    PolicyKind, Reject, RequestCx,
+    Ask, AskedBy, Asks, CompileEnv, Nobody, Outcome, Phase, Plan, PlanWindow, Policy, PolicyKind,
+    Reject, RequestCx, Window,
 };
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::application_limits;
 
 /// The kind.
 pub struct PlanQuota;
@@ -51,27 +53,38 @@ impl Policy for Running {
             return Reject::new(INTERNAL, "the subscription has no plan").into();
         };
         let subscription = subscription.id;
-        let windows = [
-            (PlanWindow::Quota, plan.quota),
-            (PlanWindow::Burst, plan.burst),
-        ];
         let asks = &mut cx.slots.get_or_default::<Asks>().list;
-        for (window, length) in windows {
-            let Some(length) = length else { continue };
-            let limit = Quota {
-                limit: length.requests,
-                window_ms: length.window_ms,
-            };
-            asks.push(Ask {
-                key: LimitKey::Plan {
-                    subscription,
-                    window,
-                },
-                limit: limit.into(),
-                by: AskedBy::Plan(plan.clone(), window),
-            });
+        for (window, length) in windows(&plan) {
+            let by = AskedBy::Plan(plan.clone(), window);
+            asks.push(ask(window.of_plan(subscription), length, by));
         }
+        application_limits::ask_all(cx);
         Outcome::CONTINUE
+    }
+}
+
+/// The windows that a plan has.
+pub(crate) fn windows(plan: &Plan) -> impl Iterator<Item = (PlanWindow, Window)> {
+    let windows = [
+        (PlanWindow::Quota, plan.quota),
+        (PlanWindow::Burst, plan.burst),
+    ];
+    windows
+        .into_iter()
+        .filter_map(|(window, length)| Some((window, length?)))
+}
+
+/// What is asked of a window.
+pub(crate) fn ask(key: limits::Key, window: Window, by: AskedBy) -> Ask {
+    let limit = Quota {
+        limit: window.requests,
+        window_ms: window.window_ms,
+    };
+    Ask {
+        key,
+        limit: limit.into(),
+        measure: window.measure,
+        by,
     }
 }
 
@@ -80,7 +93,6 @@ mod tests {
     use std::sync::Arc;
 
     use http::HeaderMap;
-    use policy::{Plan, Window};
     use serde_json::json;
 
     use super::*;
@@ -105,6 +117,7 @@ mod tests {
         let window = |(requests, window_ms)| Window {
             requests,
             window_ms,
+            measure: policy::Measure::Requests,
         };
         Some(Plan {
             quota: Some(window(quota)),
@@ -192,8 +205,9 @@ mod tests {
         assert!(headers.is_empty());
     }
 
+    /// req: S12
     #[test]
-    fn a_call_that_cannot_be_counted_does_not_pass() {
+    fn subscriptions_that_there_is_no_room_for_share_one_quota() {
         let bench = Bench::new();
         for _ in 0..100 {
             let mut cx = bench.request_of("GET", "/x", None);
@@ -206,8 +220,39 @@ mod tests {
                 .unwrap();
             bench.run(&*admission::policy(), &mut cx).unwrap();
         }
-        let (refused, _) = call(&bench);
-        assert_eq!(refused.unwrap_err().retry_after_s, Some(1));
+        bench.directory.set_plan(plan((2, 60_000), None));
+        assert!(call(&bench).0.is_ok());
+        assert!(call(&bench).0.is_ok());
+        assert!(call(&bench).0.is_err());
+        assert_eq!(bench.core.runtime.limits.counters().numbers().overflowed, 3);
+    }
+
+    /// req: TM1
+    #[test]
+    fn an_applications_limit_holds_beside_its_plans() {
+        let bench = Bench::new();
+        bench
+            .directory
+            .set_application_limits(plan((2, 60_000), None).map(|limits| Plan {
+                name: "shop".to_owned(),
+                ..limits
+            }));
+        assert!(call(&bench).0.is_ok());
+        let (_, headers) = call(&bench);
+        assert_eq!(
+            headers["ratelimit-policy"],
+            "\"Gold\";q=5000;w=60, \"shop-application\";q=2;w=60"
+        );
+        let (refused, headers) = call(&bench);
+        let reject = refused.unwrap_err();
+        assert_eq!(reject.code.name, "QUOTA_EXCEEDED");
+        assert!(
+            reject.detail.contains("application shop"),
+            "{}",
+            reject.detail
+        );
+        let told = headers["ratelimit"].to_str().unwrap();
+        assert!(told.starts_with("\"shop-application\";r=0"), "{told}");
     }
 
     #[test]

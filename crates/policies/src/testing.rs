@@ -12,7 +12,7 @@ use base::{
 };
 use http::{HeaderMap, HeaderValue, StatusCode};
 use jose::{Claims, KeySet, SigningKey};
-use limits::Quotas;
+use limits::{Authority, Quotas, Room};
 use policy::{
     ApiKeyView, ApiTold, ApplicationView, Asking, BackendAuth, Client, ClientView, CompileEnv,
     Core, Directory, Guessed, Identity, Issuer, NotAnswered, Once, Outcome, PasswordGuess,
@@ -51,6 +51,9 @@ pub(crate) struct Tables {
     pub(crate) environment: Environment,
     pub(crate) subscriptions: HashMap<(ApplicationId, String), SubscriptionView>,
     pub(crate) applications: HashMap<String, ApplicationId>,
+    /// Of every application.
+    pub(crate) application_limits: Option<Arc<Plan>>,
+    pub(crate) denials: Option<Arc<policy::Denials>>,
     pub(crate) revoked: Vec<String>,
     /// What the control plane knows of opaque tokens; `None` when it does not answer.
     pub(crate) opaque: Option<HashMap<Digest, Value>>,
@@ -76,6 +79,14 @@ impl FakeDirectory {
     pub(crate) fn tables(&self) -> MutexGuard<'_, Tables> {
         self.version.fetch_add(1, Ordering::SeqCst);
         self.tables.lock().unwrap()
+    }
+
+    pub(crate) fn set_application_limits(&self, limits: Option<Plan>) {
+        self.tables().application_limits = limits.map(Arc::new);
+    }
+
+    pub(crate) fn set_denials(&self, denials: Option<policy::Denials>) {
+        self.tables().denials = denials.map(Arc::new);
     }
 
     pub(crate) fn set_plan(&self, plan: Option<Plan>) {
@@ -145,6 +156,12 @@ impl Directory for FakeDirectory {
             .cloned()
     }
 
+    fn denials(&self) -> Option<Arc<policy::Denials>> {
+        self.tables.lock().unwrap().denials.clone()
+    }
+    fn application_limits(&self, _: ApplicationId) -> Option<Arc<Plan>> {
+        self.tables.lock().unwrap().application_limits.clone()
+    }
     fn is_revoked(&self, token: &TokenMarks) -> bool {
         self.tables
             .lock()
@@ -249,6 +266,7 @@ pub(crate) fn gold() -> Plan {
         quota: Some(Window {
             requests: 5000,
             window_ms: 60_000,
+            measure: policy::Measure::Requests,
         }),
         burst: None,
     }
@@ -275,6 +293,8 @@ impl Bench {
                 environment: Environment::Production,
                 subscriptions: HashMap::from([((application, API.to_owned()), subscription)]),
                 applications: HashMap::from([(APPLICATION.to_owned(), application)]),
+                application_limits: None,
+                denials: None,
                 revoked: Vec::new(),
                 opaque: Some(HashMap::new()),
                 newer: None,
@@ -291,7 +311,7 @@ impl Bench {
         let tokens = Arc::<FakeTokens>::default();
         let runtime = Runtime {
             directory: directory.clone(),
-            quotas: Arc::new(Quotas::new(100, limits::BUCKETS_DEFAULT)),
+            limits: Arc::new(Authority::local(Quotas::new(Room::for_keys(100)))),
             clock: clock.clone(),
             secrets: Secrets::at(secrets.path().to_owned()),
             passwords: passwords.clone(),

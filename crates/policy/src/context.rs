@@ -12,14 +12,13 @@ use base::{
     TokenMarks,
 };
 use http::{HeaderMap, Method, StatusCode};
-use limits::Quotas;
+use limits::Authority;
 use serde_json::{Map, Value};
 use smallvec::SmallVec;
 
 use crate::backend_auth::BackendAuth;
 use crate::backend_tokens::{BackendTokens, NoBackendTokens};
 use crate::directory::{Directory, SubscriptionView};
-use crate::limit::LimitKey;
 use crate::passwords::{NoPasswords, Passwords};
 use crate::secrets::Secrets;
 use crate::services::{AuthorizationCounts, Services};
@@ -187,8 +186,8 @@ pub struct TokenInUse {
 pub struct Runtime {
     /// Callers, subscriptions, plans, issuers.
     pub directory: Arc<dyn Directory>,
-    /// The counters of limits.
-    pub quotas: Arc<Quotas<LimitKey>>,
+    /// What says whether a limit is reached, and keeps the counters.
+    pub limits: Arc<Authority>,
     /// Time.
     pub clock: Arc<dyn Clock>,
     /// What documents name and never hold.
@@ -208,12 +207,12 @@ impl Runtime {
     #[must_use]
     pub fn new(
         directory: Arc<dyn Directory>,
-        quotas: Arc<Quotas<LimitKey>>,
+        limits: Arc<Authority>,
         clock: Arc<dyn Clock>,
     ) -> Self {
         Self {
             directory,
-            quotas,
+            limits,
             clock,
             secrets: Secrets::none(),
             passwords: Arc::new(NoPasswords),
@@ -286,6 +285,14 @@ impl Slots {
         let id = TypeId::of::<T>();
         self.0.retain(|(have, _)| *have != id);
         self.0.push((id, Box::new(value)));
+    }
+
+    /// Takes the remembered value of this type out.
+    pub fn take<T: Any>(&mut self) -> Option<T> {
+        let id = TypeId::of::<T>();
+        let at = self.0.iter().position(|(have, _)| *have == id)?;
+        let (_, value) = self.0.swap_remove(at);
+        value.downcast().ok().map(|value| *value)
     }
 
     /// The remembered value of this type, to be changed; its default where none was.

@@ -11,6 +11,8 @@ use base::{
 use jose::Claims;
 
 use crate::Identity;
+use crate::denial::Denials;
+use crate::limit::Measure;
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -39,6 +41,17 @@ pub trait Directory: Send + Sync {
 
     /// The subscription of an application to an API (document name).
     fn subscription(&self, application: ApplicationId, api: &str) -> Option<SubscriptionView>;
+
+    /// The deny rules; `None` where there is none.
+    fn denials(&self) -> Option<Arc<Denials>> {
+        None
+    }
+
+    /// What the document of an application allows it across all APIs, in the shape of a plan with the application's name;
+    /// `None` = nothing of its own.
+    fn application_limits(&self, _: ApplicationId) -> Option<Arc<Plan>> {
+        None
+    }
 
     /// Whether this token was revoked, by itself or with all tokens of something that it comes of.
     fn is_revoked(&self, token: &TokenMarks) -> bool;
@@ -232,8 +245,10 @@ pub struct Plan {
 /// At most so many requests in any window of this length.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Window {
-    /// Requests.
+    /// Requests, or what `measure` counts.
     pub requests: u64,
     /// Length in milliseconds.
     pub window_ms: u64,
+    /// What is counted.
+    pub measure: Measure,
 }

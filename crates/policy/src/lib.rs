@@ -10,6 +10,7 @@ pub mod backend_auth;
 pub mod backend_tokens;
 pub mod chain;
 pub mod context;
+pub mod denial;
 pub mod directory;
 pub mod kind;
 pub mod limit;
@@ -32,12 +33,13 @@ pub use context::{
     Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx, Runtime,
     Slots, TokenInUse, Trace,
 };
+pub use denial::{Denials, DenyRule};
 pub use directory::{
     ApiKeyView, ApplicationView, Asking, ClientView, Directory, Issuer, LimitedKey, NobodyKnown,
     NotAnswered, Once, Plan, SubscriptionView, Window,
 };
 pub use kind::{ApiTold, CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
-pub use limit::{Ask, AskedBy, Asks, LimitKey, NamedLimit, PlanWindow};
+pub use limit::{Ask, AskedBy, Asks, Measure, Meter, NamedLimit, PlanWindow};
 pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Instead, Reason, Reject, Response};
 pub use secrets::{Secrets, from_files};

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::Extensions;
-use crate::units::Duration;
+use crate::units::{Duration, Size};
 
 /// What a subscription allows.
 #[derive(Clone, PartialEq, Debug, Default, Serialize, Deserialize, JsonSchema)]
@@ -25,13 +25,23 @@ pub struct PlanSpec {
     pub extensions: Extensions,
 }
 
-/// At most so many requests in any window of this length.
+/// At most so many requests, bytes or events in any window of this length.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Requests; at least 1.
+    /// Requests; at least 1. One of `requests`, `bytes` and `events` is needed.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
-    pub requests: u64,
+    pub requests: Option<u64>,
+    /// Bytes of requests, answers and WebSockets, at most `500Gi`. They are counted as they pass; a call begins while
+    /// anything is left and is not cut.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub bytes: Option<Size>,
+    /// Messages of WebSockets and events of `text/event-stream`. A call begins while anything is left, and is ended by the
+    /// event that nothing was left for.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    #[schemars(range(min = 1, max = 1_000_000_000_000_u64))]
+    pub events: Option<u64>,
     /// The window's length.
     #[schemars(extend("format" = "tollway-duration-positive"))]
     pub per: Duration,
@@ -46,7 +56,9 @@ impl Quota {
     #[must_use]
     pub fn new(requests: u64, per: Duration) -> Self {
         Self {
-            requests,
+            requests: Some(requests),
+            bytes: None,
+            events: None,
             per,
             extensions: Extensions::new(),
         }
@@ -63,6 +75,12 @@ pub struct ApplicationSpec {
     /// For people.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub description: Option<String>,
+    /// How much it may call all APIs together, beside its plans; absent = unlimited.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub quota: Option<Quota>,
+    /// How much at once, in a second and shorter window; absent = no burst control.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub burst: Option<Quota>,
     /// The access tokens that it gets.
     #[serde(default)]
     pub tokens: Tokens,

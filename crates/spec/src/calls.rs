@@ -167,6 +167,9 @@ pub struct CircuitBreaker {
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(range(min = 1, max = 1_000_000))]
     pub max_requests: Option<u32>,
+    /// Calls beyond `maxRequests` that wait for their turn, fair among applications and addresses; absent = none does.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queue: Option<CallQueue>,
     /// The share of failed tries within `window` that opens the circuit; absent = it never opens.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     #[schemars(extend("format" = "tollway-percent"))]
@@ -197,6 +200,29 @@ pub struct CircuitBreaker {
     pub extensions: Extensions,
 }
 
+/// Calls that wait for their turn at a backend.
+#[derive(Clone, PartialEq, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CallQueue {
+    /// How many may wait; what is beyond is refused (503), first of those who have most in the queue.
+    #[schemars(range(min = 1, max = 10_000))]
+    pub calls: u32,
+    /// How long one may wait; then it is refused (503).
+    #[serde(default = "CallQueue::default_wait")]
+    #[schemars(extend("format" = "tollway-duration-positive"))]
+    pub wait: Duration,
+    /// `x-…` keys.
+    #[serde(flatten)]
+    #[schemars(skip)]
+    pub extensions: Extensions,
+}
+
+impl CallQueue {
+    fn default_wait() -> Duration {
+        Duration::from_ms(500)
+    }
+}
+
 impl CircuitBreaker {
     fn default_window() -> Duration {
         Duration::from_s(10)
@@ -218,6 +244,7 @@ impl Default for CircuitBreaker {
             max_connections: None,
             max_pending: None,
             max_requests: None,
+            queue: None,
             error_rate: None,
             window: Self::default_window(),
             min_requests: Self::default_min_requests(),

@@ -12,7 +12,10 @@ use serde_json::Value;
 use crate::kind::Kind;
 use crate::lifecycle::Lifecycle;
 use crate::names;
-use crate::units::Duration;
+use crate::units::{Duration, Size};
+
+/// What nodes can count in a window, with room to spare.
+const BYTES_MAX: u64 = 500 << 30;
 
 /// Every violated rule.
 pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
@@ -23,9 +26,10 @@ pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
             backend::find(&value["spec"], "/spec", &mut found);
             backend::itself(value, &mut found);
         }
-        Kind::Plan => plan(&value["spec"], &mut found),
+        Kind::Plan | Kind::Application => plan(&value["spec"], &mut found),
         Kind::Gateway => gateway(&value["spec"], &mut found),
-        Kind::Application | Kind::Subscription => {}
+        Kind::DenyRule => deny_rule(&value["spec"], &mut found),
+        Kind::Subscription => {}
     }
     found
 }
@@ -178,7 +182,30 @@ fn cors(cors: &Value, found: &mut Diagnostics) {
     }
 }
 
+/// The quota and the burst of a plan or an application.
 fn plan(spec: &Value, found: &mut Diagnostics) {
+    for key in ["quota", "burst"] {
+        let Some(quota) = spec[key].as_object() else {
+            continue;
+        };
+        let measures = ["requests", "bytes", "events"];
+        let stated = measures.iter().filter(|key| quota.contains_key(**key));
+        if stated.count() != 1 {
+            let message = "exactly one of the keys `requests`, `bytes`, `events` is expected";
+            found.push(Diagnostic::error(
+                "one-key",
+                format!("/spec/{key}"),
+                message,
+            ));
+        }
+        let bytes = quota.get("bytes").and_then(Value::as_str);
+        let bytes = bytes.and_then(|text| text.parse::<Size>().ok());
+        if bytes.is_some_and(|size| !(1..=BYTES_MAX).contains(&size.as_bytes())) {
+            let message = "a quota has 1 byte to 500Gi";
+            let pointer = format!("/spec/{key}/bytes");
+            found.push(Diagnostic::error("quota-bytes", pointer, message));
+        }
+    }
     let length = |key: &str| spec[key]["per"].as_str()?.parse::<Duration>().ok();
     if let (Some(quota), Some(burst)) = (length("quota"), length("burst"))
         && burst >= quota
@@ -186,6 +213,21 @@ fn plan(spec: &Value, found: &mut Diagnostics) {
         let message = format!("the burst window {burst} is not shorter than the quota's {quota}");
         let problem = Diagnostic::error("burst-window", "/spec/burst/per", message);
         found.push(problem.mend("shorten it, or keep the quota alone"));
+    }
+}
+
+/// A rule that names nothing would refuse everybody.
+fn deny_rule(spec: &Value, found: &mut Diagnostics) {
+    let lists = ["clients", "applications", "users", "apis"];
+    let named = lists
+        .iter()
+        .any(|key| spec[*key].as_array().is_some_and(|list| !list.is_empty()));
+    if !named && !spec["when"].is_string() {
+        let message = "the rule names nobody";
+        let problem = Diagnostic::error("deny-nobody", "/spec", message);
+        found.push(problem.mend(
+            "name `clients`, `applications`, `users`, `apis` or a condition (`when: 'true'` for all)",
+        ));
     }
 }
 

@@ -11,6 +11,7 @@ use crate::access::{ApplicationSpec, GatewaySpec, PlanSpec, SubscriptionSpec};
 use crate::api::ApiSpec;
 use crate::backend::BackendSpec;
 use crate::definition::Definition;
+use crate::deny::DenyRuleSpec;
 use crate::kind::Kind;
 use crate::{API_VERSION, Extensions, yaml};
 
@@ -59,6 +60,8 @@ pub enum Spec {
     Application(ApplicationSpec),
     /// An application may call an API.
     Subscription(SubscriptionSpec),
+    /// Refuses callers.
+    DenyRule(DenyRuleSpec),
 }
 
 impl Spec {
@@ -72,6 +75,7 @@ impl Spec {
             Kind::Gateway => Self::Gateway(from_value(value)?),
             Kind::Application => Self::Application(from_value(value)?),
             Kind::Subscription => Self::Subscription(from_value(value)?),
+            Kind::DenyRule => Self::DenyRule(from_value(value)?),
         })
     }
 
@@ -83,6 +87,7 @@ impl Spec {
             Self::Gateway(spec) => serde_json::to_value(spec),
             Self::Application(spec) => serde_json::to_value(spec),
             Self::Subscription(spec) => serde_json::to_value(spec),
+            Self::DenyRule(spec) => serde_json::to_value(spec),
         }
         .expect("specs have string keys only")
     }
@@ -118,6 +123,7 @@ impl Document {
             Spec::Gateway(_) => Kind::Gateway,
             Spec::Application(_) => Kind::Application,
             Spec::Subscription(_) => Kind::Subscription,
+            Spec::DenyRule(_) => Kind::DenyRule,
         }
     }
 

@@ -18,6 +18,8 @@ pub enum Kind {
     Application,
     /// An application may call an API under a plan.
     Subscription,
+    /// Refuses callers.
+    DenyRule,
 }
 
 /// The text names no kind.
@@ -27,13 +29,14 @@ pub struct UnknownKind;
 
 impl Kind {
     /// All kinds; those that others refer to come first.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Gateway,
         Self::Plan,
         Self::Backend,
         Self::Api,
         Self::Application,
         Self::Subscription,
+        Self::DenyRule,
     ];
 
     /// As documents write it.
@@ -46,6 +49,7 @@ impl Kind {
             Self::Gateway => "Gateway",
             Self::Application => "Application",
             Self::Subscription => "Subscription",
+            Self::DenyRule => "DenyRule",
         }
     }
 
@@ -59,6 +63,7 @@ impl Kind {
             Self::Gateway => "gateways",
             Self::Application => "applications",
             Self::Subscription => "subscriptions",
+            Self::DenyRule => "deny-rules",
         }
     }
 

@@ -14,6 +14,7 @@ pub mod backend;
 pub mod calls;
 mod check;
 pub mod definition;
+pub mod deny;
 mod diff;
 mod document;
 mod faults;
@@ -48,8 +49,9 @@ pub use backend::{
     ClientCertificate, EjectOn, EndpointScheme, EndpointSpec, GrpcCheck, HashSpec, HealthSpec,
     HttpCheck, Protocol, TcpCheck, TlsVersion,
 };
-pub use calls::{Backoff, CircuitBreaker, Condition, Http2, KeepAlive, Retry, RetryOn};
+pub use calls::{Backoff, CallQueue, CircuitBreaker, Condition, Http2, KeepAlive, Retry, RetryOn};
 pub use definition::{Definition, DefinitionSpec, RuleSeverity, UnknownSeverity};
+pub use deny::DenyRuleSpec;
 pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
 pub use faults::schema_faults;

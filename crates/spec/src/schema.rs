@@ -67,6 +67,7 @@ fn generate(kind: Kind) -> Value {
         Kind::Gateway => part::<GatewaySpec>(&mut generator),
         Kind::Application => part::<ApplicationSpec>(&mut generator),
         Kind::Subscription => part::<SubscriptionSpec>(&mut generator),
+        Kind::DenyRule => part::<crate::deny::DenyRuleSpec>(&mut generator),
     };
     let (metadata, _) = part::<Metadata>(&mut generator);
     let definitions = generator.take_definitions(true);

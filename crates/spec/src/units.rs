@@ -38,6 +38,11 @@ pub enum UnitError {
     /// Not a number, a slash and a length of time.
     #[error("`{0}` is no frequency, write how many in what time, as in `100/min` or `5/10s`")]
     Frequency(String),
+    /// Not a size, a slash and a length of time.
+    #[error(
+        "`{0}` is no flow of bytes, write how many in what time, as in `10Mi/min` or `64Ki/10s`"
+    )]
+    Flow(String),
 }
 
 /// A length of time in whole milliseconds: `500ms`, `30s`, `5m`, `1h`, `7d`. Printed in the largest unit that fits.
@@ -298,6 +303,39 @@ impl FromStr for Frequency {
     }
 }
 
+/// How many bytes in what time: `10Mi/min`, `1Gi/d`, `64Ki/10s`.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Flow {
+    /// How many bytes.
+    pub size: Size,
+    /// In what time; never zero.
+    pub per: Duration,
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (size, per) = (self.size, self.per);
+        match TIMES.iter().find(|(_, ms)| *ms == per.as_ms()) {
+            Some((name, _)) => write!(f, "{size}/{name}"),
+            None => write!(f, "{size}/{per}"),
+        }
+    }
+}
+
+impl FromStr for Flow {
+    type Err = UnitError;
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let wrong = || UnitError::Flow(text.to_owned());
+        let (size, _) = text.split_once('/').ok_or_else(wrong)?;
+        let time = text.get(size.len()..).unwrap_or_default();
+        let frequency: Frequency = format!("0{time}").parse().map_err(|_| wrong())?;
+        Ok(Self {
+            size: size.parse().map_err(|_| wrong())?,
+            per: frequency.per,
+        })
+    }
+}
+
 macro_rules! as_text {
     ($name:ident, $format:literal, $example:literal, $expecting:literal) => {
         impl Serialize for $name {
@@ -352,12 +390,35 @@ as_text!(
     "100/min",
     "how many in what time, as in `100/min`"
 );
+as_text!(
+    Flow,
+    "tollway-flow",
+    "10Mi/min",
+    "how many bytes in what time, as in `10Mi/min`"
+);
 as_text!(Date, "date", "2027-06-30", "a date, as in `2027-06-30`");
 as_text!(Size, "tollway-size", "64Ki", "a size, as in `64Ki`");
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn flows_say_how_many_bytes_in_what_time() {
+        for (text, bytes, per_ms) in [
+            ("10Mi/min", 10 << 20, 60_000),
+            ("1Gi/d", 1 << 30, 86_400_000),
+            ("64Ki/10s", 64 << 10, 10_000),
+            ("0B/h", 0, 3_600_000),
+        ] {
+            let flow: Flow = text.parse().unwrap();
+            assert_eq!((flow.size.as_bytes(), flow.per.as_ms()), (bytes, per_ms));
+            assert_eq!(flow.to_string(), text);
+        }
+        for text in ["10Mi", "10/min", "Mi/min", "10Mi/0s", "10Mi/", "/min"] {
+            assert!(text.parse::<Flow>().is_err(), "{text}");
+        }
+    }
 
     #[test]
     fn frequencies_say_how_many_in_what_time() {

@@ -255,7 +255,11 @@ impl Writer<'_> {
                 self.application_must_exist(application).await?;
                 write!(subscription, to_subscription(record, application.0));
             }
-            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
+            RecordKind::Api
+            | RecordKind::Backend
+            | RecordKind::Plan
+            | RecordKind::Gateway
+            | RecordKind::DenyRule => {
                 write!(resource, to_resource(record));
             }
         }
@@ -287,7 +291,11 @@ impl Writer<'_> {
         match kind {
             RecordKind::Application => application::Entity::delete_by_id(key).exec(self.db).await,
             RecordKind::Subscription => subscription::Entity::delete_by_id(key).exec(self.db).await,
-            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
+            RecordKind::Api
+            | RecordKind::Backend
+            | RecordKind::Plan
+            | RecordKind::Gateway
+            | RecordKind::DenyRule => {
                 resource::Entity::delete_by_id((key.0, kind.as_str().to_owned(), key.1))
                     .exec(self.db)
                     .await

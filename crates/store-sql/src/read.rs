@@ -43,7 +43,11 @@ pub(crate) async fn record_get(
             .await
             .map_err(database)?
             .map(from_subscription),
-        RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
+        RecordKind::Api
+        | RecordKind::Backend
+        | RecordKind::Plan
+        | RecordKind::Gateway
+        | RecordKind::DenyRule => {
             resource::Entity::find_by_id((key.0, kind.as_str().to_owned(), key.1))
                 .one(db)
                 .await
@@ -216,9 +220,11 @@ impl ResourceStore for SqlStore {
         match kind {
             RecordKind::Application => application_list(db, org, filter, page).await,
             RecordKind::Subscription => subscription_list(db, org, filter, page).await,
-            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {
-                resource_list(db, org, kind, page).await
-            }
+            RecordKind::Api
+            | RecordKind::Backend
+            | RecordKind::Plan
+            | RecordKind::Gateway
+            | RecordKind::DenyRule => resource_list(db, org, kind, page).await,
         }
     }
 

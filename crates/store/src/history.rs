@@ -29,13 +29,14 @@ pub enum HistoryKind {
 
 impl HistoryKind {
     /// All kinds: those of documents, then the others.
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 14] = [
         Self::Record(RecordKind::Gateway),
         Self::Record(RecordKind::Plan),
         Self::Record(RecordKind::Backend),
         Self::Record(RecordKind::Api),
         Self::Record(RecordKind::Application),
         Self::Record(RecordKind::Subscription),
+        Self::Record(RecordKind::DenyRule),
         Self::Credential,
         Self::User,
         Self::Token,

@@ -21,17 +21,20 @@ pub enum RecordKind {
     Application,
     /// `Subscription`: grows with use, a table of its own.
     Subscription,
+    /// `DenyRule`
+    DenyRule,
 }
 
 impl RecordKind {
     /// All kinds, in an order in which each refers only to those before it.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::Gateway,
         Self::Plan,
         Self::Backend,
         Self::Api,
         Self::Application,
         Self::Subscription,
+        Self::DenyRule,
     ];
 
     /// The kind's name in documents.
@@ -44,6 +47,7 @@ impl RecordKind {
             Self::Gateway => "Gateway",
             Self::Application => "Application",
             Self::Subscription => "Subscription",
+            Self::DenyRule => "DenyRule",
         }
     }
 

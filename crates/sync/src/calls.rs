@@ -80,6 +80,9 @@ pub struct BreakerRules {
     /// Calls at a time.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub requests_max: Option<u32>,
+    /// Calls beyond them that wait for their turn.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub queue: Option<QueueRules>,
     /// The share of failed tries that opens the circuit.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub error_percent: Option<u16>,
@@ -94,6 +97,16 @@ pub struct BreakerRules {
     pub open_ms: u64,
     /// Calls that are let through then.
     pub probes: u32,
+}
+
+/// Calls that wait for their turn at a backend.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct QueueRules {
+    /// How many may wait.
+    pub calls_max: u32,
+    /// For how long.
+    pub wait_ms: u64,
 }
 
 /// Whom to trust and what to show, over TLS.

@@ -5,6 +5,9 @@ use base::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::ResourceKey;
+use crate::model::PlanModel;
+
 /// The audience of one API's tokens, by the name of its document: what a resource indicator (RFC 8707) comes to.
 #[must_use]
 pub fn api_audience(org: &Org, api: &str) -> String {
@@ -17,6 +20,8 @@ pub fn api_audience(org: &Org, api: &str) -> String {
 pub enum EntryKey {
     /// An application.
     Application(ApplicationId),
+    /// What an application may call all APIs together; where its document says anything.
+    ApplicationLimits(ApplicationId),
     /// A subscription.
     Subscription(SubscriptionId),
     /// A credential: OAuth client or API key.
@@ -25,6 +30,8 @@ pub enum EntryKey {
     Revocation(String),
     /// All tokens of something.
     TokensEnd(TokensOf),
+    /// A deny rule.
+    DenyRule(ResourceKey),
     /// The key under which API keys are hashed; there is one.
     ApiKeyHashing,
 }
@@ -43,6 +50,8 @@ pub enum Entry {
         #[serde(skip_serializing_if = "Option::is_none", default)]
         owner: Option<String>,
     },
+    /// What an application may call all APIs together: a plan with the application's name.
+    ApplicationLimits(PlanModel),
     /// An application may call an API under a plan.
     Subscription {
         /// Who.
@@ -87,12 +96,34 @@ pub enum Entry {
         /// From this second since 1970 on they have expired anyway and the entry may be forgotten.
         expires_unix_s: u64,
     },
+    /// Calls that are refused.
+    DenyRule(DenyModel),
     /// The secret key under which the platform hashes API keys. Nodes are trusted with it: they must hash what
     /// callers present.
     ApiKeyHashing {
         /// 32 bytes.
         key: Vec<u8>,
     },
+}
+
+/// A deny rule, reduced: a call that meets all of it is refused.
+#[derive(Clone, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct DenyModel {
+    /// Networks or addresses of clients; empty = all.
+    pub clients: Vec<String>,
+    /// Document names of applications; empty = all.
+    pub applications: Vec<String>,
+    /// Subjects of callers; empty = all.
+    pub users: Vec<String>,
+    /// Document names of APIs; empty = all.
+    pub apis: Vec<String>,
+    /// A condition (CEL).
+    pub when: Option<String>,
+    /// From this second since 1970 on it refuses nothing.
+    pub until_unix_s: Option<u64>,
+    /// Why, for operators.
+    pub reason: String,
 }
 
 /// What a node knows of the text of an API key.
@@ -110,6 +141,7 @@ impl std::fmt::Debug for Entry {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
             Self::Application { org, name, .. } => write!(f, "Application({org}/{name})"),
+            Self::ApplicationLimits(limits) => write!(f, "ApplicationLimits({limits:?})"),
             Self::Subscription {
                 application,
                 api,
@@ -128,6 +160,7 @@ impl std::fmt::Debug for Entry {
                 revision,
                 expires_unix_s,
             } => write!(f, "TokensEnd({revision}, {expires_unix_s})"),
+            Self::DenyRule(rule) => write!(f, "DenyRule({rule:?})"),
             Self::ApiKeyHashing { .. } => f.write_str("ApiKeyHashing(***)"),
         }
     }

@@ -24,10 +24,10 @@ use serde::{Deserialize, Serialize};
 pub use backend::{BackendModel, Protocol};
 pub use decision::Decision;
 pub use endpoints::BackendReport;
-pub use entry::{Entry, EntryKey, KeyHash, api_audience};
+pub use entry::{DenyModel, Entry, EntryKey, KeyHash, api_audience};
 pub use model::{
     ApiModel, ClientCertificatesModel, ForwardedCertificateModel, Gate, IssuerModel, ListenerModel,
-    OperationModel, PlanModel, PolicyUse, Quota,
+    Measure, OperationModel, PlanModel, PolicyUse, Quota,
 };
 pub use packed::PackedApi;
 pub use served::{served_digest, served_mark};

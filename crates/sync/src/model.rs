@@ -133,10 +133,26 @@ pub struct PlanModel {
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Quota {
-    /// Requests.
+    /// Requests, or what `measure` counts.
     pub requests: u64,
     /// The window's length in milliseconds.
     pub window_ms: u64,
+    /// What is counted.
+    #[serde(default)]
+    pub measure: Measure,
+}
+
+/// What a quota counts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub enum Measure {
+    /// Calls.
+    #[default]
+    Requests,
+    /// Bytes of bodies.
+    Bytes,
+    /// Messages of WebSockets, events of answers.
+    Events,
 }
 
 /// Somebody whose tokens are accepted.

@@ -1,4 +1,4 @@
-//! Documents of every kind: one set of endpoints, mounted six times.
+//! Documents of every kind: one set of endpoints, mounted once for each.
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};

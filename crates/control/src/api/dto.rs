@@ -35,7 +35,7 @@ pub struct List<T> {
 pub struct Object {
     /// `tollway.dev/v1alpha1`
     pub api_version: String,
-    /// The kind: `Api`, `Backend`, `Plan`, `Gateway`, `Application`, `Subscription`.
+    /// The kind: `Api`, `Backend`, `Plan`, `Gateway`, `Application`, `Subscription`, `DenyRule`.
     pub kind: String,
     /// `name`, and what else the author wrote there.
     #[schema(value_type = Object)]

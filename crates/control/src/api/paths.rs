@@ -79,6 +79,7 @@ pub fn collection(kind: RecordKind) -> &'static str {
         RecordKind::Gateway => "/api/v1/gateways",
         RecordKind::Application => "/api/v1/applications",
         RecordKind::Subscription => "/api/v1/subscriptions",
+        RecordKind::DenyRule => "/api/v1/deny-rules",
     }
 }
 

@@ -30,6 +30,11 @@ impl Work<'_> {
                     let item = &mut self.items[index];
                     item.links = super::work::links_of(&item.document);
                 }
+                Kind::DenyRule => {
+                    let item = &self.items[index];
+                    let problems = compile::deny_faults(&item.document);
+                    self.faults.extend(&item.source, problems);
+                }
                 Kind::Plan | Kind::Gateway => {}
             }
         }
@@ -195,7 +200,7 @@ impl Work<'_> {
                 let names = kept.iter().map(|(name, _)| name.as_str());
                 in_use_by("", &what, "Subscription", names)
             }
-            Kind::Subscription => None,
+            Kind::Subscription | Kind::DenyRule => None,
         };
         if let Some(fault) = fault {
             self.faults.push(&Default::default(), fault);
@@ -261,7 +266,7 @@ fn refers(api: &ApiSpec, kind: Kind, name: &str) -> bool {
             .iter()
             .any(|deployment| deployment.gateway == name),
         Kind::Plan => api.plans.iter().any(|plan| plan == name),
-        Kind::Api | Kind::Application | Kind::Subscription => false,
+        Kind::Api | Kind::Application | Kind::Subscription | Kind::DenyRule => false,
     }
 }
 

@@ -337,12 +337,16 @@ impl State {
         };
         match record.kind {
             RecordKind::Application => {
+                let id = ApplicationId(record.id);
+                let limits = application_limits(record)?.map(Entry::ApplicationLimits);
+                self.entries
+                    .set(&EntryKey::ApplicationLimits(id), limits, revision);
                 let entry = Entry::Application {
                     org: key.org,
                     name: key.name,
                     owner: record.document["spec"]["owner"].as_str().map(Into::into),
                 };
-                let key = EntryKey::Application(ApplicationId(record.id));
+                let key = EntryKey::Application(id);
                 self.entries.set(&key, Some(entry), revision);
                 return Ok(());
             }
@@ -351,7 +355,11 @@ impl State {
                 self.subscription_set(id, Some(subscribed(record)?), revision);
                 return Ok(());
             }
-            RecordKind::Api | RecordKind::Backend | RecordKind::Plan | RecordKind::Gateway => {}
+            RecordKind::Api
+            | RecordKind::Backend
+            | RecordKind::Plan
+            | RecordKind::Gateway
+            | RecordKind::DenyRule => {}
         }
         let held = match Held::load(parts.store.as_ref(), record).await {
             Ok(held) => Arc::new(held),
@@ -369,6 +377,11 @@ impl State {
         }
         if let Some(model) = compile::reduce_backend(&key.org, &held.document) {
             self.backends.set(&key, Some(Arc::new(model)), revision);
+        }
+        if let Some(model) = compile::reduce_deny_rule(&held.document) {
+            let entry = Entry::DenyRule(model);
+            self.entries
+                .set(&EntryKey::DenyRule(key.clone()), Some(entry), revision);
         }
         if let Some(model) = compile::reduce_plan(&key.org, &held.document) {
             self.plans.set(&key, Some(Arc::new(model)), revision);
@@ -430,6 +443,8 @@ impl State {
             RecordKind::Application => {
                 let id = ApplicationId(id);
                 self.subscribed.remove(&id);
+                self.entries
+                    .set(&EntryKey::ApplicationLimits(id), None, revision);
                 return self.entries.set(&EntryKey::Application(id), None, revision);
             }
             RecordKind::Subscription => {
@@ -448,6 +463,11 @@ impl State {
                 Kind::Plan
             }
             RecordKind::Gateway => Kind::Gateway,
+            RecordKind::DenyRule => {
+                self.entries
+                    .set(&EntryKey::DenyRule(key.clone()), None, revision);
+                Kind::DenyRule
+            }
         };
         if let Some(catalogue) = self.catalogues.get_mut(org) {
             Arc::make_mut(catalogue).remove(kind, name);
@@ -587,6 +607,22 @@ fn tokens_end(end: &Watermark) -> Entry {
         revision: end.revision,
         expires_unix_s: end.expires_unix_s,
     }
+}
+
+/// What an application may call all APIs together.
+fn application_limits(record: &Record) -> Result<Option<PlanModel>> {
+    let spec = &record.document["spec"];
+    // Most say nothing, and there are many.
+    if spec["quota"].is_null() && spec["burst"].is_null() {
+        return Ok(None);
+    }
+    let spec = serde_json::from_value(spec.clone())
+        .map_err(|_| StoreError::Corrupt(format!("Application {}", record.name)))?;
+    Ok(compile::reduce_application(
+        &record.org,
+        &record.name,
+        &spec,
+    ))
 }
 
 fn subscribed(record: &Record) -> Result<Entry> {

@@ -35,6 +35,11 @@ pub(super) fn keep_only(directory: &NodeDirectory, update: &Update) {
         .applications
         .pin()
         .retain(|id, _| is_named(EntryKey::Application(*id)));
+    directory.denials.keep_only(&named);
+    directory
+        .application_limits
+        .pin()
+        .retain(|id, _| is_named(EntryKey::ApplicationLimits(*id)));
     directory
         .application_names
         .pin()

@@ -23,6 +23,7 @@ fn plan_change(name: &str, requests: Option<u64>) -> Change<Arc<PlanModel>> {
         let quota = Some(Quota {
             requests,
             window_ms: 1000,
+            measure: sync::Measure::Requests,
         });
         Arc::new(PlanModel {
             org: org.clone(),
@@ -397,4 +398,86 @@ fn a_subscription_in_anothers_place_stays() {
     directory.apply(&update(false, vec![added, removed]));
     let found = directory.subscription(application, "orders").unwrap();
     assert_eq!(found.id, newer);
+}
+
+fn deny(name: &str, model: Option<sync::DenyModel>) -> (EntryKey, Option<Entry>) {
+    let key = ResourceKey {
+        org: Org::default_org(),
+        name: name.into(),
+    };
+    (EntryKey::DenyRule(key), model.map(Entry::DenyRule))
+}
+
+/// Rules name applications by their documents, whichever comes first, and end what is open. (req: TM1, S9)
+#[test]
+fn deny_rules_follow_their_applications() {
+    let f = fixture();
+    assert!(f.directory.denials().is_none());
+    let model = sync::DenyModel {
+        applications: vec!["shop".into(), "later".into()],
+        ..sync::DenyModel::default()
+    };
+    let changes = vec![deny("bad", Some(model))];
+    assert!(f.directory.apply(&update(false, changes)).is_empty());
+    let named = || f.directory.denials().unwrap().0[0].applications.clone();
+    assert_eq!(named(), Some(vec![f.application]));
+    let later = ApplicationId::generate();
+    let entry = Entry::Application {
+        org: Org::default_org(),
+        name: "later".into(),
+    };
+    let changes = vec![(EntryKey::Application(later), Some(entry))];
+    f.directory.apply(&update(false, changes));
+    assert_eq!(named().unwrap().len(), 2);
+    f.directory
+        .apply(&update(false, vec![(EntryKey::Application(later), None)]));
+    assert_eq!(named(), Some(vec![f.application]));
+    assert_eq!(f.directory.sizes().deny_rules, 1);
+    // A complete update that does not name it.
+    f.directory.apply(&update(true, Vec::new()));
+    assert!(f.directory.denials().is_none());
+}
+
+/// A condition that this version cannot read denies what the rest of its rule names, and nothing else.
+#[test]
+fn a_condition_that_cannot_be_read_does_not_deny_everybody() {
+    let f = fixture();
+    let model = |clients: &[&str]| sync::DenyModel {
+        clients: clients.iter().map(ToString::to_string).collect(),
+        when: Some("of.a.later.version".into()),
+        ..sync::DenyModel::default()
+    };
+    let changes = vec![
+        deny("all", Some(model(&[]))),
+        deny("some", Some(model(&["192.0.2.1", "10.0.0.0/8"]))),
+    ];
+    f.directory.apply(&update(false, changes));
+    let denials = f.directory.denials().unwrap();
+    assert_eq!(denials.0.len(), 1);
+    assert_eq!(denials.0[0].clients.len(), 2);
+    assert!(denials.0[0].when.is_none());
+}
+
+#[test]
+fn applications_have_limits_while_their_documents_say_so() {
+    let f = fixture();
+    assert!(f.directory.application_limits(f.application).is_none());
+    let limits = PlanModel {
+        org: Org::default_org(),
+        name: "shop".into(),
+        quota: Some(Quota {
+            requests: 7,
+            window_ms: 1000,
+            measure: sync::Measure::Bytes,
+        }),
+        burst: None,
+    };
+    let key = || EntryKey::ApplicationLimits(f.application);
+    let changes = vec![(key(), Some(Entry::ApplicationLimits(limits)))];
+    f.directory.apply(&update(false, changes));
+    let found = f.directory.application_limits(f.application).unwrap();
+    let quota = found.quota.unwrap();
+    assert_eq!((quota.requests, quota.measure), (7, Measure::Bytes));
+    f.directory.apply(&update(false, vec![(key(), None)]));
+    assert!(f.directory.application_limits(f.application).is_none());
 }

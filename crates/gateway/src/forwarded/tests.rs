@@ -13,7 +13,9 @@ fn forwarding(header: &'static str) -> Forwarding {
 fn core() -> std::rc::Rc<Core> {
     let runtime = policy::Runtime::new(
         Arc::new(policy::NobodyKnown),
-        Arc::new(limits::Quotas::new(10, 32)),
+        Arc::new(limits::Authority::local(limits::Quotas::new(
+            limits::Room::for_keys(10),
+        ))),
         Arc::new(base::ManualClock::at(0)),
     );
     Core::new(Arc::new(runtime))

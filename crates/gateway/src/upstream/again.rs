@@ -4,6 +4,7 @@
 //! idempotent and the connection broke before the answer ([`another`]). With `retry` or `circuitBreaker` the document
 //! says what happens ([`guarded`]). Nothing is sent again whose body has passed and was not kept.
 
+use std::net::IpAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
@@ -148,6 +149,23 @@ fn is_failure(rules: &BreakerRules, status: u16) -> bool {
     }
 }
 
+/// Waits for a place, where the backend has a queue.
+async fn in_turn(worker: &Rc<Worker>, to: Destination<'_>, load: &Arc<Load>) -> Option<Counted> {
+    let rules = to.backend.calls.breaker.as_deref()?;
+    rules.queue.as_ref()?;
+    worker.numbers().limit(Limit::BackendQueue);
+    let caller = to.cx.principal.as_ref();
+    let client = match caller.and_then(|caller| caller.application) {
+        Some(application) => application.0.as_u128(),
+        // An address, of IPv6 its network of 64 bits.
+        None => match to.cx.client.ip {
+            IpAddr::V4(ip) => ip.to_ipv6_mapped().to_bits(),
+            IpAddr::V6(ip) => ip.to_bits() >> 64 << 64,
+        },
+    };
+    load.wait_turn(worker, rules, client).await
+}
+
 /// A call to a backend with `retry` or `circuitBreaker`.
 pub(super) async fn guarded(
     worker: &Rc<Worker>,
@@ -159,7 +177,11 @@ pub(super) async fn guarded(
 ) -> Result<Answered, Failure> {
     let rules = &to.backend.calls;
     let load = Arc::clone(worker.pools.of(worker, to.backend).load());
-    let Some(counted) = load.call(rules.breaker.as_deref()) else {
+    let counted = match load.call(rules.breaker.as_deref()) {
+        Some(counted) => Some(counted),
+        None => in_turn(worker, to, &load).await,
+    };
+    let Some(counted) = counted else {
         worker.numbers().limit(Limit::BackendRequests);
         let max = rules.breaker.as_ref().and_then(|rules| rules.requests_max);
         return Err(Failure::Overloaded(Limited::Requests(max.unwrap_or(0))));

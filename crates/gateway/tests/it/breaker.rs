@@ -14,6 +14,7 @@ fn rules() -> BreakerRules {
         connections_max: None,
         pending_max: None,
         requests_max: None,
+        queue: None,
         error_percent: None,
         window_ms: 10_000,
         requests_min: 2,
@@ -227,4 +228,49 @@ async fn a_core_gives_up_a_connection_that_another_waits_for() {
     backend.head().await;
     backend.send(OK).await;
     assert_eq!(two.answer().await.1, "ok");
+}
+
+/// Calls beyond the limit wait for their turn, for a short time, and so many only. (req: TM1)
+#[tokio::test]
+async fn calls_wait_for_their_turn_at_a_full_backend() {
+    let peer = Peer::bind().await;
+    let queued = |calls_max, wait_ms| BreakerRules {
+        requests_max: Some(1),
+        queue: Some(sync::calls::QueueRules { calls_max, wait_ms }),
+        ..rules()
+    };
+    let sandbox = setup(&peer, queued(1, 60_000)).start();
+    let (mut one, mut two) = (sandbox.connect().await, sandbox.connect().await);
+    one.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    two.send(GET).await;
+    hit(&sandbox, "backend_queue", 1).await;
+    let mut three = sandbox.connect().await;
+    refused(&mut three, "BACKEND_OVERLOADED", "1").await;
+    backend.send(OK).await;
+    assert_eq!(one.answer().await.1, "ok");
+    // The second one's turn has come.
+    backend.head().await;
+    backend.send(OK).await;
+    assert_eq!(two.answer().await.1, "ok");
+    // Somebody who waits and goes away is not waited for.
+    one.send(GET).await;
+    backend.head().await;
+    two.send(GET).await;
+    hit(&sandbox, "backend_queue", 3).await;
+    drop(two);
+    backend.send(OK).await;
+    assert_eq!(one.answer().await.1, "ok");
+    three.send(GET).await;
+    backend.head().await;
+    backend.send(OK).await;
+    assert_eq!(three.answer().await.1, "ok");
+
+    let sandbox = setup(&peer, queued(5, 30)).start();
+    let (mut one, mut two) = (sandbox.connect().await, sandbox.connect().await);
+    one.send(GET).await;
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    refused(&mut two, "BACKEND_OVERLOADED", "1").await;
 }

@@ -16,6 +16,7 @@ mod keep_alive;
 mod limits;
 mod log;
 mod messages;
+mod metered;
 mod proxied;
 mod resting;
 mod retry;

@@ -269,7 +269,9 @@ async fn a_malformed_head_is_refused_by_the_one_renderer() {
 async fn before_the_first_snapshot_the_node_is_not_ready() {
     let runtime = Runtime::new(
         Arc::new(NobodyKnown),
-        Arc::new(::limits::Quotas::new(10, 32)),
+        Arc::new(::limits::Authority::local(::limits::Quotas::new(
+            ::limits::Room::for_keys(10),
+        ))),
         Arc::new(SystemClock::new()),
     );
     let peer = Peer::bind().await;
@@ -298,7 +300,9 @@ async fn an_address_in_use_is_one_line() {
     let peer = Peer::bind().await;
     let runtime = Runtime::new(
         Arc::new(NobodyKnown),
-        Arc::new(::limits::Quotas::new(10, 32)),
+        Arc::new(::limits::Authority::local(::limits::Quotas::new(
+            ::limits::Room::for_keys(10),
+        ))),
         Arc::new(SystemClock::new()),
     );
     let config = Config {

@@ -266,7 +266,9 @@ impl Setup {
     pub(crate) fn start(self) -> Sandbox {
         let runtime = Runtime::new(
             Arc::new(NobodyKnown),
-            Arc::new(::limits::Quotas::new(10, 32)),
+            Arc::new(::limits::Authority::local(::limits::Quotas::new(
+                ::limits::Room::for_keys(10),
+            ))),
             Arc::clone(&self.clock),
         );
         let config = self.config.clone();

@@ -3,20 +3,45 @@
 
 use std::collections::HashSet;
 
-const EPOCHS: usize = 3;
+const EPOCHS: usize = 4;
 /// Buckets of the modelled window: epochs up to this age are live.
 const BUCKETS: usize = 1;
+
+/// The word of the head.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
+struct Head {
+    turns: bool,
+    epoch: usize,
+    weight: u8,
+}
 
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 enum Step {
     ReadClock,
     LoadHead,
-    SumSlot { slot: usize, sum: u8 },
-    TurnHead { sum: u8 },
+    /// Sets the mark.
+    Mark,
+    /// Makes the ring right, place by place; `before` is the head that was marked.
+    Turn {
+        before: Head,
+        place: usize,
+        own: u8,
+        gone: u8,
+    },
+    LoadTurned {
+        gone: u8,
+    },
+    Unmark {
+        gone: u8,
+    },
     Check,
-    ChargeSlot,
-    ChargeHead { epoch: usize },
-    ReleaseSlot { epoch: usize, again: bool },
+    Charge,
+    LoadBack {
+        epoch: usize,
+    },
+    TakeBack {
+        epoch: usize,
+    },
     Done,
 }
 
@@ -24,8 +49,8 @@ enum Step {
 struct Thread {
     step: Step,
     now: usize,
-    /// The head as this thread last read it: epoch and count.
-    read: (usize, u8),
+    /// The head as this thread last read it.
+    read: Head,
     /// The epoch in which its call is admitted and not taken back.
     admitted: Option<usize>,
 }
@@ -33,94 +58,150 @@ struct Thread {
 #[derive(Clone, PartialEq, Eq, Hash, Debug)]
 struct World {
     clock: usize,
-    head: (usize, u8),
-    slots: [u8; EPOCHS],
+    head: Head,
+    /// By epoch; the ring proper would use places again.
+    ring: [u8; EPOCHS],
     threads: Vec<Thread>,
 }
 
 impl World {
-    /// After reading the head: rotate if the clock is ahead of it, else look at the count.
-    fn settle(thread: &mut Thread) {
-        thread.step = if thread.now > thread.read.0 {
-            Step::SumSlot {
-                slot: thread.now.saturating_sub(BUCKETS),
-                sum: 0,
-            }
-        } else {
-            Step::Check
-        };
+    fn swap(&mut self, from: Head, to: Head) -> bool {
+        let same = self.head == from;
+        if same {
+            self.head = to;
+        }
+        same
     }
 
     /// Lets one thread take its next step; `takes_back` says whether it regrets its admission.
     fn advance(&mut self, index: usize, limit: u8, takes_back: bool) {
         let mut thread = self.threads[index];
-        match thread.step {
-            Step::ReadClock => (thread.now, thread.step) = (self.clock, Step::LoadHead),
+        thread.step = match thread.step {
+            Step::ReadClock => {
+                thread.now = self.clock;
+                Step::LoadHead
+            }
             Step::LoadHead => {
                 thread.read = self.head;
-                Self::settle(&mut thread);
+                match (thread.now > self.head.epoch, self.head.turns) {
+                    (false, _) => Step::Check,
+                    // It is refused.
+                    (true, true) => Step::Done,
+                    (true, false) => Step::Mark,
+                }
             }
-            Step::SumSlot { slot, sum } => {
-                let sum = sum + self.slots[slot];
-                let next = Step::SumSlot {
-                    slot: slot + 1,
-                    sum,
+            Step::Mark => {
+                let before = thread.read;
+                let marked = Head {
+                    turns: true,
+                    epoch: thread.now,
+                    ..before
                 };
-                thread.step = if slot == thread.now {
-                    Step::TurnHead { sum }
+                if self.swap(before, marked) {
+                    Step::Turn {
+                        before,
+                        place: 0,
+                        own: before.weight,
+                        gone: 0,
+                    }
                 } else {
-                    next
-                };
+                    Step::LoadHead
+                }
             }
-            Step::TurnHead { sum } if self.head == thread.read => {
-                self.head = (thread.now, sum);
-                (thread.read, thread.step) = (self.head, Step::Check);
-            }
-            Step::TurnHead { .. } => {
+            Step::Turn {
+                before,
+                place,
+                own,
+                gone,
+            } => self.turn(thread.now, before, place, own, gone),
+            Step::LoadTurned { gone } => {
                 thread.read = self.head;
-                Self::settle(&mut thread);
+                Step::Unmark { gone }
             }
-            Step::Check => {
-                thread.step = if thread.read.1 < limit {
-                    Step::ChargeSlot
+            Step::Unmark { gone } => {
+                let turned = Head {
+                    turns: false,
+                    weight: thread.read.weight - gone,
+                    ..thread.read
+                };
+                if self.swap(thread.read, turned) {
+                    thread.read = turned;
+                    Step::Check
+                } else {
+                    Step::LoadTurned { gone }
+                }
+            }
+            Step::Check if thread.read.weight < limit => Step::Charge,
+            Step::Check => Step::Done,
+            Step::Charge => {
+                let charged = Head {
+                    weight: thread.read.weight + 1,
+                    ..thread.read
+                };
+                if self.swap(thread.read, charged) {
+                    let epoch = charged.epoch;
+                    thread.admitted = Some(epoch);
+                    if takes_back {
+                        Step::LoadBack { epoch }
+                    } else {
+                        Step::Done
+                    }
+                } else {
+                    Step::LoadHead
+                }
+            }
+            Step::LoadBack { epoch } => {
+                thread.read = self.head;
+                // A charge whose bucket has passed stays.
+                if self.head.epoch == epoch {
+                    Step::TakeBack { epoch }
                 } else {
                     Step::Done
                 }
             }
-            Step::ChargeSlot => {
-                let epoch = thread.read.0;
-                self.slots[epoch] += 1;
-                thread.step = Step::ChargeHead { epoch };
-            }
-            Step::ChargeHead { epoch } if self.head == thread.read => {
-                self.head.1 += 1;
-                thread.admitted = Some(epoch);
-                thread.step = if takes_back {
-                    Step::ReleaseSlot {
-                        epoch,
-                        again: false,
-                    }
-                } else {
-                    Step::Done
+            Step::TakeBack { epoch } => {
+                let back = Head {
+                    weight: thread.read.weight - 1,
+                    ..thread.read
                 };
+                if self.swap(thread.read, back) {
+                    thread.admitted = None;
+                    Step::Done
+                } else {
+                    Step::LoadBack { epoch }
+                }
             }
-            Step::ChargeHead { epoch } if self.head.0 == epoch && self.head.1 < limit => {
-                thread.read = self.head;
-            }
-            Step::ChargeHead { epoch } => thread.step = Step::ReleaseSlot { epoch, again: true },
-            Step::ReleaseSlot { epoch, again } => {
-                self.slots[epoch] -= 1;
-                thread.admitted = None;
-                thread.step = if again { Step::LoadHead } else { Step::Done };
-            }
-            Step::Done => {}
-        }
+            Step::Done => Step::Done,
+        };
         self.threads[index] = thread;
+    }
+
+    /// One place: places that are live before the turn give what the head's own bucket has not; of them those go that are
+    /// too old behind it. At last the own bucket is written.
+    fn turn(&mut self, now: usize, before: Head, place: usize, own: u8, gone: u8) -> Step {
+        if place < before.epoch {
+            let held = self.ring[place];
+            let goes = place + BUCKETS < now;
+            if goes {
+                self.ring[place] = 0;
+            }
+            return Step::Turn {
+                before,
+                place: place + 1,
+                own: own - held,
+                gone: gone + if goes { held } else { 0 },
+            };
+        }
+        if before.epoch + BUCKETS < now {
+            return Step::LoadTurned { gone: gone + own };
+        }
+        self.ring[before.epoch] = own;
+        Step::LoadTurned { gone }
     }
 
     /// Admitted calls that are live at the head's epoch.
     fn live(&self) -> usize {
-        let live = |epoch: usize| epoch + BUCKETS >= self.head.0;
+        let live = |epoch: usize| epoch + BUCKETS >= self.head.epoch;
         self.threads
             .iter()
             .filter(|thread| thread.admitted.is_some_and(live))
@@ -132,34 +213,37 @@ impl World {
             self.live() <= usize::from(limit),
             "more than {limit} live: {self:?}"
         );
+        assert!(
+            self.live() <= usize::from(self.head.weight),
+            "a charge was lost: {self:?}"
+        );
         if self.threads.iter().all(|thread| thread.step == Step::Done) {
-            for (epoch, slot) in self.slots.iter().enumerate() {
-                let held = self
-                    .threads
-                    .iter()
-                    .filter(|thread| thread.admitted == Some(epoch))
-                    .count();
-                assert_eq!(
-                    usize::from(*slot),
-                    held,
-                    "a charge left behind or lost: {self:?}"
-                );
-            }
+            assert!(!self.head.turns, "a mark was left behind: {self:?}");
+            assert_eq!(
+                self.live(),
+                usize::from(self.head.weight),
+                "a charge was left behind: {self:?}"
+            );
         }
     }
 }
 
 fn explore(threads: usize, limit: u8, takes_back: &[usize]) -> usize {
+    let empty = Head {
+        turns: false,
+        epoch: 0,
+        weight: 0,
+    };
     let thread = Thread {
         step: Step::ReadClock,
         now: 0,
-        read: (0, 0),
+        read: empty,
         admitted: None,
     };
     let start = World {
         clock: 0,
-        head: (0, 0),
-        slots: [0; EPOCHS],
+        head: empty,
+        ring: [0; EPOCHS],
         threads: vec![thread; threads],
     };
     let mut seen = HashSet::from([start.clone()]);
@@ -188,7 +272,7 @@ fn no_interleaving_exceeds_the_limit_or_leaves_a_charge_behind() {
     for (limit, takes_back) in [(1, &[][..]), (1, &[0]), (2, &[0, 1])] {
         let states = explore(3, limit, takes_back);
         assert!(
-            states > 10_000,
+            states > 5_000,
             "only {states} states: the model does not move"
         );
     }

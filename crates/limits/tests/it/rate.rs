@@ -3,9 +3,11 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use limits::{Decision, Limit, Pace, Quota, Quotas, Rate};
+use limits::{Decision, Pace, Quota, Quotas, Rate, Room};
 use proptest::collection::vec;
 use proptest::prelude::*;
+
+use crate::{claim, key};
 
 const START_MS: u64 = 1_700_000_000_123;
 
@@ -78,42 +80,42 @@ fn admitted(decision: Decision) -> bool {
 /// A quota and a rate on one call: neither is charged when the other refuses, and the answer names who did.
 #[test]
 fn rates_and_quotas_are_charged_all_or_none() {
-    let quotas = Quotas::new(10, 60);
+    let quotas = Quotas::new(Room::for_keys(10));
     let quota = Quota {
         limit: 7,
         window_ms: 60_000,
     };
-    let both: [(u8, Limit); 2] = [(1, quota.into()), (1, PER_SECOND.into())];
+    let both = [claim(1, quota), claim(1, PER_SECOND)];
     for _ in 0..5 {
-        assert!(admitted(quotas.admit_all(&both, 1, 0).unwrap().1));
+        assert!(admitted(quotas.admit_all(&both, 0).1));
     }
     let refused = Decision::Refused {
         retry_after_ms: 100,
     };
-    assert_eq!(quotas.admit_all(&both, 1, 0).unwrap(), (1, refused));
-    assert!(admitted(quotas.admit_all(&both, 1, 100).unwrap().1));
-    assert!(admitted(quotas.admit_all(&both, 1, 200).unwrap().1));
-    let (index, decision) = quotas.admit_all(&both, 1, 400).unwrap();
+    assert_eq!(quotas.admit_all(&both, 0), (1, refused));
+    assert!(admitted(quotas.admit_all(&both, 100).1));
+    assert!(admitted(quotas.admit_all(&both, 200).1));
+    let (index, decision) = quotas.admit_all(&both, 400);
     assert_eq!(index, 0, "the quota is used up");
     assert!(!admitted(decision));
     // Two of the five are free again, and the refused call has taken none of them.
-    let alone = quotas.admit(1, PER_SECOND, 1, 400).unwrap();
+    let alone = quotas.admit(key(1), PER_SECOND, 1, 400);
     assert!(matches!(alone, Decision::Admitted { remaining: 1, .. }));
 }
 
 /// A live edit of the rate goes on from where the calls have brought the counter.
 #[test]
 fn an_edited_rate_keeps_its_counter() {
-    let quotas = Quotas::new(10, 60);
+    let quotas = Quotas::new(Room::for_keys(10));
     for _ in 0..5 {
-        assert!(admitted(quotas.admit(1_u8, PER_SECOND, 1, 0).unwrap()));
+        assert!(admitted(quotas.admit(key(1), PER_SECOND, 1, 0)));
     }
     let raised = Rate {
         burst: 7,
         ..PER_SECOND
     };
-    assert!(admitted(quotas.admit(1, raised, 2, 0).unwrap()));
-    assert!(!admitted(quotas.admit(1, raised, 1, 0).unwrap()));
+    assert!(admitted(quotas.admit(key(1), raised, 2, 0)));
+    assert!(!admitted(quotas.admit(key(1), raised, 1, 0)));
     assert_eq!(quotas.len(), 1);
 }
 
@@ -134,11 +136,11 @@ fn what_can_never_pass_is_refused() {
 
 #[test]
 fn an_idle_counter_is_swept_and_begins_anew() {
-    let quotas = Quotas::new(1, 60);
-    assert!(admitted(quotas.admit(1_u8, PER_SECOND, 5, 0).unwrap()));
+    let quotas = Quotas::new(Room::for_keys(1));
+    assert!(admitted(quotas.admit(key(1), PER_SECOND, 5, 0)));
     assert_eq!(quotas.sweep(499), 0, "it still remembers");
     assert_eq!(quotas.sweep(500), 1);
-    assert!(admitted(quotas.admit(2, PER_SECOND, 5, 500).unwrap()));
+    assert!(admitted(quotas.admit(key(2), PER_SECOND, 5, 500)));
 }
 
 /// Threads on one key: all of the burst and of what the time gives, not one more.

@@ -101,6 +101,7 @@ impl World {
             quota: Some(Window {
                 requests: u64::from(u32::MAX / 4),
                 window_ms: 60_000,
+                measure: policy::Measure::Requests,
             }),
             burst: None,
         };
@@ -115,12 +116,14 @@ impl World {
                 plan: Some(Arc::new(plan)),
             },
         };
-        let quotas = Arc::new(limits::Quotas::new(1000, limits::BUCKETS_DEFAULT));
+        let limits = Arc::new(limits::Authority::local(limits::Quotas::new(
+            limits::Room::for_keys(1000),
+        )));
         let secrets = tempfile::tempdir().unwrap();
         write_key(secrets.path());
         let runtime = Runtime {
             secrets: Secrets::at(secrets.path().to_owned()),
-            ..Runtime::new(Arc::new(directory), quotas, Arc::new(clock))
+            ..Runtime::new(Arc::new(directory), limits, Arc::new(clock))
         };
         let core = Core::new(Arc::new(runtime));
         core.serve_by(Rc::new(Yes));

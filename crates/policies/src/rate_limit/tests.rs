@@ -1,3 +1,5 @@
+mod cases;
+
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use http::HeaderMap;

@@ -12,7 +12,9 @@ use crate::directory::NobodyKnown;
 fn request() -> RequestCx {
     let runtime = Runtime::new(
         Arc::new(NobodyKnown),
-        Arc::new(limits::Quotas::new(10, 60)),
+        Arc::new(limits::Authority::local(limits::Quotas::new(
+            limits::Room::for_keys(10),
+        ))),
         Arc::new(ManualClock::at(0)),
     );
     RequestCx {

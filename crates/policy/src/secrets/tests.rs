@@ -6,7 +6,9 @@ use super::*;
 use crate::{NobodyKnown, Runtime};
 
 fn core(folder: &Path) -> Rc<Core> {
-    let quotas = Arc::new(limits::Quotas::new(10, 32));
+    let quotas = Arc::new(limits::Authority::local(limits::Quotas::new(
+        limits::Room::for_keys(10),
+    )));
     let clock = Arc::new(ManualClock::at(0));
     let mut runtime = Runtime::new(Arc::new(NobodyKnown), quotas, clock);
     runtime.secrets = Secrets::at(folder.to_owned());
@@ -68,7 +70,9 @@ fn a_file_that_is_too_large_is_not_read() {
 
 #[test]
 fn without_a_folder_there_is_nothing() {
-    let quotas = Arc::new(limits::Quotas::new(10, 32));
+    let quotas = Arc::new(limits::Authority::local(limits::Quotas::new(
+        limits::Room::for_keys(10),
+    )));
     let clock = Arc::new(ManualClock::at(0));
     let core = Core::new(Arc::new(Runtime::new(Arc::new(NobodyKnown), quotas, clock)));
     assert_eq!(joined(&core, 0), None);

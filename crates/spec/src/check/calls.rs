@@ -27,6 +27,13 @@ pub(super) fn find(spec: &Value, pointer: &str, found: &mut Diagnostics) {
         let problem = Diagnostic::error("per-try-length", pointer, message);
         found.push(problem.mend("shorten it, or leave it out"));
     }
+    let breaker = &spec["circuitBreaker"];
+    if breaker["queue"].is_object() && !breaker["maxRequests"].is_u64() {
+        let message = "nobody waits where `maxRequests` sets no limit";
+        let pointer = format!("{pointer}/circuitBreaker/queue");
+        let problem = Diagnostic::error("queue-unused", pointer, message);
+        found.push(problem.mend("set `maxRequests`, or leave `queue` out"));
+    }
     if spec["circuitBreaker"]["errorRate"] == "0%" {
         let message = "every call is at least 0% of failures";
         let pointer = format!("{pointer}/circuitBreaker/errorRate");

@@ -62,6 +62,9 @@ pub enum Command {
     /// Gateways: list, get, delete
     #[command(subcommand)]
     Gateway(Documents),
+    /// Deny rules: list, get, delete; made by `apply`
+    #[command(subcommand)]
+    Deny(Documents),
     /// Applications: create, list, get, delete
     #[command(subcommand)]
     App(App),
@@ -699,6 +702,6 @@ fn severity(text: &str) -> Result<lint::Severity, &'static str> {
 /// `tollway explain-kind`
 #[derive(Debug, Args)]
 pub struct ExplainKind {
-    /// Api, Backend, Plan, Application, Subscription or Gateway
+    /// Api, Backend, Plan, Application, Subscription, Gateway or DenyRule
     pub kind: String,
 }

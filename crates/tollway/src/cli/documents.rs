@@ -7,7 +7,7 @@ use super::args::{Common, Documents, Gone, One};
 use super::failure::Failure;
 use super::{client, output, wait_query, waiting_client};
 
-/// `tollway backend`, `plan`, `gateway`.
+/// `tollway backend`, `plan`, `gateway`, `deny`.
 pub(crate) async fn run(kind: RecordKind, command: Documents) -> Result<(), Failure> {
     match command {
         Documents::List(common) => list(kind, &common).await,
@@ -70,6 +70,14 @@ fn columns(kind: RecordKind) -> &'static [(&'static str, &'static str)] {
         RecordKind::Gateway => &[
             ("NAME", "/metadata/name"),
             ("ENVIRONMENT", "/spec/environment"),
+        ],
+        RecordKind::DenyRule => &[
+            ("NAME", "/metadata/name"),
+            ("CLIENTS", "/spec/clients"),
+            ("APPLICATIONS", "/spec/applications"),
+            ("USERS", "/spec/users"),
+            ("UNTIL", "/spec/until"),
+            ("REASON", "/spec/reason"),
         ],
         RecordKind::Application => &[
             ("NAME", "/metadata/name"),

@@ -65,6 +65,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Backend(command) => backends::run(command).await,
         Command::Plan(command) => documents::run(RecordKind::Plan, command).await,
         Command::Gateway(command) => documents::run(RecordKind::Gateway, command).await,
+        Command::Deny(command) => documents::run(RecordKind::DenyRule, command).await,
         Command::App(command) => apps::app(command).await,
         Command::Subscription(command) => apps::subscription(command).await,
         Command::Credentials(command) => self::credentials::clients(command).await,

@@ -266,7 +266,8 @@ impl Start {
             ..node_state(&node, &draining)
         };
         self.servers.add(socket, node::router(Arc::new(state)));
-        background.push(counters(&node.quotas, &self.clock));
+        background.push(counters(&node.authority, &self.clock));
+        background.push(Arc::clone(&node.limits).keep());
         background.extend([node.deciding, node.telling]);
         let mut running = Running {
             control: None,
@@ -284,6 +285,7 @@ impl Start {
             reloads,
             draining,
             gateway: node.gateway,
+            limits: node.limits,
             sockets: self.sockets,
             servers: self.servers,
             stop: self.stop,
@@ -352,6 +354,7 @@ async fn take_over(
         tracing::warn!("what was written last could not be read in time");
     }
     running.servers.start()?;
+    running.limits.load();
     running.gateway.accept();
     running.sockets.close_unwanted();
     let gone = taking.accepts().map_err(part("hand-over"))?;

@@ -18,7 +18,7 @@ use gateway::directory::NodeDirectory;
 use gateway::feed::FeedState;
 use gateway::last_good::KeeperState;
 use identity::{Counter, IdentityMetrics, IdentityState, Times};
-use limits::Quotas;
+use limits::Authority;
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric, NoLabelSet};
 use prometheus_client::metrics::MetricType;
@@ -29,6 +29,7 @@ use store_sql::SqlStore;
 
 pub(super) use backend_auth::Shown;
 
+use super::limits::LimitState;
 use super::{NodeSide, otlp};
 
 /// Adds those of the control side to a registry.
@@ -50,8 +51,9 @@ pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Ar
     registry.register_collector(Box::new(process::Process));
     registry.register_collector(Box::new(Node {
         directory: Arc::clone(&node.directory),
-        quotas: Arc::clone(&node.quotas),
-        quotas_max: node.quotas_max,
+        authority: Arc::clone(&node.authority),
+        limits: Arc::clone(&node.limits),
+        counters_max: node.counters_max,
         feed: Arc::clone(&node.feed),
         kept: Arc::clone(&node.kept),
         clock: Arc::clone(&node.clock),
@@ -93,8 +95,9 @@ impl Plain<'_> {
 /// What the node knows, and how it keeps up.
 struct Node {
     directory: Arc<NodeDirectory>,
-    quotas: Arc<Quotas<policy::LimitKey>>,
-    quotas_max: usize,
+    authority: Arc<Authority>,
+    limits: Arc<LimitState>,
+    counters_max: usize,
     feed: Arc<FeedState>,
     kept: Arc<KeeperState>,
     clock: Arc<dyn Clock>,
@@ -111,6 +114,7 @@ impl Collector for Node {
         let mut plain = Plain(encoder);
         self.tables(&mut plain)?;
         self.asking(&mut plain)?;
+        self.limits(&mut plain)?;
         self.feed(&mut plain)
     }
 }
@@ -155,14 +159,19 @@ impl Node {
                 self.directory.used_max(),
             ),
             (
+                "tollway_node_deny_rules",
+                "Deny rules that the node knows; calls that they refuse count as rejects with the code DENIED",
+                sizes.deny_rules,
+            ),
+            (
                 "tollway_node_quota_counters",
                 "Counters of quotas that are kept",
-                self.quotas.len(),
+                self.authority.counters().len(),
             ),
             (
                 "tollway_node_quota_counters_max",
-                "Counters of quotas that may be kept; a call beyond it is refused",
-                self.quotas_max,
+                "Counters of quotas that may be kept; beyond it calls of one limit are counted together",
+                self.counters_max,
             ),
         ];
         tables
@@ -202,6 +211,24 @@ impl Node {
         counts.into_iter().try_for_each(|(name, help, count)| {
             plain.counter(name, help, count.load(Ordering::Relaxed))
         })
+    }
+
+    fn limits(&self, plain: &mut Plain<'_>) -> fmt::Result {
+        plain.counter(
+            "tollway_node_quota_overflows",
+            "Calls that were counted together with others, or refused, because there was no room for a counter",
+            self.authority.counters().numbers().overflowed,
+        )?;
+        plain.counter(
+            "tollway_node_limits_degraded",
+            "Limits that were decided without the authority over them, because it failed",
+            self.authority.degraded(),
+        )?;
+        plain.counter(
+            "tollway_node_limits_saves_failed",
+            "Times that what limits have counted could not be saved",
+            self.limits.failed(),
+        )
     }
 
     fn feed(&self, plain: &mut Plain<'_>) -> fmt::Result {

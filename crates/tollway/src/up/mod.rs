@@ -17,6 +17,7 @@ mod identity_tls;
 mod keys;
 mod late;
 mod lifetime;
+mod limits;
 mod logging;
 mod metrics;
 mod node;
@@ -37,6 +38,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use ::limits::{Authority, Quotas, Room};
 use axum::Router;
 use base::{Clock, Secret};
 use control::{Control, ControlConfig};
@@ -47,7 +49,6 @@ use gateway::feed::{Feed, FeedState};
 use gateway::last_good::{self, Keeper, KeeperState};
 use gateway::{Gateway, Snapshots, Sockets};
 use identity::{IdentityConfig, IdentityState, People, Proving, ProvingConfig};
-use limits::Quotas;
 use store::{GrantStore, Retention, Store, UsageStore};
 use store_sql::SqlStore;
 use sync::ControlPlane;
@@ -61,6 +62,7 @@ pub use lifetime::run;
 pub use options::{AskMode, Options, Propagation, Role, Span};
 pub use running::{Running, start};
 
+use limits::LimitState;
 use passwords::CheckedApart;
 use usage::UsageSide;
 
@@ -238,8 +240,9 @@ struct NodeSide {
     http: SocketAddr,
     https: SocketAddr,
     directory: Arc<NodeDirectory>,
-    quotas: Arc<Quotas<policy::LimitKey>>,
-    quotas_max: usize,
+    limits: Arc<LimitState>,
+    authority: Arc<Authority>,
+    counters_max: usize,
     passwords: Arc<passwords::Counts>,
     shown: metrics::Shown,
     clock: Arc<dyn Clock>,
@@ -285,7 +288,17 @@ impl NodeSide {
             directory.used_max_set(proofs_max);
         }
         let counters = options.quota_counters_max.unwrap_or(QUOTA_COUNTERS_MAX);
-        let quotas = Arc::new(Quotas::new(counters, limits::BUCKETS_DEFAULT));
+        let mut room = Room::for_keys(counters);
+        if let Some(each_max) = options.quota_counters_per_limit_max {
+            room.keys_per_limit_max = each_max;
+        }
+        let authority = Arc::new(Authority::local(Quotas::new(room)));
+        let limits = LimitState::new(Arc::clone(&authority), Arc::clone(&clock), data_dir.path());
+        let limits = Arc::new(limits);
+        // One that takes over reads what the process before has counted at the last moment.
+        if free.is_none() {
+            limits.load();
+        }
         let snapshots = Arc::new(Snapshots::from_pointee(None));
         let mut config = options.gateway(data_dir.path())?;
         let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
@@ -304,7 +317,7 @@ impl NodeSide {
         };
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
-            quotas: Arc::clone(&quotas),
+            limits: Arc::clone(&authority),
             clock: Arc::clone(&clock),
             secrets: policy::Secrets::at(config.secrets_dir.clone()),
             passwords: passwords as _,
@@ -359,8 +372,9 @@ impl NodeSide {
             http,
             https,
             directory,
-            quotas,
-            quotas_max: counters,
+            limits,
+            authority,
+            counters_max: counters,
             passwords: checked,
             shown,
             clock,
@@ -375,13 +389,13 @@ impl NodeSide {
 }
 
 /// Sweeps idle counters of quotas.
-fn counters(quotas: &Arc<Quotas<policy::LimitKey>>, clock: &Arc<dyn Clock>) -> JoinHandle<()> {
-    let (quotas, clock) = (Arc::clone(quotas), Arc::clone(clock));
+fn counters(authority: &Arc<Authority>, clock: &Arc<dyn Clock>) -> JoinHandle<()> {
+    let (authority, clock) = (Arc::clone(authority), Arc::clone(clock));
     tokio::spawn(async move {
         let mut turns = tokio::time::interval(HOUSEKEEPING);
         loop {
             turns.tick().await;
-            quotas.sweep(clock.monotonic_ms());
+            authority.counters().sweep(clock.monotonic_ms());
         }
     })
 }

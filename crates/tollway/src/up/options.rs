@@ -293,6 +293,8 @@ options! {
     gateway_metric_series_max: usize = "N";
     /// Counters of quotas that are kept at once [default: 1000000]
     quota_counters_max: usize = "N";
+    /// Of them, counters of each limit whose key callers choose, such as their address; what is beyond is counted together [default: a quarter]
+    quota_counters_per_limit_max: usize = "N";
     /// File for the JSON access log, or `-` for standard output [default: no access log]
     access_log: PathBuf = "FILE";
     /// Share of calls that are logged, 0 to 1 [default: 1]

@@ -21,6 +21,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use super::handover::{self, Door, Giving};
+use super::limits::LimitState;
 use super::servers::Servers;
 use super::{DataDir, Options, UpError, identity_tls};
 
@@ -60,6 +61,7 @@ pub struct Running {
     /// End by themselves when `stop` says so.
     pub(super) tasks: Vec<JoinHandle<()>>,
     pub(super) feeding: JoinHandle<()>,
+    pub(super) limits: Arc<LimitState>,
     pub(super) background: Vec<JoinHandle<()>>,
     pub(super) usage: JoinHandle<()>,
     pub(super) backing: Arc<OnceLock<Backing>>,
@@ -157,6 +159,8 @@ impl Running {
             // Cancelled or ended: either way it no longer writes.
             let _ = task.await;
         }
+        // Nothing is admitted any more; what was given away stays the other process's.
+        self.limits.save();
         if let Some(backing) = self.backing.get() {
             if !handed_over && let Err(error) = backing.control.leave().await {
                 tracing::warn!(%error, "other control processes wait for this node until its lease ends");
@@ -227,6 +231,7 @@ impl Running {
         let descriptors = self.descriptors().map_err(|error| error.to_string())?;
         let mut giving = Giving::begin(door, upgrade, own_binary, descriptors).await?;
         tracing::info!("a new process is ready: it gets the control side");
+        self.limits.give_away();
         self.servers.stop(CONTROL_END_TIME).await;
         match giving.finish().await {
             Ok(id) => {
@@ -235,6 +240,7 @@ impl Running {
                 Ok((id, giving.release()))
             }
             Err(error) => {
+                self.limits.take_back();
                 giving.end().await;
                 self.servers
                     .start()

@@ -141,3 +141,81 @@ fn a_revocation_survives_a_kill() {
     let user = user.crash();
     assert!(call(&user).contains("TOKEN_REVOKED"), "{}", call(&user));
 }
+
+/// An application with ten calls a day.
+fn with_few_calls() -> (User, String) {
+    let user = User::start();
+    let plan = "kind: Plan\nmetadata: {name: Few}\nspec: {quota: {requests: 10, per: 1d}}\n";
+    std::fs::write(user.path("few.yaml"), plan).unwrap();
+    user.ok(&["apply", "-f", "few.yaml"]);
+    let definition = "openapi: 3.0.3\ninfo: {title: T, version: '1'}\npaths: {/x: {get: {responses: {'200': {description: ok}}}}}\n";
+    std::fs::write(user.path("t.yaml"), definition).unwrap();
+    for line in [
+        "api import t.yaml --name t --version 1.0.0 --context /t --backend http://127.0.0.1:9 --plan Few --publish",
+        "app create shop",
+        "subscription create --app shop --api t:1.0.0 --plan Few",
+        "credentials create --app shop",
+    ] {
+        user.ok(&line.split(' ').collect::<Vec<_>>());
+    }
+    let token = user.ok(&["token", "--app", "shop"]).trim().to_owned();
+    (user, token)
+}
+
+/// Calls once; what is left behind it.
+fn left(user: &User, token: &str) -> String {
+    let url = format!("{}/t/1.0.0/x", user.platform.gateway);
+    let output = Command::new("curl")
+        .args(["-s", "-D", "-", "-o", "/dev/null"])
+        .args(["-H", &format!("authorization: Bearer {token}"), &url])
+        .output()
+        .unwrap();
+    let head = String::from_utf8_lossy(&output.stdout).to_ascii_lowercase();
+    let told = head
+        .lines()
+        .find_map(|line| line.strip_prefix("ratelimit: "));
+    let told = told.unwrap_or_else(|| panic!("{head}"));
+    let (_, left) = told.split_once(";r=").unwrap();
+    left.split(';').next().unwrap().to_owned()
+}
+
+/// What a quota has counted survives a kill, but for the last second's calls. (req: R3)
+#[test]
+fn a_quota_survives_a_kill() {
+    let (user, token) = with_few_calls();
+    for expected in ["9", "8"] {
+        assert_eq!(left(&user, &token), expected);
+    }
+    let state = user.path("data/limits.state");
+    let called = std::time::SystemTime::now();
+    assert_eq!(left(&user, &token), "7");
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let written = || {
+        let file = std::fs::metadata(&state);
+        file.and_then(|file| file.modified()).ok()
+    };
+    while written().is_none_or(|at| at <= called) {
+        assert!(std::time::Instant::now() < deadline, "it is not saved");
+        std::thread::sleep(std::time::Duration::from_millis(10));
+    }
+    let user = user.crash();
+    // The save may have begun just before the last call: at most that one is forgotten.
+    let left = left(&user, &token);
+    assert!(["6", "7"].contains(&left.as_str()), "{left}");
+}
+
+/// A process that takes over goes on with what the one before has counted. (req: R3, C4)
+#[test]
+fn a_quota_survives_an_upgrade() {
+    let (user, token) = with_few_calls();
+    for expected in ["9", "8"] {
+        assert_eq!(left(&user, &token), expected);
+    }
+    let output = Command::new(crate::platform::BINARY)
+        .args(["upgrade", "--data-dir"])
+        .arg(user.path("data"))
+        .output()
+        .unwrap();
+    let _new = crate::upgrade::Foster::of(crate::upgrade::process_of(&output));
+    assert_eq!(left(&user, &token), "7");
+}

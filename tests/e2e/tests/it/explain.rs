@@ -222,6 +222,7 @@ async fn callers_that_are_not_let_in() {
         policies(&decision),
         [
             ("jwt or apiKey".to_owned(), "rejected".to_owned()),
+            ("denyRules".to_owned(), "not-reached".to_owned()),
             ("subscription".to_owned(), "not-reached".to_owned()),
             ("planQuota".to_owned(), "not-reached".to_owned()),
             ("limits".to_owned(), "not-reached".to_owned()),

@@ -61,7 +61,8 @@ async fn exactly_the_quota_passes_and_a_live_edit_counts_on() {
         .unwrap()
         .parse()
         .unwrap();
-    assert!((1..=3660).contains(&retry_after), "{retry_after}");
+    // A call is forgotten up to 1/32 of the window late.
+    assert!((1..=3713).contains(&retry_after), "{retry_after}");
     assert_eq!(
         refused.headers()["ratelimit-policy"],
         "\"Tiny\";q=20;w=3600"
@@ -174,5 +175,178 @@ async fn an_api_and_its_operations_say_how_large_a_body_may_be() {
             .await
             .unwrap();
         assert_eq!(answer.status(), status, "{path} with {bytes} bytes");
+    }
+}
+
+/// An edit is in force in under a second and goes on with what is counted, while calls come. (req: TM4, R3)
+#[tokio::test]
+async fn an_edit_under_load_goes_on_with_what_is_counted() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    plan(&sandbox, 30).await;
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Tiny")
+        .await
+        .unwrap();
+    let passed = std::sync::atomic::AtomicU32::new(0);
+    let calls = async {
+        let mut first_pass_after_edit = None;
+        loop {
+            let answer = sandbox
+                .http
+                .get(format!("{}/pets", api.url))
+                .header("x-api-key", &api.key)
+                .send()
+                .await
+                .unwrap();
+            if answer.status() == StatusCode::OK {
+                let now = passed.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1;
+                if now == 31 {
+                    first_pass_after_edit = Some(std::time::Instant::now());
+                }
+                if now == 50 {
+                    return first_pass_after_edit.unwrap();
+                }
+            }
+        }
+    };
+    let edits = async {
+        while passed.load(std::sync::atomic::Ordering::Relaxed) < 30 {
+            tokio::task::yield_now().await;
+        }
+        let begun = std::time::Instant::now();
+        plan(&sandbox, 50).await;
+        begun
+    };
+    let (first, begun) = tokio::time::timeout(std::time::Duration::from_secs(60), async {
+        tokio::join!(calls, edits)
+    })
+    .await
+    .unwrap();
+    let took = first.saturating_duration_since(begun);
+    assert!(took < std::time::Duration::from_secs(1), "{took:?}");
+    // Not one more than fifty, and an edit downwards refuses at once.
+    for requests in [50, 10, 50] {
+        plan(&sandbox, requests).await;
+        let refused = sandbox
+            .http
+            .get(format!("{}/pets", api.url))
+            .header("x-api-key", &api.key)
+            .send()
+            .await
+            .unwrap();
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    }
+    assert_eq!(backend.seen().len(), 50);
+}
+
+/// A quota of the application's document holds over its APIs, beside its plans. (req: TM1)
+#[tokio::test]
+async fn an_applications_quota_holds_over_all_apis() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let applications = sandbox
+        .call(Method::GET, "/applications", None)
+        .await
+        .unwrap();
+    let mut document = applications["items"][0].clone();
+    let name = document["metadata"]["name"].as_str().unwrap().to_owned();
+    document["spec"]["quota"] = json!({"requests": 2, "per": "1h"});
+    document.as_object_mut().unwrap().remove("status");
+    let path = format!("/applications/{name}");
+    sandbox
+        .call(Method::PUT, &path, Some(document))
+        .await
+        .unwrap();
+    let call = async || {
+        let call = sandbox.http.get(format!("{}/pets", api.url));
+        call.header("x-api-key", &api.key).send().await.unwrap()
+    };
+    assert_eq!(call().await.status(), StatusCode::OK);
+    let second = call().await;
+    let policy = second.headers()["ratelimit-policy"].to_str().unwrap();
+    assert!(
+        policy.contains(&format!("\"{name}-application\";q=2;w=3600")),
+        "{policy}"
+    );
+    let refused = call().await;
+    assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+    let problem: Value = refused.json().await.unwrap();
+    assert!(
+        problem["detail"].as_str().unwrap().contains("application"),
+        "{problem}"
+    );
+}
+
+/// Deny rules come, go and end while calls come; callers are told the code, operators the rule. (req: TM1, S9)
+#[tokio::test]
+async fn a_deny_rule_is_in_force_when_it_is_acknowledged() {
+    let backend = Backend::start().await.unwrap();
+    let sandbox = Sandbox::start().await.unwrap();
+    let api = sandbox
+        .api("pets", PETS, &backend.url(), "Gold")
+        .await
+        .unwrap();
+    let call = async || {
+        let call = sandbox.http.get(format!("{}/pets", api.url));
+        call.header("x-api-key", &api.key).send().await.unwrap()
+    };
+    assert_eq!(call().await.status(), StatusCode::OK);
+    let rule = |spec: Value| json!({"kind": "DenyRule", "metadata": {"name": "bad"}, "spec": spec});
+    let path = "/deny-rules/bad";
+    for (spec, status) in [
+        (
+            json!({"clients": ["127.0.0.0/8"], "reason": "ticket 7"}),
+            StatusCode::FORBIDDEN,
+        ),
+        (json!({"clients": ["203.0.113.0/24"]}), StatusCode::OK),
+        (json!({"apis": [api.name.clone()]}), StatusCode::FORBIDDEN),
+        (
+            json!({"apis": [api.name.clone()], "when": "request.method == 'POST'"}),
+            StatusCode::OK,
+        ),
+        (
+            json!({"when": "request.path.endsWith('/pets')"}),
+            StatusCode::FORBIDDEN,
+        ),
+        (
+            json!({"clients": ["127.0.0.1"], "until": "2020-01-01T00:00:00Z"}),
+            StatusCode::OK,
+        ),
+        (
+            json!({"clients": ["127.0.0.1"], "until": "2999-01-01T00:00:00Z"}),
+            StatusCode::FORBIDDEN,
+        ),
+    ] {
+        sandbox
+            .call(Method::PUT, path, Some(rule(spec.clone())))
+            .await
+            .unwrap();
+        let answer = call().await;
+        assert_eq!(answer.status(), status, "{spec}");
+        if status == StatusCode::FORBIDDEN {
+            let problem = answer.text().await.unwrap();
+            assert!(problem.contains("\"DENIED\""), "{problem}");
+            assert!(!problem.contains("ticket"), "{problem}");
+        }
+    }
+    assert_eq!(sandbox.metric("tollway_node_deny_rules").await, 1);
+    sandbox.call(Method::DELETE, path, None).await.unwrap();
+    assert_eq!(call().await.status(), StatusCode::OK);
+    assert_eq!(sandbox.metric("tollway_node_deny_rules").await, 0);
+    for faulty in [
+        json!({}),
+        json!({"when": "request."}),
+        json!({"clients": ["x"]}),
+    ] {
+        sandbox
+            .refused(Method::PUT, path, rule(faulty))
+            .await
+            .map(|(status, _)| assert_eq!(status, StatusCode::UNPROCESSABLE_ENTITY))
+            .unwrap();
     }
 }

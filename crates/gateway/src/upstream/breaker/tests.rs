@@ -9,6 +9,7 @@ fn rules() -> BreakerRules {
         connections_max: None,
         pending_max: None,
         requests_max: None,
+        queue: None,
         error_percent: Some(50),
         window_ms: 1_000,
         requests_min: 4,

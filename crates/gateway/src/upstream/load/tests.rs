@@ -54,6 +54,7 @@ async fn a_connection_that_goes_wakes_one_who_waits() {
         connections_max: Some(1),
         pending_max: Some(1),
         requests_max: Some(1),
+        queue: None,
         error_percent: None,
         window_ms: 1_000,
         requests_min: 1,

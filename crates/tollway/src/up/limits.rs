@@ -1,0 +1,274 @@
+//! What limits have counted, on the disk: saved each second and at the end, read before the first call (req: R3).
+//!
+//! A process that is killed forgets what it admitted since it saved last: at most a second's calls up to 100,000 active
+//! counters, and a second's more for each further 100,000. A file that cannot be used is left out: limits begin anew.
+
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use base::{Clock, Digest};
+use limits::Authority;
+use tokio::task::JoinHandle;
+
+/// Between two saves.
+const PAUSE: Duration = Duration::from_secs(1);
+/// Counters for which the pause is long enough; for each further so many it is a second longer.
+const COUNTERS_A_PAUSE: usize = 100_000;
+/// The largest file that is written or read.
+const BYTES_MAX: u64 = 256 * 1024 * 1024;
+const FILE: &str = "limits.state";
+/// Behind what was counted stands its SHA-256.
+const DIGEST_BYTES: usize = 32;
+/// The format, and the two times at which it was saved: they differ every time.
+const HEAD_BYTES: usize = 24;
+
+/// The counters of a node and their file.
+pub(super) struct LimitState {
+    authority: Arc<Authority>,
+    clock: Arc<dyn Clock>,
+    path: PathBuf,
+    /// Another process has the file.
+    given_away: AtomicBool,
+    /// What was written last, without the times.
+    written: Mutex<Option<Digest>>,
+    failed: AtomicU64,
+}
+
+/// Why nothing was read.
+#[derive(Debug, thiserror::Error)]
+enum Unusable {
+    #[error("it cannot be read: {0}")]
+    Io(#[from] io::Error),
+    #[error("it has {0} bytes, more than the {BYTES_MAX} that are read")]
+    TooLarge(u64),
+    #[error("it is damaged, or of another version")]
+    Damaged,
+}
+
+impl LimitState {
+    pub(super) fn new(authority: Arc<Authority>, clock: Arc<dyn Clock>, data_dir: &Path) -> Self {
+        Self {
+            authority,
+            clock,
+            path: data_dir.join(FILE),
+            given_away: AtomicBool::new(false),
+            written: Mutex::new(None),
+            failed: AtomicU64::new(0),
+        }
+    }
+
+    /// Goes on from what a process before this one has counted.
+    pub(super) fn load(&self) {
+        match self.loaded() {
+            Ok(Some(count)) => tracing::debug!(count, "limits go on from what was saved"),
+            Ok(None) => {}
+            Err(error) => {
+                tracing::error!(path = %self.path.display(), %error, "limits begin anew");
+            }
+        }
+    }
+
+    fn loaded(&self) -> Result<Option<usize>, Unusable> {
+        let length = match fs::metadata(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            found => found?.len(),
+        };
+        if length > BYTES_MAX {
+            return Err(Unusable::TooLarge(length));
+        }
+        let bytes = fs::read(&self.path)?;
+        let (content, digest) = bytes
+            .split_last_chunk::<DIGEST_BYTES>()
+            .ok_or(Unusable::Damaged)?;
+        if Digest::of(content) != Digest::from_bytes(*digest) {
+            return Err(Unusable::Damaged);
+        }
+        let counters = self.authority.counters();
+        let (now_ms, unix_ms) = (self.clock.monotonic_ms(), self.clock.unix_ms());
+        let restored = counters.restore(content, now_ms, unix_ms);
+        restored.map(Some).map_err(|_| Unusable::Damaged)
+    }
+
+    /// Saves, unless nothing has changed or the file is another process's. Blocks for the disk.
+    pub(super) fn save(&self) {
+        // One at a time, and none behind the hand-over.
+        let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.given_away.load(Ordering::Acquire) {
+            return;
+        }
+        let (now_ms, unix_ms) = (self.clock.monotonic_ms(), self.clock.unix_ms());
+        let content = self.authority.counters().save(now_ms, unix_ms);
+        let same = Digest::of(&content[HEAD_BYTES..]);
+        if written.as_ref() == Some(&same) {
+            return;
+        }
+        match self.write(content) {
+            Ok(()) => *written = Some(same),
+            Err(error) => {
+                // Said once, until it works again.
+                if self.failed.fetch_add(1, Ordering::Relaxed) == 0 || written.is_some() {
+                    tracing::error!(path = %self.path.display(), %error, "what limits have counted cannot be saved");
+                }
+                *written = None;
+            }
+        }
+    }
+
+    fn write(&self, mut content: Vec<u8>) -> io::Result<()> {
+        let digest = Digest::of(&content);
+        content.extend_from_slice(digest.as_bytes());
+        if content.len() as u64 > BYTES_MAX {
+            return Err(io::Error::other("there is too much of it"));
+        }
+        let new = self.path.with_extension("state.new");
+        let mut file = OpenOptions::new()
+            .create(true)
+            .truncate(true)
+            .write(true)
+            .mode(0o600)
+            .open(&new)?;
+        file.write_all(&content)?;
+        fs::rename(new, &self.path)
+    }
+
+    /// Saves, and leaves the file to another process from now on.
+    pub(super) fn give_away(&self) {
+        self.save();
+        let _last = self.written.lock().unwrap_or_else(PoisonError::into_inner);
+        self.given_away.store(true, Ordering::Release);
+    }
+
+    /// The other process did not take over.
+    pub(super) fn take_back(&self) {
+        self.given_away.store(false, Ordering::Release);
+    }
+
+    /// Times that saving failed.
+    pub(super) fn failed(&self) -> u64 {
+        self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Saves again and again.
+    pub(super) fn keep(self: Arc<Self>) -> JoinHandle<()> {
+        tokio::spawn(async move {
+            loop {
+                let more = self.authority.counters().len() / COUNTERS_A_PAUSE;
+                tokio::time::sleep(PAUSE * u32::try_from(more + 1).unwrap_or(u32::MAX)).await;
+                let state = Arc::clone(&self);
+                // It ends with the process at the latest.
+                let _ = tokio::task::spawn_blocking(move || state.save()).await;
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use base::ManualClock;
+    use limits::{Decision, Key, LimitId, Quota, Quotas, Room};
+
+    use super::*;
+
+    const KEY: Key = Key {
+        limit: LimitId::known(1),
+        value: 2,
+    };
+    const QUOTA: Quota = Quota {
+        limit: 3,
+        window_ms: 60_000,
+    };
+
+    fn state(folder: &Path, clock: &Arc<ManualClock>) -> LimitState {
+        let authority = Authority::local(Quotas::new(Room::for_keys(10)));
+        LimitState::new(Arc::new(authority), Arc::clone(clock) as _, folder)
+    }
+
+    fn passes(state: &LimitState) -> usize {
+        let now_ms = state.clock.monotonic_ms();
+        let counters = state.authority.counters();
+        let admitted = |_: &u32| {
+            matches!(
+                counters.admit(KEY, QUOTA, 1, now_ms),
+                Decision::Admitted { .. }
+            )
+        };
+        (0..5).filter(admitted).count()
+    }
+
+    /// req: R3
+    #[test]
+    fn a_start_goes_on_from_what_was_saved() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let before = state(folder.path(), &clock);
+        before.load();
+        assert_eq!(passes(&before), 3);
+        before.save();
+        let after = state(folder.path(), &clock);
+        after.load();
+        assert_eq!(passes(&after), 0);
+        clock.advance_ms(62_000);
+        assert_eq!(passes(&after), 3);
+    }
+
+    #[test]
+    fn a_damaged_file_is_left_out_and_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let before = state(folder.path(), &clock);
+        assert_eq!(passes(&before), 3);
+        before.save();
+        let path = folder.path().join(FILE);
+        let mut bytes = fs::read(&path).unwrap();
+        let middle = bytes.len() / 2;
+        bytes[middle] ^= 1;
+        fs::write(&path, bytes).unwrap();
+        let after = state(folder.path(), &clock);
+        assert!(matches!(after.loaded(), Err(Unusable::Damaged)));
+        assert_eq!(passes(&after), 3);
+        after.save();
+        let again = state(folder.path(), &clock);
+        assert!(matches!(again.loaded(), Ok(Some(1))));
+    }
+
+    #[test]
+    fn what_has_not_changed_is_not_written_and_what_is_given_away_neither() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let state = state(folder.path(), &clock);
+        let path = folder.path().join(FILE);
+        passes(&state);
+        state.save();
+        fs::remove_file(&path).unwrap();
+        clock.advance_ms(1000);
+        state.save();
+        assert!(!path.exists(), "it is the same");
+        clock.advance_ms(100_000);
+        passes(&state);
+        state.give_away();
+        fs::remove_file(&path).unwrap();
+        clock.advance_ms(100_000);
+        passes(&state);
+        state.save();
+        assert!(!path.exists(), "it is another process's");
+        state.take_back();
+        state.save();
+        assert!(path.exists());
+    }
+
+    #[test]
+    fn a_disk_that_fails_is_counted() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let state = state(&folder.path().join("nowhere"), &clock);
+        state.load();
+        passes(&state);
+        state.save();
+        assert_eq!(state.failed(), 1);
+    }
+}
