@@ -425,6 +425,7 @@ fn deny_rules_follow_their_applications() {
     let entry = Entry::Application {
         org: Org::default_org(),
         name: "later".into(),
+        owner: None,
     };
     let changes = vec![(EntryKey::Application(later), Some(entry))];
     f.directory.apply(&update(false, changes));
