@@ -99,12 +99,14 @@ impl Messages {
 mod tests {
     use super::*;
 
+    type Reader = Box<dyn FnMut(&[u8]) -> u32>;
+
     /// The same count, however the bytes are cut.
-    fn counted(bytes: &[u8], read: impl Fn() -> Box<dyn FnMut(&[u8]) -> u32>) -> u32 {
+    fn counted(bytes: &[u8], read: impl Fn() -> Reader) -> u32 {
         let whole = read()(bytes);
         for size in 1..bytes.len().min(20) {
             let mut read = read();
-            let parts: u32 = bytes.chunks(size).map(|part| read(part)).sum();
+            let parts: u32 = bytes.chunks(size).map(&mut read).sum();
             assert_eq!(parts, whole, "in parts of {size}");
         }
         whole
@@ -112,7 +114,7 @@ mod tests {
 
     #[test]
     fn events_end_with_an_empty_line() {
-        let events = || -> Box<dyn FnMut(&[u8]) -> u32> {
+        let events = || -> Reader {
             let mut events = Events::default();
             Box::new(move |part| events.read(part))
         };
@@ -150,7 +152,7 @@ mod tests {
 
     #[test]
     fn messages_are_their_last_frames() {
-        let messages = || -> Box<dyn FnMut(&[u8]) -> u32> {
+        let messages = || -> Reader {
             let mut messages = Messages::default();
             Box::new(move |part| messages.read(part))
         };
