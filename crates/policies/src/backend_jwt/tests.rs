@@ -23,7 +23,6 @@ fn write_key(bench: &Bench, file: &str, algorithm: Algorithm) -> SigningKey {
     key
 }
 
-#[expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 fn config(more: Value) -> Value {
     let mut config = json!({"key": {"secretRef": "backends"}});
     let Value::Object(more) = more else {
