@@ -10,6 +10,7 @@ mod backend;
 mod build;
 mod calls;
 mod chain;
+mod issuer;
 mod own;
 mod protected;
 mod reduce;
@@ -25,6 +26,7 @@ use reduce::Reading;
 
 pub use backend::build_backend;
 pub use build::{Built, build, mounts};
+pub use issuer::{check_issuer, issuer_references, key_rules, reduce_issuer};
 pub use reduce::{
     Names, Reduced, World, backend_references, broken, deny_faults, reduce, reduce_application,
     reduce_backend, reduce_deny_rule, reduce_gateway, reduce_plan,

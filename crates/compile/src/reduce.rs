@@ -33,6 +33,8 @@ pub struct World {
     pub plans: Names,
     /// Names of `Gateway` documents.
     pub gateways: Names,
+    /// Names of `TokenIssuer` documents.
+    pub issuers: Names,
 }
 
 /// A set of names.
@@ -46,7 +48,13 @@ pub enum Names {
 }
 
 impl Names {
-    fn check(&self, kind: &str, name: &str, pointer: String, diagnostics: &mut Diagnostics) {
+    pub(crate) fn check(
+        &self,
+        kind: &str,
+        name: &str,
+        pointer: String,
+        diagnostics: &mut Diagnostics,
+    ) {
         let Self::Known(names) = self else { return };
         if names.contains(name) {
             return;

@@ -11,6 +11,7 @@ mod documents;
 mod dto;
 mod explanation;
 mod extensions;
+mod issuers;
 mod keys;
 mod operations;
 mod params;
@@ -43,6 +44,7 @@ pub use self::usage::bodies::*;
 pub use backends::{BackendStatus, EndpointItem, NodeEndpoints};
 pub use dto::*;
 pub use explanation::*;
+pub use issuers::{IssuerStatus, NodeIssuer};
 pub use keys::{RollRequest, SigningKeyItem};
 pub use params::*;
 pub use registration::{RegistrationTokenItem, RegistrationTokenRequest};
@@ -126,6 +128,7 @@ fn described(beside: OpenApi) -> (Router<Control>, OpenApi) {
         .merge(deployments::router())
         .merge(audit::router())
         .merge(backends::router())
+        .merge(issuers::router())
         .merge(undo::router())
         .merge(credentials::router())
         .merge(keys::router())

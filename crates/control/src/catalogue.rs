@@ -80,6 +80,15 @@ impl Catalogue {
             })
     }
 
+    /// All issuers outside of the platform.
+    pub(crate) fn issuers(&self) -> impl Iterator<Item = (&str, &spec::TokenIssuerSpec)> {
+        self.of_kind(Kind::TokenIssuer)
+            .filter_map(|held| match &held.document.spec {
+                spec::Spec::TokenIssuer(issuer) => Some((held.document.name(), &**issuer)),
+                _ => None,
+            })
+    }
+
     /// All that APIs say, or said in a revision that is still served.
     pub(crate) fn served(&self) -> impl Iterator<Item = (&str, &ApiSpec)> {
         self.of_kind(Kind::Api).flat_map(|held| {
@@ -106,6 +115,7 @@ impl Catalogue {
             backends: names(Kind::Backend),
             plans: names(Kind::Plan),
             gateways: names(Kind::Gateway),
+            issuers: names(Kind::TokenIssuer),
         }
     }
 
@@ -126,6 +136,7 @@ pub(crate) fn record_kind(kind: Kind) -> RecordKind {
         Kind::Application => RecordKind::Application,
         Kind::Subscription => RecordKind::Subscription,
         Kind::DenyRule => RecordKind::DenyRule,
+        Kind::TokenIssuer => RecordKind::TokenIssuer,
     }
 }
 

@@ -15,8 +15,8 @@ use base::{ApplicationId, Diagnostics, Digest, Org};
 use spec::{GatewaySpec, Kind, Spec};
 use store::StoreError;
 use sync::{
-    Ack, BackendReport, Change, ControlPlane, Decision, ListenerFault, ListenerModel, Node, NodeId,
-    ResourceKey, SyncError, Update,
+    Ack, BackendReport, Change, ControlPlane, Decision, IssuerReport, ListenerFault, ListenerModel,
+    Node, NodeId, ResourceKey, SyncError, Update,
 };
 use tokio::sync::{Mutex, watch};
 use tokio::time::Instant;
@@ -215,6 +215,20 @@ impl Hub {
         Ok(told.collect())
     }
 
+    /// What each live node says of an issuer outside of the platform; `None` of those that have nothing to say.
+    pub(crate) async fn issuers_of(
+        &self,
+        key: &ResourceKey,
+    ) -> store::Result<Vec<(NodeId, String, Option<IssuerReport>)>> {
+        let nodes = self.nodes.alive().await?.into_iter();
+        let told = nodes.map(|node| {
+            let mut issuers = node.report.issuers.into_iter();
+            let report = issuers.find(|report| report.key == *key);
+            (node.id, node.gateway, report)
+        });
+        Ok(told.collect())
+    }
+
     /// The APIs that an application is subscribed to.
     pub(crate) async fn apis_of(
         &self,
@@ -346,6 +360,11 @@ impl ControlPlane for Hub {
 
     async fn endpoints(&self, node: &Node, backends: Vec<BackendReport>) -> Result<(), SyncError> {
         self.nodes.endpoints(node, backends);
+        Ok(())
+    }
+
+    async fn issuers(&self, node: &Node, issuers: Vec<IssuerReport>) -> Result<(), SyncError> {
+        self.nodes.issuers(node, issuers);
         Ok(())
     }
 

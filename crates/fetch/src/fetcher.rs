@@ -5,7 +5,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue, LOCATION};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue, LOCATION};
 use reqwest::redirect::Policy;
 use reqwest::{Client, RequestBuilder, Response, StatusCode};
 use rustls::{ClientConfig, RootCertStore};
@@ -63,6 +63,8 @@ pub struct Fetched {
     pub url: Url,
     /// The answer's body.
     pub body: Vec<u8>,
+    /// For how many seconds it is good, as the answer has it (`Cache-Control: max-age`, RFC 9111 §5.2.2.1); `None` = it does not say.
+    pub max_age_s: Option<u64>,
 }
 
 /// The guarded client. Cheap to clone; all clones are one.
@@ -262,8 +264,13 @@ impl Fetcher {
             if status != StatusCode::OK {
                 return Err(FetchError::Status(status.as_u16()));
             }
+            let max_age_s = max_age_s(&response);
             let body = self.body(response, bytes_max).await?;
-            return Ok(Fetched { url, body });
+            return Ok(Fetched {
+                url,
+                body,
+                max_age_s,
+            });
         }
         Err(FetchError::Redirects(self.config.redirects_max))
     }
@@ -312,6 +319,23 @@ impl Fetcher {
         }
         Ok(body)
     }
+}
+
+/// What an answer says of how long it is good; what must not be kept is good for no time.
+fn max_age_s(response: &Response) -> Option<u64> {
+    let mut found = None;
+    for value in response.headers().get_all(CACHE_CONTROL) {
+        for directive in value.to_str().ok()?.split(',') {
+            let directive = directive.trim().to_ascii_lowercase();
+            if matches!(directive.as_str(), "no-store" | "no-cache") {
+                return Some(0);
+            }
+            if let Some(seconds) = directive.strip_prefix("max-age=") {
+                found = seconds.trim_matches('"').parse().ok();
+            }
+        }
+    }
+    found
 }
 
 /// Where a redirect leads. The fragment of what was asked for is no part of it.

@@ -168,7 +168,7 @@ impl Rounds {
     }
 
     /// Waits until a round has ended that had not begun yet.
-    async fn next(&self) {
+    pub(crate) async fn next(&self) {
         let begun = self.begun.load(Ordering::SeqCst);
         let mut ended = self.ended.subscribe();
         self.wanted.notify_one();

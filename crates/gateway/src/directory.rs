@@ -8,8 +8,8 @@ mod keys;
 
 use std::collections::HashMap as StdMap;
 use std::hash::Hash;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use arc_swap::ArcSwapOption;
 use aws_lc_rs::hmac;
@@ -18,16 +18,17 @@ use base::{
     TokensOf,
 };
 use denying::Denying;
-use jose::Claims;
+use jose::{Claims, KeySet};
 use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{
-    ApiKeyView, ApplicationView, Asking, ClientView, Denials, Directory, Issuer, Measure,
-    NotAnswered, Once, Plan, Principal, SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, ClientView, Denials, Directory, Introspected, Issuer,
+    Measure, NotAnswered, Once, Outside, Plan, Principal, SubscriptionView, Window,
 };
 
 use crate::asking::{Asker, AskingCounts, AskingLimits};
-use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, Update};
+use crate::issuers::Issuers;
+use sync::{Change, Entry, EntryKey, IssuerModel, PlanModel, Quota, ResourceKey, Update};
 
 type Map<K, V> = HashMap<K, V, foldhash::fast::RandomState>;
 /// Rows by a document's name.
@@ -41,11 +42,15 @@ pub struct NodeDirectory {
     version: AtomicU64,
     hashing: ArcSwapOption<hmac::Key>,
     issuers: Map<Org, Arc<Named<Arc<Issuer>>>>,
+    /// Held while one is changed: keys come from elsewhere than the feed.
+    issuers_writing: Mutex<()>,
+    outside: ArcSwapOption<Issuers>,
     plans: Map<Org, Arc<Named<Arc<Plan>>>>,
     /// The organisation and the document's name of each.
     applications: Map<ApplicationId, (Org, String)>,
     application_names: Map<(Org, String), ApplicationId>,
     owners: Map<ApplicationId, String>,
+    /// By their ids; those of other issuers by [`outside_client`].
     clients: StrangersMap<String, ClientRow>,
     api_keys: Keys,
     /// The public ids of clients, so that they can be removed by id.
@@ -145,13 +150,51 @@ impl NodeDirectory {
         self.asker.store(Some(Arc::new(asker)));
     }
 
+    /// Who fetches the keys of other issuers, and asks them.
+    pub(crate) fn issuers_by(&self, issuers: Issuers) {
+        self.outside.store(Some(Arc::new(issuers)));
+    }
+
+    /// Puts the keys of an issuer in force, unless its document says something else by now.
+    pub(crate) fn issuer_keys_put(&self, key: &ResourceKey, model: &IssuerModel, keys: KeySet) {
+        let _writing = self.issuers_turn();
+        let Some(present) = self.issuer(&key.org, &key.name) else {
+            return;
+        };
+        let same = present.issuer == model.issuer
+            && present.outside.as_ref().map(|outside| &outside.model) == model.outside.as_deref();
+        if !same || present.keys == keys {
+            return;
+        }
+        let issuer = Issuer {
+            name: present.name.clone(),
+            issuer: present.issuer.clone(),
+            audience: present.audience.clone(),
+            keys,
+            outside: present.outside.clone(),
+        };
+        put_named(&self.issuers, &key.org, &key.name, Some(Arc::new(issuer)));
+        self.version.fetch_add(1, Ordering::Release);
+    }
+
+    fn issuers_turn(&self) -> MutexGuard<'_, ()> {
+        self.issuers_writing
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Puts an update in force. What a complete one names was never away for a caller, and what it does not name goes at
     /// the end. Issuers whose keys cannot be read are refused whole and reported: their tokens fail.
-    pub fn apply(&self, update: &Update) -> Vec<(String, jose::KeyError)> {
+    pub fn apply(&self, update: &Update) -> Vec<(String, IssuerFault)> {
         let mut faults = Vec::new();
+        let turn = self.issuers_turn();
         for change in &update.issuers {
             faults.extend(self.issuer_put(change));
         }
+        if update.reset {
+            complete::keep_issuers(self, update);
+        }
+        drop(turn);
         for change in &update.plans {
             let plan = change.model.as_deref().map(|model| Arc::new(plan(model)));
             put_named(&self.plans, &change.key.org, &change.key.name, plan);
@@ -164,6 +207,9 @@ impl NodeDirectory {
         }
         self.denials.settle(&self.applications);
         self.version.fetch_add(1, Ordering::Release);
+        if let Some(outside) = &*self.outside.load() {
+            outside.apply(&update.issuers, update.reset);
+        }
         faults
     }
 
@@ -223,8 +269,10 @@ impl NodeDirectory {
         }
     }
 
-    fn issuer_put(&self, change: &Change<Arc<IssuerModel>>) -> Option<(String, jose::KeyError)> {
-        let (issuer, fault) = match change.model.as_deref().map(issuer) {
+    fn issuer_put(&self, change: &Change<Arc<IssuerModel>>) -> Option<(String, IssuerFault)> {
+        let before = self.issuer(&change.key.org, &change.key.name);
+        let model = change.model.as_deref();
+        let (issuer, fault) = match model.map(|model| issuer(model, before.as_deref())) {
             None => (None, None),
             Some(Ok(issuer)) => (Some(Arc::new(issuer)), None),
             Some(Err(error)) => (None, Some((change.key.name.clone(), error))),
@@ -330,7 +378,12 @@ impl NodeDirectory {
                 application,
                 client_id,
                 environment,
+                issuer,
             }) => {
+                let client_id = match issuer {
+                    None => client_id.clone(),
+                    Some(issuer) => outside_client(&issuer.org, &issuer.name, client_id),
+                };
                 let row = ClientRow {
                     application: *application,
                     credential: id,
@@ -339,7 +392,7 @@ impl NodeDirectory {
                 self.clients.pin().insert(client_id.clone(), row);
                 let places = self.client_places.pin();
                 if let Some(before) = places.insert(id, client_id.clone())
-                    && before != client_id
+                    && *before != client_id
                 {
                     self.clients.pin().remove(before);
                 }
@@ -447,6 +500,10 @@ impl Directory for NodeDirectory {
         })
     }
 
+    fn outside_client(&self, org: &Org, issuer: &str, client_id: &str) -> Option<ClientView> {
+        self.client(&outside_client(org, issuer, client_id))
+    }
+
     fn api_key(&self, presented: &str) -> Option<ApiKeyView> {
         let key = self.hashing.load_full()?;
         let tag = hmac::sign(&key, presented.as_bytes());
@@ -535,6 +592,25 @@ impl Directory for NodeDirectory {
         self.asking.not_remembered.fetch_add(1, Ordering::Relaxed);
     }
 
+    fn newer_keys(&self, org: &Org, issuer: &str) -> Asking<()> {
+        match &*self.outside.load() {
+            Some(issuers) => issuers.newer_keys(org, issuer),
+            None => Box::pin(std::future::ready(Err(NotAnswered::Unavailable))),
+        }
+    }
+
+    fn introspect(
+        &self,
+        org: &Org,
+        issuer: &str,
+        token: &str,
+    ) -> Asking<Option<Arc<Introspected>>> {
+        match &*self.outside.load() {
+            Some(issuers) => issuers.introspect(org, issuer, token),
+            None => Box::pin(std::future::ready(Err(NotAnswered::Unavailable))),
+        }
+    }
+
     fn use_once(&self, digest: Digest, until_unix_s: u64) -> Once {
         let used = self.used.pin();
         if used.len() >= self.used_max.load(Ordering::Relaxed) {
@@ -564,12 +640,43 @@ where
     table.insert(org.clone(), Arc::new(rows));
 }
 
-fn issuer(model: &IssuerModel) -> Result<Issuer, jose::KeyError> {
+/// Where the client of another issuer stands among all clients. Neither an organisation nor the name of a document has a line break,
+/// and no client of the platform's own has one in its id.
+fn outside_client(org: &Org, issuer: &str, client_id: &str) -> String {
+    format!("{org}\n{issuer}\n{client_id}")
+}
+
+/// An issuer cannot be used: its tokens are refused.
+#[derive(Debug, thiserror::Error)]
+pub enum IssuerFault {
+    /// Its keys cannot be read.
+    #[error(transparent)]
+    Keys(#[from] jose::KeyError),
+    /// A condition is none.
+    #[error(transparent)]
+    Condition(#[from] expr::CompileError),
+}
+
+/// Makes a model ready. Keys that are fetched stay those of before, where they have the same source, until there are newer ones.
+fn issuer(model: &IssuerModel, before: Option<&Issuer>) -> Result<Issuer, IssuerFault> {
+    let keys = KeySet::from_json(&model.jwks.to_string(), &compile::key_rules())?;
+    let outside = match &model.outside {
+        None => None,
+        Some(outside) => Some(Arc::new(Outside::new((**outside).clone())?)),
+    };
+    let fetches = outside.as_ref().is_some_and(|outside| outside.fetches());
+    let same_source = |before: &&Issuer| {
+        let source = |outside: &Outside| outside.model.keys.clone();
+        before.issuer == model.issuer
+            && before.outside.as_deref().map(source) == outside.as_deref().map(source)
+    };
+    let earlier = before.filter(|_| fetches).filter(same_source);
     Ok(Issuer {
         name: model.name.clone(),
         issuer: model.issuer.clone(),
         audience: model.audience.clone(),
-        keys: jose::KeySet::from_json(&model.jwks.to_string(), &jose::KeySetRules::default())?,
+        keys: earlier.map_or(keys, |before| before.keys.clone()),
+        outside,
     })
 }
 

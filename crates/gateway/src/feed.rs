@@ -380,7 +380,7 @@ impl Feed {
     pub fn apply(&mut self, update: Update) {
         let ended = update.reset || !update.entries.is_empty();
         for (issuer, error) in self.directory.apply(&update) {
-            tracing::error!(issuer, %error, "the issuer's keys cannot be read; its tokens are refused");
+            tracing::error!(issuer, %error, "the issuer cannot be used; its tokens are refused");
         }
         if ended {
             self.close_ended();

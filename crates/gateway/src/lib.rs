@@ -25,6 +25,7 @@ mod forwarded;
 mod gateway;
 pub mod guard;
 mod io;
+pub mod issuers;
 pub mod last_good;
 mod listener;
 pub mod live;

@@ -103,6 +103,14 @@ pub enum JoseError {
         /// The expected one, cut too.
         expected: String,
     },
+    /// A claim that access tokens do not have.
+    #[error(
+        "the token has the claim {claim:?}: it is an ID token or a logout token, not an access token"
+    )]
+    OtherToken {
+        /// Its name.
+        claim: &'static str,
+    },
     /// The key in the header of a proof is none that is accepted.
     #[error("the key in the header is not accepted: {cause}")]
     EmbeddedKey {

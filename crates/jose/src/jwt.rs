@@ -188,6 +188,30 @@ impl Claims {
         members
     }
 
+    /// The claims of another issuer's token: subject and audience may be missing, and scopes are left alone.
+    ///
+    /// # Errors
+    /// [`JoseError`] for what is missing or has the wrong type.
+    pub fn outside(mut members: Map<String, Value>) -> Result<Self, JoseError> {
+        let members = &mut members;
+        let aud = match members.get("aud") {
+            None => Vec::new(),
+            Some(_) => audience(members)?,
+        };
+        Ok(Self {
+            iss: required("iss", text(members, "iss")?)?,
+            sub: text(members, "sub")?.unwrap_or_default(),
+            aud,
+            exp: required("exp", seconds(members, "exp", f64::floor)?)?,
+            nbf: seconds(members, "nbf", f64::ceil)?,
+            iat: seconds(members, "iat", f64::floor)?,
+            jti: text(members, "jti")?,
+            client_id: text(members, "client_id")?,
+            scope: Vec::new(),
+            other: std::mem::take(members),
+        })
+    }
+
     fn check_access_token(&self) -> Result<(), JoseError> {
         required("iat", self.iat)?;
         required("jti", self.jti.as_ref())?;

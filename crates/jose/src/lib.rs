@@ -17,6 +17,7 @@ mod jwk;
 mod jws;
 mod jwt;
 mod key_set;
+mod outside;
 mod signing_key;
 
 pub use algorithm::{ALGORITHMS, Algorithm};
@@ -30,4 +31,5 @@ pub use jwk::Jwk;
 pub use jws::{BYTES_MAX_DEFAULT, Jws, verify_jws};
 pub use jwt::{Claims, Expectation, LEEWAY_S_DEFAULT, TYP_ACCESS_TOKEN, Verified, verify};
 pub use key_set::{KeySet, KeySetRules};
+pub use outside::{OutsideRules, VerifiedOutside, claimed_issuer, verify_outside};
 pub use signing_key::SigningKey;

@@ -1,14 +1,16 @@
 //! `jwt`: the caller shows an access token.
 
 mod bound;
+mod outside;
 mod told;
 mod unknown;
+mod verify;
 
 use std::sync::Arc;
 
 use base::{Diagnostic, Digest, Org, TokenMarks};
 use http::header::{AUTHORIZATION, HeaderName, HeaderValue};
-use jose::{Claims, Confirmation, Expectation, JoseError, JoseErrorKind, Verified};
+use jose::{Claims, JoseError};
 use policy::{
     CompileEnv, Directory, Fact, Identity, Issuer, NotAnswered, Outcome, Phase, Policy, PolicyKind,
     Principal, RequestCx, TokenInUse, Verdict,
@@ -22,6 +24,7 @@ use bound::{Shown, Unproved};
 use spec::units::Duration;
 use told::fact;
 use unknown::{Answer, Question, Unknown};
+use verify::confirmation;
 
 /// The kind.
 pub struct Jwt;
@@ -45,8 +48,8 @@ pub struct Config {
     pub header: String,
     /// Whether the backend gets the header too; default no.
     pub forward: bool,
-    /// By how much `exp`, `nbf` and `iat` may be missed, since clocks differ; default `60s`, at most `5m`.
-    pub leeway: Duration,
+    /// By how much `exp`, `nbf` and `iat` may be missed, since clocks differ, at most `5m`; default: as the issuer's document has it, or `60s`.
+    pub leeway: Option<Duration>,
     /// The longest token, in bytes; default 16384.
     pub token_bytes_max: usize,
 }
@@ -58,7 +61,7 @@ impl Default for Config {
             audience: Vec::new(),
             header: "Authorization".to_owned(),
             forward: false,
-            leeway: Duration::from_ms(jose::LEEWAY_S_DEFAULT * 1000),
+            leeway: None,
             token_bytes_max: jose::BYTES_MAX_DEFAULT,
         }
     }
@@ -88,7 +91,7 @@ struct Running {
     own_audience: String,
     header: HeaderName,
     forward: bool,
-    leeway_s: u64,
+    leeway_s: Option<u64>,
     token_bytes_max: usize,
     challenge: HeaderValue,
 }
@@ -113,7 +116,7 @@ impl PolicyKind for Jwt {
                     .mend("leave `issuers` out for the platform's own tokens"),
             );
         }
-        if config.leeway > LEEWAY_MAX {
+        if config.leeway.is_some_and(|leeway| leeway > LEEWAY_MAX) {
             faults.push(Diagnostic::error(
                 "jwt-leeway",
                 "/leeway",
@@ -147,7 +150,7 @@ impl PolicyKind for Jwt {
             own_audience: sync::api_audience(&env.org, &env.api),
             header,
             forward: config.forward,
-            leeway_s: config.leeway.as_s(),
+            leeway_s: config.leeway.map(Duration::as_s),
             token_bytes_max: config.token_bytes_max,
         }))
     }
@@ -177,6 +180,10 @@ enum Refusal {
     Several,
     /// The token was revoked, or what it was issued to is gone.
     Revoked(&'static str, Fact),
+    /// A condition of its issuer does not hold.
+    Condition(String),
+    /// Its client is registered for no application.
+    UnknownClient { client_id: String, issuer: String },
     /// It lacks a claim that finds the caller, or no issuer is known that could have signed it.
     Unusable(&'static str, String),
     /// It does not verify.
@@ -187,6 +194,8 @@ enum Refusal {
     Unknown(Question),
     /// … who does not.
     NotAnswered(NotAnswered),
+    /// … an issuer outside of the platform, who does not.
+    IssuerSilent(NotAnswered),
 }
 
 impl From<JoseError> for Refusal {
@@ -229,6 +238,7 @@ impl Running {
         let directory = &*cx.core.runtime.directory;
         if let Some(entry) = cache.get(shown.token())
             && self.admits(entry)
+            && cx.unix_ms < entry.good_until_unix_ms
         {
             self.check_times(entry, now_unix_s)?;
             // Read before the look-ups: a change between them makes the next call look again.
@@ -245,6 +255,9 @@ impl Running {
         let unknown = &mut *unknown.borrow_mut();
         let entry = if let Some(digest) = unknown::opaque(token) {
             self.look_up(digest, directory, now_unix_s, answer, unknown)?
+        } else if let Some((issuer, outside)) = self.introspector(token, directory) {
+            let issuer = (issuer, &*outside);
+            self.introspect(issuer, token, directory, now_unix_s, answer)?
         } else {
             self.verify(token, directory, now_unix_s, answer.is_some(), unknown)?
         };
@@ -270,7 +283,15 @@ impl Running {
 
     fn accepts(&self, issuer: &Issuer, audience: &[String]) -> bool {
         if self.audience.is_empty() {
-            audience.contains(&issuer.audience) || audience.contains(&self.own_audience)
+            let of_issuer = match &issuer.outside {
+                None => audience.contains(&issuer.audience),
+                Some(outside) if outside.model.any_audience => true,
+                Some(outside) => {
+                    let mut wanted = outside.model.audience.iter();
+                    wanted.any(|wanted| audience.contains(wanted))
+                }
+            };
+            of_issuer || audience.contains(&self.own_audience)
         } else {
             self.audience.iter().any(|wanted| audience.contains(wanted))
         }
@@ -283,8 +304,16 @@ impl Running {
             && self.accepts(&entry.issuer, &entry.audience)
     }
 
+    /// By how much times of its tokens may be missed.
+    fn leeway_s(&self, issuer: &Issuer) -> u64 {
+        let outside = issuer.outside.as_ref();
+        self.leeway_s
+            .or_else(|| outside?.model.leeway_s)
+            .unwrap_or(jose::LEEWAY_S_DEFAULT)
+    }
+
     fn check_times(&self, entry: &Entry, now_unix_s: u64) -> Result<(), Refusal> {
-        let leeway_s = self.leeway_s;
+        let leeway_s = self.leeway_s(&entry.issuer);
         if now_unix_s >= entry.ends_unix_s.saturating_add(leeway_s) {
             let by_s = now_unix_s - entry.ends_unix_s;
             return Err(JoseError::Expired { by_s, leeway_s }.into());
@@ -320,14 +349,27 @@ impl Running {
             });
             let same = same_key
                 && issuer.issuer == entry.issuer.issuer
-                && issuer.audience == entry.issuer.audience;
+                && issuer.audience == entry.issuer.audience
+                && issuer.outside == entry.issuer.outside;
             if !same {
                 return Ok(false);
             }
             entry.issuer = issuer;
         }
         let identity = Arc::clone(&entry.principal.identity);
-        entry.principal = self.principal(directory, &entry.token, &entry.client_id, identity)?;
+        entry.principal = match &entry.issuer.outside {
+            None => self.principal(directory, &entry.token, &entry.client_id, identity)?,
+            Some(outside) => {
+                let client_id = &entry.client_id;
+                let issuer = &entry.issuer;
+                let token = Some(Arc::clone(&entry.token));
+                Principal {
+                    identity,
+                    token,
+                    ..self.outside_principal(issuer, outside, client_id, directory)?
+                }
+            }
+        };
         entry.version = version;
         Ok(true)
     }
@@ -363,35 +405,6 @@ impl Running {
         })
     }
 
-    fn verify(
-        &self,
-        token: &str,
-        directory: &dyn Directory,
-        now_unix_s: u64,
-        asked: bool,
-        unknown: &mut Unknown,
-    ) -> Result<Entry, Refusal> {
-        let version = directory.version();
-        match self.verify_with_issuers(token, directory, now_unix_s) {
-            Ok((issuer, Verified { kid, claims })) => {
-                self.entry(issuer, Some(kid.into()), claims, directory, version)
-            }
-            // Its key may have been made a moment ago.
-            Err(Refusal::Token(error)) => {
-                let JoseError::UnknownKid { kid } = &*error else {
-                    return Err(Refusal::Token(error));
-                };
-                if asked {
-                    unknown.add(kid, directory);
-                } else if !unknown.has(kid, now_unix_s) {
-                    return Err(Refusal::Unknown(Question::Keys));
-                }
-                Err(Refusal::Token(error))
-            }
-            Err(refusal) => Err(refusal),
-        }
-    }
-
     /// What an opaque token stands for, as if it were signed.
     fn look_up(
         &self,
@@ -416,7 +429,7 @@ impl Running {
             None if unknown.has(&digest, now_unix_s) => return Err(not_known()),
             None => return Err(Refusal::Unknown(Question::Opaque(digest))),
             Some(Answer::Opaque(Ok(Some(claims)))) => *claims,
-            Some(Answer::Opaque(Ok(None)) | Answer::CaughtUp) => {
+            Some(Answer::Opaque(Ok(None)) | Answer::CaughtUp | Answer::Introspected(_)) => {
                 unknown.add(&digest, directory);
                 return Err(not_known());
             }
@@ -438,14 +451,7 @@ impl Running {
             || Refusal::Unusable("claim-missing", "jti or client_id is missing".to_owned());
         let token_id = claims.jti.clone().ok_or_else(absent)?;
         let client_id = claims.client_id.clone().ok_or_else(absent)?;
-        let confirmation = match claims.other.get("cnf") {
-            None => None,
-            Some(claim) => {
-                let unreadable =
-                    || Refusal::Unusable("cnf", "the claim cnf is not understood".to_owned());
-                Some(Confirmation::from_claim(claim).ok_or_else(unreadable)?)
-            }
-        };
+        let confirmation = confirmation(claims.other.get("cnf"))?;
         let token = Arc::new(TokenInUse {
             marks: TokenMarks::of_claims(&token_id, &client_id, &claims.sub, &claims.other),
             ends_unix_s: claims.exp,
@@ -472,54 +478,7 @@ impl Running {
             client_id: client_id.into(),
             principal,
             version,
-        })
-    }
-
-    fn expectation(&self, issuer: &Issuer) -> Expectation {
-        let audience = if self.audience.is_empty() {
-            vec![issuer.audience.clone(), self.own_audience.clone()]
-        } else {
-            self.audience.clone()
-        };
-        Expectation {
-            leeway_s: self.leeway_s,
-            bytes_max: self.token_bytes_max,
-            ..Expectation::access_token(issuer.issuer.clone(), audience)
-        }
-    }
-
-    /// Tries the issuers in order. Which one signed is decided by the key's id and the signature; that `iss` fits is
-    /// checked by `jose` then, so nothing is read of a token that is not verified.
-    fn verify_with_issuers(
-        &self,
-        token: &str,
-        directory: &dyn Directory,
-        now_unix_s: u64,
-    ) -> Result<(Arc<Issuer>, Verified), Refusal> {
-        let mut told: Option<JoseError> = None;
-        for name in &self.issuers {
-            let Some(issuer) = directory.issuer(&self.org, name) else {
-                continue;
-            };
-            let expect = self.expectation(&issuer);
-            match jose::verify(token, &issuer.keys, &expect, now_unix_s) {
-                Ok(verified) => return Ok((issuer, verified)),
-                Err(error) => {
-                    let more_telling = told
-                        .as_ref()
-                        .is_none_or(|told| told.kind() == JoseErrorKind::UnknownKid);
-                    if more_telling {
-                        told = Some(error);
-                    }
-                }
-            }
-        }
-        Err(match told {
-            Some(error) => error.into(),
-            None => {
-                let detail = "no accepted issuer is known here".to_owned();
-                Refusal::Unusable("issuer-unknown", detail)
-            }
+            good_until_unix_ms: u64::MAX,
         })
     }
 }

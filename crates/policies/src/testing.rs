@@ -1,6 +1,6 @@
 //! What the tests of policies share: a directory in memory, a clock moved by hand, requests.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::Ipv4Addr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,9 +15,9 @@ use jose::{Claims, KeySet, SigningKey};
 use limits::{Authority, Quotas, Room};
 use policy::{
     ApiKeyView, ApiTold, ApplicationView, Asking, BackendAuth, Client, ClientView, CompileEnv,
-    Core, Directory, Guessed, Identity, Issuer, NotAnswered, Once, Outcome, PasswordGuess,
-    Passwords, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx, Runtime, Secrets,
-    Slots, SubscriptionView, Trace, Verdict, Window,
+    Core, Directory, Guessed, Identity, Introspected, Issuer, NotAnswered, Once, Outcome,
+    PasswordGuess, Passwords, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx,
+    Runtime, Secrets, Slots, SubscriptionView, Trace, Verdict, Window,
 };
 use serde_json::{Value, json};
 
@@ -59,6 +59,14 @@ pub(crate) struct Tables {
     pub(crate) opaque: Option<HashMap<Digest, Value>>,
     /// The keys that the control plane has, once they are asked for.
     pub(crate) newer: Option<Arc<Issuer>>,
+    /// Clients of issuers outside of the platform.
+    pub(crate) outside_clients: BTreeMap<String, (ApplicationId, CredentialId)>,
+    /// The issuers outside of the platform that were asked.
+    pub(crate) asked_of: Vec<String>,
+    /// What such an issuer is, once newer keys are asked for.
+    pub(crate) newer_outside: Option<Arc<Issuer>>,
+    /// What such an issuer says of every token.
+    pub(crate) introspected: Result<Option<Arc<Introspected>>, NotAnswered>,
     /// How often it was asked.
     pub(crate) asked: usize,
     pub(crate) not_known_max: usize,
@@ -200,6 +208,32 @@ impl Directory for FakeDirectory {
         self.tables().not_remembered += 1;
     }
 
+    fn outside_client(&self, org: &Org, issuer: &str, client_id: &str) -> Option<ClientView> {
+        let tables = self.tables.lock().unwrap();
+        let (application, credential) = *tables.outside_clients.get(client_id)?;
+        (issuer != "resident").then(|| ClientView {
+            org: org.clone(),
+            application,
+            credential,
+            environment: tables.environment,
+        })
+    }
+
+    fn newer_keys(&self, _: &Org, issuer: &str) -> Asking<()> {
+        let mut tables = self.tables();
+        tables.asked_of.push(issuer.to_owned());
+        if let Some(newer) = tables.newer_outside.take() {
+            tables.issuers.insert(newer.name.clone(), newer);
+        }
+        Box::pin(std::future::ready(Ok(())))
+    }
+
+    fn introspect(&self, _: &Org, issuer: &str, _: &str) -> Asking<Option<Arc<Introspected>>> {
+        let mut tables = self.tables.lock().unwrap();
+        tables.asked_of.push(issuer.to_owned());
+        Box::pin(std::future::ready(tables.introspected.clone()))
+    }
+
     fn use_once(&self, digest: Digest, _: u64) -> Once {
         let mut tables = self.tables.lock().unwrap();
         if tables.used.contains(&digest) {
@@ -257,6 +291,7 @@ pub(crate) fn issuer_of(key: &SigningKey) -> Arc<Issuer> {
         issuer: "https://id.example.com".to_owned(),
         audience: "gateway".to_owned(),
         keys: KeySet::from_keys(vec![key.public_jwk().clone()]).unwrap(),
+        outside: None,
     })
 }
 
@@ -298,6 +333,10 @@ impl Bench {
                 revoked: Vec::new(),
                 opaque: Some(HashMap::new()),
                 newer: None,
+                outside_clients: BTreeMap::new(),
+                asked_of: Vec::new(),
+                newer_outside: None,
+                introspected: Ok(None),
                 asked: 0,
                 not_known_max: 4,
                 not_remembered: 0,

@@ -68,6 +68,8 @@ pub(crate) struct Entry {
     pub(crate) client_id: Box<str>,
     /// Who calls.
     pub(crate) principal: Principal,
+    /// When its issuer has to be asked again, in milliseconds since 1970; never for one that was verified here.
+    pub(crate) good_until_unix_ms: u64,
     /// The directory's version at which issuer, client and revocations were looked up.
     pub(crate) version: u64,
 }
@@ -159,6 +161,7 @@ mod tests {
                 subscription: None,
             },
             version: 0,
+            good_until_unix_ms: u64::MAX,
         }
     }
 

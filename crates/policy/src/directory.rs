@@ -13,6 +13,7 @@ use jose::Claims;
 use crate::Identity;
 use crate::denial::Denials;
 use crate::limit::Measure;
+use crate::outside::{Introspected, Outside};
 
 /// The node's tables of what changes by the second. Look-ups neither block nor allocate beyond their answer.
 pub trait Directory: Send + Sync {
@@ -23,8 +24,13 @@ pub trait Directory: Send + Sync {
     /// The issuer that documents call by this name.
     fn issuer(&self, org: &Org, name: &str) -> Option<Arc<Issuer>>;
 
-    /// The OAuth client with this id.
+    /// The platform's OAuth client with this id.
     fn client(&self, client_id: &str) -> Option<ClientView>;
+
+    /// The client that an issuer outside of the platform knows by this id.
+    fn outside_client(&self, _org: &Org, _issuer: &str, _client_id: &str) -> Option<ClientView> {
+        None
+    }
 
     /// The API key that a caller presented, as presented; it is hashed inside.
     fn api_key(&self, presented: &str) -> Option<ApiKeyView>;
@@ -75,6 +81,21 @@ pub trait Directory: Send + Sync {
 
     /// One more was not remembered.
     fn not_remembered(&self) {}
+
+    /// Waits until the keys of an issuer outside of the platform are as new as can be: for a token whose key is not known (yet).
+    fn newer_keys(&self, _org: &Org, _issuer: &str) -> Asking<()> {
+        Box::pin(std::future::ready(Err(NotAnswered::Unavailable)))
+    }
+
+    /// What an issuer outside of the platform says that a token stands for; `None` when it is not active.
+    fn introspect(
+        &self,
+        _org: &Org,
+        _issuer: &str,
+        _token: &str,
+    ) -> Asking<Option<Arc<Introspected>>> {
+        Box::pin(std::future::ready(Err(NotAnswered::Unavailable)))
+    }
 
     /// Uses what is good for one use on this node, and remembers that until this second since 1970.
     fn use_once(&self, _: Digest, _until_unix_s: u64) -> Once {
@@ -137,10 +158,12 @@ pub struct Issuer {
     pub name: String,
     /// The `iss` of its tokens.
     pub issuer: String,
-    /// The audience that a token needs where the API names none.
+    /// The audience that a token of the platform needs where the API names none.
     pub audience: String,
     /// Its public keys.
     pub keys: jose::KeySet,
+    /// What is known of it, where it is not the platform itself.
+    pub outside: Option<Arc<Outside>>,
 }
 
 /// Whom an OAuth client belongs to.

@@ -14,6 +14,7 @@ pub mod denial;
 pub mod directory;
 pub mod kind;
 pub mod limit;
+mod outside;
 pub mod passwords;
 pub mod reject;
 pub mod secrets;
@@ -40,6 +41,7 @@ pub use directory::{
 };
 pub use kind::{ApiTold, CompileEnv, ErasedPolicyKind, Phase, PolicyKind};
 pub use limit::{Ask, AskedBy, Asks, Measure, Meter, NamedLimit, PlanWindow};
+pub use outside::{Introspected, Outside};
 pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Instead, Reason, Reject, Response};
 pub use secrets::{Secrets, from_files};

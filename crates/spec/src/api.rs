@@ -11,7 +11,7 @@ use crate::backend::Backends;
 use crate::definition::DefinitionSpec;
 use crate::lifecycle::Lifecycle;
 use crate::revision::RevisionRef;
-use crate::security::{BasicSecurity, MutualTlsSecurity, Needed};
+use crate::security::{BasicSecurity, MutualTlsSecurity, Needed, Shown};
 use crate::units::{Date, Duration};
 
 /// One version of an API.
@@ -137,6 +137,36 @@ impl ApiSpec {
                 .chain(asked)
                 .chain(named.map(move |(key, name)| (name, format!("{at}/backends/{key}"))))
         }))
+    }
+
+    /// The ways to authenticate, each with the place where it stands.
+    fn ways(&self) -> impl Iterator<Item = (String, Shown<'_>)> {
+        let own = std::iter::once(("/spec/security".to_owned(), self.security.as_slice()));
+        let operations = self.operations.iter().enumerate();
+        let of_operations = operations.filter_map(|(index, operation)| {
+            let place = format!("/spec/operations/{index}/security");
+            Some((place, operation.security.as_deref()?))
+        });
+        own.chain(of_operations).flat_map(|(place, entries)| {
+            let entries = entries.iter().enumerate();
+            entries.flat_map(move |(index, entry)| {
+                let place = format!("{place}/{index}");
+                let ways = entry.ways().into_iter();
+                ways.map(move |(below, way)| (format!("{place}{below}"), way))
+            })
+        })
+    }
+
+    /// The issuers of tokens that it names, each with the place where it does.
+    pub fn issuer_names(&self) -> impl Iterator<Item = (&str, String)> {
+        self.ways().flat_map(|(place, way)| {
+            let names = match way {
+                Shown::Jwt(jwt) => jwt.issuers.as_slice(),
+                _ => &[],
+            };
+            let names = names.iter().enumerate();
+            names.map(move |(at, name)| (name.as_str(), format!("{place}/issuers/{at}")))
+        })
     }
 
     fn default_transports() -> Vec<Transport> {

@@ -3,6 +3,7 @@
 
 mod backend;
 mod calls;
+mod issuer;
 
 use std::collections::HashMap;
 
@@ -29,6 +30,7 @@ pub(crate) fn find(kind: Kind, value: &Value) -> Diagnostics {
         Kind::Plan | Kind::Application => plan(&value["spec"], &mut found),
         Kind::Gateway => gateway(&value["spec"], &mut found),
         Kind::DenyRule => deny_rule(&value["spec"], &mut found),
+        Kind::TokenIssuer => issuer::find(value, &mut found),
         Kind::Subscription => {}
     }
     found

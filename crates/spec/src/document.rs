@@ -12,6 +12,7 @@ use crate::api::ApiSpec;
 use crate::backend::BackendSpec;
 use crate::definition::Definition;
 use crate::deny::DenyRuleSpec;
+use crate::issuer::TokenIssuerSpec;
 use crate::kind::Kind;
 use crate::{API_VERSION, Extensions, yaml};
 
@@ -62,6 +63,8 @@ pub enum Spec {
     Subscription(SubscriptionSpec),
     /// Refuses callers.
     DenyRule(DenyRuleSpec),
+    /// Somebody else whose tokens APIs may accept.
+    TokenIssuer(Box<TokenIssuerSpec>),
 }
 
 impl Spec {
@@ -76,6 +79,7 @@ impl Spec {
             Kind::Application => Self::Application(from_value(value)?),
             Kind::Subscription => Self::Subscription(from_value(value)?),
             Kind::DenyRule => Self::DenyRule(from_value(value)?),
+            Kind::TokenIssuer => Self::TokenIssuer(from_value(value)?),
         })
     }
 
@@ -88,6 +92,7 @@ impl Spec {
             Self::Application(spec) => serde_json::to_value(spec),
             Self::Subscription(spec) => serde_json::to_value(spec),
             Self::DenyRule(spec) => serde_json::to_value(spec),
+            Self::TokenIssuer(spec) => serde_json::to_value(spec),
         }
         .expect("specs have string keys only")
     }
@@ -124,6 +129,7 @@ impl Document {
             Spec::Application(_) => Kind::Application,
             Spec::Subscription(_) => Kind::Subscription,
             Spec::DenyRule(_) => Kind::DenyRule,
+            Spec::TokenIssuer(_) => Kind::TokenIssuer,
         }
     }
 

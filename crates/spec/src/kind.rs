@@ -20,6 +20,8 @@ pub enum Kind {
     Subscription,
     /// Refuses callers.
     DenyRule,
+    /// Somebody else whose tokens APIs may accept.
+    TokenIssuer,
 }
 
 /// The text names no kind.
@@ -28,11 +30,12 @@ pub enum Kind {
 pub struct UnknownKind;
 
 impl Kind {
-    /// All kinds; those that others refer to come first.
-    pub const ALL: [Self; 7] = [
+    /// All kinds; those that others refer to come first. (An issuer may refer to an application, which is looked for by name.)
+    pub const ALL: [Self; 8] = [
         Self::Gateway,
         Self::Plan,
         Self::Backend,
+        Self::TokenIssuer,
         Self::Api,
         Self::Application,
         Self::Subscription,
@@ -50,6 +53,7 @@ impl Kind {
             Self::Application => "Application",
             Self::Subscription => "Subscription",
             Self::DenyRule => "DenyRule",
+            Self::TokenIssuer => "TokenIssuer",
         }
     }
 
@@ -64,6 +68,7 @@ impl Kind {
             Self::Application => "applications",
             Self::Subscription => "subscriptions",
             Self::DenyRule => "deny-rules",
+            Self::TokenIssuer => "token-issuers",
         }
     }
 

@@ -18,6 +18,7 @@ pub mod deny;
 mod diff;
 mod document;
 mod faults;
+mod issuer;
 mod kind;
 pub mod lifecycle;
 pub mod names;
@@ -55,13 +56,18 @@ pub use deny::DenyRuleSpec;
 pub use diff::{FieldChange, diff, diff_json};
 pub use document::{Document, Metadata, Spec, resolve_definition};
 pub use faults::schema_faults;
+pub use issuer::{
+    ClaimNames, IntrospectedTokens, IntrospectionAuth, IntrospectionCache, IntrospectionSpec,
+    IssuerPreset, KeyRefresh, RESIDENT, SecretSource, TokenAlgorithm, TokenIssuerSpec, TokenType,
+};
 pub use kind::{Kind, UnknownKind};
 pub use lifecycle::Lifecycle;
 pub use read::{Located, from_json, parse_document, parse_documents, parse_located};
 pub use revision::{NoRevision, RevisionRef, content, content_digest};
 pub use schema::{explain, schema};
 pub use security::{
-    BasicSecurity, CallerEnvironment, CertificateCaller, MutualTlsSecurity, Needed, SecretFile, Way,
+    BasicSecurity, CallerEnvironment, CertificateCaller, MutualTlsSecurity, Needed, SecretFile,
+    Shown, Way,
 };
 pub use suggest::nearest;
 pub use units::{Date, Duration, Percent, Size, UnitError};

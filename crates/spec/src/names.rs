@@ -51,6 +51,7 @@ pub(crate) const FORMATS: &[(&str, Check)] = &[
     ("tollway-scope", scope),
     ("tollway-file", file),
     ("tollway-pem", pem),
+    ("tollway-secret-env", secret_env),
     ("tollway-dns-name", upstream::dns_name),
     ("tollway-path", upstream::path),
     ("tollway-check-path", upstream::check_path),
@@ -399,6 +400,19 @@ fn file(text: &str) -> Result<(), Fault> {
     wrong(
         format!("`{text}` is no file beside the document"),
         "write a relative path without `..`, as in `orders.openapi.yaml`",
+    )
+}
+
+/// Only variables that are meant for documents: who may write one shall not have all that the process knows sent somewhere.
+fn secret_env(text: &str) -> Result<(), Fault> {
+    let rest = text.strip_prefix("TOLLWAY_SECRET_");
+    let good = |byte: u8| byte.is_ascii_uppercase() || byte.is_ascii_digit() || byte == b'_';
+    if rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(good)) {
+        return Ok(());
+    }
+    wrong(
+        format!("`{text}` is no variable for secrets"),
+        "use upper-case letters, digits and `_` behind `TOLLWAY_SECRET_`, as in `TOLLWAY_SECRET_KEYCLOAK`",
     )
 }
 

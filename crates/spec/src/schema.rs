@@ -12,6 +12,7 @@ use crate::access::{ApplicationSpec, GatewaySpec, PlanSpec, SubscriptionSpec};
 use crate::api::ApiSpec;
 use crate::backend::BackendSpec;
 use crate::document::Metadata;
+use crate::issuer::TokenIssuerSpec;
 use crate::kind::Kind;
 use crate::{API_VERSION, names};
 
@@ -68,6 +69,7 @@ fn generate(kind: Kind) -> Value {
         Kind::Application => part::<ApplicationSpec>(&mut generator),
         Kind::Subscription => part::<SubscriptionSpec>(&mut generator),
         Kind::DenyRule => part::<crate::deny::DenyRuleSpec>(&mut generator),
+        Kind::TokenIssuer => part::<TokenIssuerSpec>(&mut generator),
     };
     let (metadata, _) = part::<Metadata>(&mut generator);
     let definitions = generator.take_definitions(true);

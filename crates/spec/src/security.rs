@@ -178,30 +178,82 @@ impl CallerEnvironment {
     }
 }
 
+/// One way to authenticate, wherever in an entry of `security` it stands.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Shown<'s> {
+    /// A signed access token.
+    Jwt(&'s JwtSecurity),
+    /// A key in a header or in the query.
+    ApiKey(&'s ApiKeySecurity),
+    /// A user's name and password.
+    Basic(&'s BasicSecurity),
+    /// A client certificate.
+    MutualTls(&'s MutualTlsSecurity),
+}
+
 impl Security {
+    /// The ways in it, each with the place below this one where it stands: `/allOf/1/anyOf/0/jwt`.
+    #[must_use]
+    pub fn ways(&self) -> Vec<(String, Shown<'_>)> {
+        let one = |name: &str, way| vec![(format!("/{name}"), way)];
+        match self {
+            Self::Jwt(jwt) => one("jwt", Shown::Jwt(jwt)),
+            Self::ApiKey(key) => one("apiKey", Shown::ApiKey(key)),
+            Self::Basic(basic) => one("basic", Shown::Basic(basic)),
+            Self::MutualTls(tls) => one("mutualTls", Shown::MutualTls(tls)),
+            Self::AllOf(all) => below("allOf", all, Needed::ways),
+            Self::Optional(_) => Vec::new(),
+        }
+    }
+
     /// The access tokens that it takes, wherever in it.
     #[must_use]
     pub fn tokens(&self) -> Vec<&JwtSecurity> {
-        match self {
-            Self::Jwt(jwt) => vec![jwt],
-            Self::AllOf(all) => all.iter().flat_map(Needed::tokens).collect(),
-            Self::ApiKey(_) | Self::Basic(_) | Self::MutualTls(_) | Self::Optional(_) => Vec::new(),
-        }
+        let ways = self.ways().into_iter();
+        let tokens = ways.filter_map(|(_, way)| match way {
+            Shown::Jwt(jwt) => Some(jwt),
+            _ => None,
+        });
+        tokens.collect()
     }
 }
 
 impl Needed {
-    fn tokens(&self) -> Vec<&JwtSecurity> {
+    fn ways(&self) -> Vec<(String, Shown<'_>)> {
+        let one = |name: &str, way| vec![(format!("/{name}"), way)];
         match self {
-            Self::Jwt(jwt) => vec![jwt],
-            Self::AnyOf(ways) => {
-                let tokens = ways.iter().filter_map(|way| match way {
-                    Way::Jwt(jwt) => Some(jwt),
-                    _ => None,
-                });
-                tokens.collect()
-            }
-            Self::ApiKey(_) | Self::Basic(_) | Self::MutualTls(_) => Vec::new(),
+            Self::Jwt(jwt) => one("jwt", Shown::Jwt(jwt)),
+            Self::ApiKey(key) => one("apiKey", Shown::ApiKey(key)),
+            Self::Basic(basic) => one("basic", Shown::Basic(basic)),
+            Self::MutualTls(tls) => one("mutualTls", Shown::MutualTls(tls)),
+            Self::AnyOf(ways) => below("anyOf", ways, Way::ways),
         }
     }
+}
+
+impl Way {
+    fn ways(&self) -> Vec<(String, Shown<'_>)> {
+        let one = |name: &str, way| vec![(format!("/{name}"), way)];
+        match self {
+            Self::Jwt(jwt) => one("jwt", Shown::Jwt(jwt)),
+            Self::ApiKey(key) => one("apiKey", Shown::ApiKey(key)),
+            Self::Basic(basic) => one("basic", Shown::Basic(basic)),
+            Self::MutualTls(tls) => one("mutualTls", Shown::MutualTls(tls)),
+            Self::Optional(_) => Vec::new(),
+        }
+    }
+}
+
+/// The ways of the entries of a list.
+fn below<'s, T>(
+    name: &str,
+    entries: &'s [T],
+    ways: impl Fn(&'s T) -> Vec<(String, Shown<'s>)>,
+) -> Vec<(String, Shown<'s>)> {
+    let entries = entries.iter().enumerate();
+    let found = entries.flat_map(|(index, entry)| {
+        let found = ways(entry).into_iter();
+        found.map(move |(place, way)| (format!("/{name}/{index}{place}"), way))
+    });
+    found.collect()
 }

@@ -259,7 +259,8 @@ impl Writer<'_> {
             | RecordKind::Backend
             | RecordKind::Plan
             | RecordKind::Gateway
-            | RecordKind::DenyRule => {
+            | RecordKind::DenyRule
+            | RecordKind::TokenIssuer => {
                 write!(resource, to_resource(record));
             }
         }
@@ -295,7 +296,8 @@ impl Writer<'_> {
             | RecordKind::Backend
             | RecordKind::Plan
             | RecordKind::Gateway
-            | RecordKind::DenyRule => {
+            | RecordKind::DenyRule
+            | RecordKind::TokenIssuer => {
                 resource::Entity::delete_by_id((key.0, kind.as_str().to_owned(), key.1))
                     .exec(self.db)
                     .await

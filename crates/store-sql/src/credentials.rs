@@ -185,7 +185,9 @@ fn ids(condition: Condition) -> SelectStatement {
 #[async_trait]
 impl ClientStore for SqlStore {
     async fn client_get(&self, client_id: &str) -> Result<Option<Credential>> {
-        let query = credential::Entity::find().filter(credential::Column::ClientId.eq(client_id));
+        let query = credential::Entity::find()
+            .filter(credential::Column::ClientId.eq(client_id))
+            .filter(credential::Column::Issuer.eq(store::RESIDENT));
         one(&self.readers, query).await
     }
 
@@ -340,7 +342,7 @@ impl Writer<'_> {
         let what = named(&old);
         let same = match (&old.kind, &new.kind) {
             (CredentialKind::Client(old), CredentialKind::Client(new)) => {
-                old.client_id == new.client_id
+                old.client_id == new.client_id && old.issuer == new.issuer
             }
             (CredentialKind::ApiKey(_), CredentialKind::ApiKey(_)) => true,
             _ => false,

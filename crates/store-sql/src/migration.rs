@@ -9,6 +9,7 @@ mod m0005_clients;
 mod m0006_grants;
 mod m0007_tokens;
 mod m0008_sessions;
+mod m0009_outside_clients;
 
 use sea_orm_migration::{MigrationTrait, MigratorTrait};
 
@@ -26,6 +27,7 @@ impl MigratorTrait for Migrator {
             Box::new(m0006_grants::Migration),
             Box::new(m0007_tokens::Migration),
             Box::new(m0008_sessions::Migration),
+            Box::new(m0009_outside_clients::Migration),
         ]
     }
 }

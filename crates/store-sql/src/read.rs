@@ -47,7 +47,8 @@ pub(crate) async fn record_get(
         | RecordKind::Backend
         | RecordKind::Plan
         | RecordKind::Gateway
-        | RecordKind::DenyRule => {
+        | RecordKind::DenyRule
+        | RecordKind::TokenIssuer => {
             resource::Entity::find_by_id((key.0, kind.as_str().to_owned(), key.1))
                 .one(db)
                 .await
@@ -224,7 +225,8 @@ impl ResourceStore for SqlStore {
             | RecordKind::Backend
             | RecordKind::Plan
             | RecordKind::Gateway
-            | RecordKind::DenyRule => resource_list(db, org, kind, page).await,
+            | RecordKind::DenyRule
+            | RecordKind::TokenIssuer => resource_list(db, org, kind, page).await,
         }
     }
 

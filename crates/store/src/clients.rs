@@ -61,9 +61,9 @@ pub enum CredentialKind {
 /// What only an OAuth client has.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Client {
-    /// The public id, unique everywhere.
+    /// The public id. Of the platform's own clients unique everywhere, of others at their issuer in an organisation.
     pub client_id: String,
-    /// Who issues its tokens; [`RESIDENT`] is the platform itself.
+    /// Who issues its tokens: the name of a `TokenIssuer` document; [`RESIDENT`] is the platform itself.
     pub issuer: String,
     /// Keyed hash of the registration access token (RFC 7592 §3), of a client that registered itself.
     pub registration: Option<Digest>,
@@ -627,7 +627,7 @@ impl std::fmt::Debug for RegistrationToken {
 /// Clients, API keys, and what registers clients.
 #[async_trait]
 pub trait ClientStore: Send + Sync {
-    /// An OAuth client by its public id, whatever its organisation.
+    /// An OAuth client of the platform itself by its public id, whatever its organisation.
     async fn client_get(&self, client_id: &str) -> Result<Option<Credential>>;
 
     /// A credential by its id.

@@ -29,10 +29,11 @@ pub enum HistoryKind {
 
 impl HistoryKind {
     /// All kinds: those of documents, then the others.
-    pub const ALL: [Self; 14] = [
+    pub const ALL: [Self; 15] = [
         Self::Record(RecordKind::Gateway),
         Self::Record(RecordKind::Plan),
         Self::Record(RecordKind::Backend),
+        Self::Record(RecordKind::TokenIssuer),
         Self::Record(RecordKind::Api),
         Self::Record(RecordKind::Application),
         Self::Record(RecordKind::Subscription),

@@ -23,14 +23,18 @@ pub enum RecordKind {
     Subscription,
     /// `DenyRule`
     DenyRule,
+    /// `TokenIssuer`
+    TokenIssuer,
 }
 
 impl RecordKind {
-    /// All kinds, in an order in which each refers only to those before it.
-    pub const ALL: [Self; 7] = [
+    /// All kinds, in an order in which each refers only to those before it; an issuer may name an application, which is looked for by its
+    /// name.
+    pub const ALL: [Self; 8] = [
         Self::Gateway,
         Self::Plan,
         Self::Backend,
+        Self::TokenIssuer,
         Self::Api,
         Self::Application,
         Self::Subscription,
@@ -48,6 +52,7 @@ impl RecordKind {
             Self::Application => "Application",
             Self::Subscription => "Subscription",
             Self::DenyRule => "DenyRule",
+            Self::TokenIssuer => "TokenIssuer",
         }
     }
 

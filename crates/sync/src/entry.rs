@@ -65,11 +65,14 @@ pub enum Entry {
     Client {
         /// Whose.
         application: ApplicationId,
-        /// The public id.
+        /// The public id, unique at its issuer.
         client_id: String,
         /// Which backends its calls go to.
         #[serde(default)]
         environment: Environment,
+        /// The issuer whose client it is; `None` = the platform's own.
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        issuer: Option<ResourceKey>,
     },
     /// An API key of an application.
     ApiKey {

@@ -13,6 +13,7 @@ pub mod calls;
 pub mod decision;
 pub mod endpoints;
 pub mod entry;
+pub mod issuer;
 pub mod model;
 mod packed;
 mod served;
@@ -25,6 +26,7 @@ pub use backend::{BackendModel, Protocol};
 pub use decision::Decision;
 pub use endpoints::BackendReport;
 pub use entry::{DenyModel, Entry, EntryKey, KeyHash, api_audience};
+pub use issuer::{IssuerReport, OutsideModel};
 pub use model::{
     ApiModel, ClientCertificatesModel, ForwardedCertificateModel, Gate, IssuerModel, ListenerModel,
     Measure, OperationModel, PlanModel, PolicyUse, Quota,
@@ -172,6 +174,12 @@ pub trait ControlPlane: Send + Sync {
 
     /// Tells of calls that were refused or failed, for operators who ask why. Best effort: what is lost is lost.
     async fn decided(&self, node: &Node, decisions: Vec<Decision>) -> Result<(), SyncError>;
+
+    /// Tells how the issuers outside of the platform fare. Takes the place of what was told before.
+    async fn issuers(&self, node: &Node, issuers: Vec<IssuerReport>) -> Result<(), SyncError> {
+        let _ = (node, issuers);
+        Ok(())
+    }
 
     /// Tells how the endpoints of backends fare, all that the node watches. Takes the place of what was told before.
     async fn endpoints(&self, node: &Node, backends: Vec<BackendReport>) -> Result<(), SyncError>;

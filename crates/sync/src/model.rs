@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::backend::BackendModel;
+use crate::issuer::OutsideModel;
 
 /// One version of an API, reduced.
 #[derive(Clone, PartialEq, Debug, Serialize, Deserialize)]
@@ -167,8 +168,11 @@ pub struct IssuerModel {
     pub issuer: String,
     /// The `aud` that a token needs where the API names none: the organisation's gateway audience.
     pub audience: String,
-    /// The public keys, as a JWK set (RFC 7517).
+    /// The public keys, as a JWK set (RFC 7517); empty where nodes fetch them.
     pub jwks: Value,
+    /// What is known of it, where it is not the platform itself.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub outside: Option<Box<OutsideModel>>,
 }
 
 /// A port that a node opens because its `Gateway` document says so.

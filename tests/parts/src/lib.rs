@@ -14,6 +14,7 @@ mod http;
 pub mod interop;
 pub mod jaeger;
 mod keeper;
+pub mod keycloak;
 mod launched;
 pub mod pki;
 pub mod postgres;
@@ -24,6 +25,7 @@ pub use ext_authz::ExtAuthz;
 pub use grpc_health::GrpcHealth;
 pub use haproxy::HaProxy;
 pub use jaeger::Jaeger;
+pub use keycloak::Keycloak;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
 

@@ -38,6 +38,7 @@ fn world(documents: &[Located]) -> World {
         backends: names(Kind::Backend),
         plans: names(Kind::Plan),
         gateways: Names::Known(["default".to_owned()].into()),
+        issuers: Names::Unknown,
     }
 }
 

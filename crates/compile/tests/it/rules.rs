@@ -121,6 +121,7 @@ fn references_are_checked_where_names_are_known() {
         backends: known(&["orders"]),
         plans: known(&["Gold"]),
         gateways: known(&["edge"]),
+        issuers: Names::Unknown,
     };
     assert_eq!(
         faults(&document, &world),

@@ -3,6 +3,7 @@
 mod clients;
 mod expiring;
 mod keys;
+mod outside;
 
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
@@ -340,6 +341,9 @@ fn item(credential: &Credential) -> CredentialItem {
         application: None,
         name: credential.name.clone(),
         client_id: client.map(|client| client.client_id.clone()),
+        issuer: client
+            .filter(|client| client.issuer != store::RESIDENT)
+            .map(|client| client.issuer.clone()),
         prefix: newest.and_then(|secret| secret.prefix.clone()),
         created_unix_ms: credential.created_unix_ms,
         updated_unix_ms: credential.updated_unix_ms,
@@ -347,7 +351,9 @@ fn item(credential: &Credential) -> CredentialItem {
         last_used_unix_s: credential.used_unix_s,
         environment: credential.environment.into(),
         secrets: credential.secrets.iter().map(secret_item).collect(),
-        metadata: client.map(|client| client.metadata.clone()),
+        metadata: client
+            .filter(|client| client.issuer == store::RESIDENT)
+            .map(|client| client.metadata.clone()),
         limits: limits.filter(|limits| !limits.is_empty()).map(Into::into),
     }
 }

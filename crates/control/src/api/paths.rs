@@ -54,6 +54,12 @@ pub fn revision_diff(api: &str, from: u64, to: u64) -> String {
     format!("{}/{from}/diff/{to}", revisions(api))
 }
 
+/// `GET` → [`super::IssuerStatus`]
+#[must_use]
+pub fn issuer_status(issuer: &str) -> String {
+    format!("{}/status", item(RecordKind::TokenIssuer, issuer))
+}
+
 /// `GET` → [`super::BackendStatus`]
 #[must_use]
 pub fn backend_status(backend: &str) -> String {
@@ -80,6 +86,7 @@ pub fn collection(kind: RecordKind) -> &'static str {
         RecordKind::Application => "/api/v1/applications",
         RecordKind::Subscription => "/api/v1/subscriptions",
         RecordKind::DenyRule => "/api/v1/deny-rules",
+        RecordKind::TokenIssuer => "/api/v1/token-issuers",
     }
 }
 

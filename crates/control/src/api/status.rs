@@ -28,6 +28,10 @@ pub(super) async fn object(control: &Control, record: Record) -> ApiResult<Objec
     if record.kind == RecordKind::Api {
         add_api(control, &record.org, &record.name, &mut status).await?;
     }
+    if record.kind == RecordKind::TokenIssuer {
+        let known = super::issuers::keys_known(control, &record.org, &record.name);
+        status.conditions.push(known.await?);
+    }
     if record.kind == RecordKind::Gateway {
         status.conditions.push(listening(&record, control).await?);
     }

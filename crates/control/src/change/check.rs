@@ -35,6 +35,7 @@ impl Work<'_> {
                     let problems = compile::deny_faults(&item.document);
                     self.faults.extend(&item.source, problems);
                 }
+                Kind::TokenIssuer => self.check_issuer(index).await?,
                 Kind::Plan | Kind::Gateway => {}
             }
         }
@@ -55,8 +56,9 @@ impl Work<'_> {
             .chain(self.name_fault(item.document.name(), api))
             .collect();
         faults.extend(self.subscribers_fault(item.present.as_ref(), api).await?);
-        let problems = self.compile(index, world).await?;
+        let mut problems = self.compile(index, world).await?;
         let item = &self.items[index];
+        problems.extend(compile::issuer_references(&item.document, world));
         for fault in faults {
             self.faults.push(&item.source, fault);
         }
@@ -97,6 +99,23 @@ impl Work<'_> {
             .map(|model| compile::build_backend(&model));
         problems.extend(built.and_then(Result::err).into_iter().flatten());
         self.faults.extend(&item.source, problems);
+    }
+
+    async fn check_issuer(&mut self, index: usize) -> ApiResult<()> {
+        let item = &self.items[index];
+        let problems = compile::check_issuer(&item.document);
+        let named = match &item.document.spec {
+            spec::Spec::TokenIssuer(issuer) => issuer.application.clone(),
+            _ => None,
+        };
+        self.faults.extend(&self.items[index].source, problems);
+        if let Some(name) = named
+            && self.application(&name).await?.is_none()
+        {
+            let fault = unknown("/spec/application", &format!("Application `{name}`"));
+            self.faults.push(&self.items[index].source, fault);
+        }
+        Ok(())
     }
 
     /// (name, version) is what people say and what subscriptions refer to: one document each.
@@ -186,6 +205,10 @@ impl Work<'_> {
                         .map(|fault| fault.mend("delete them first, or with it by `cascade=true`"))
                 }
             }
+            Kind::TokenIssuer => match self.referring(kind, &name, &what) {
+                Some(fault) => Some(fault),
+                None => self.clients_of(&name, &what).await?,
+            },
             Kind::Application => {
                 let filter = Filter {
                     application: Some(present.document.name().to_owned()),
@@ -198,7 +221,13 @@ impl Work<'_> {
                     .partition(|(name, _)| self.item(Kind::Subscription, name).is_some());
                 self.take_along(gone).await?;
                 let names = kept.iter().map(|(name, _)| name.as_str());
-                in_use_by("", &what, "Subscription", names)
+                in_use_by("", &what, "Subscription", names).or_else(|| {
+                    let issuers = self.after.issuers();
+                    let users = issuers
+                        .filter(|(_, issuer)| issuer.application.as_ref() == Some(&name))
+                        .map(|(user, _)| user);
+                    in_use_by("", &what, "TokenIssuer", users)
+                })
             }
             Kind::Subscription | Kind::DenyRule => None,
         };
@@ -227,6 +256,19 @@ impl Work<'_> {
             backend.failover_names().any(named)
         });
         in_use_by("", what, "Backend", users.map(|(user, _)| user))
+    }
+
+    /// The clients that are registered for an issuer: one of another time and the same name would take them over.
+    async fn clients_of(&self, issuer: &str, what: &str) -> ApiResult<Option<Fault>> {
+        let all = self.control.store().credential_list(None).await?;
+        let clients = all
+            .iter()
+            .filter(|credential| credential.org == self.caller.org);
+        let users = clients
+            .filter_map(store::Credential::client)
+            .filter(|client| client.issuer == issuer)
+            .map(|client| client.client_id.as_str());
+        Ok(in_use_by("", what, "client", users))
     }
 
     async fn plan_users(&self, plan: &str, what: &str) -> ApiResult<Option<Fault>> {
@@ -266,6 +308,7 @@ fn refers(api: &ApiSpec, kind: Kind, name: &str) -> bool {
             .iter()
             .any(|deployment| deployment.gateway == name),
         Kind::Plan => api.plans.iter().any(|plan| plan == name),
+        Kind::TokenIssuer => api.issuer_names().any(|(other, _)| other == name),
         Kind::Api | Kind::Application | Kind::Subscription | Kind::DenyRule => false,
     }
 }

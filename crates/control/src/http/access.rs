@@ -13,13 +13,14 @@ pub(crate) enum Action {
 
 /// The roles of which one is needed; an admin holds all.
 pub(crate) fn roles(kind: RecordKind, action: Action) -> &'static [Role] {
-    use RecordKind::{Api, Application, Backend, DenyRule, Gateway, Plan, Subscription};
+    use RecordKind::{
+        Api, Application, Backend, DenyRule, Gateway, Plan, Subscription, TokenIssuer,
+    };
     match (kind, action) {
         (Api | Plan, Action::Read) => &[Role::Publisher, Role::Subscriber],
-        (Api | Backend, Action::Write) | (Backend | Gateway | DenyRule, Action::Read) => {
-            &[Role::Publisher]
-        }
-        (Plan | Gateway | DenyRule, Action::Write) => &[Role::Admin],
+        (Api | Backend, Action::Write)
+        | (Backend | Gateway | DenyRule | TokenIssuer, Action::Read) => &[Role::Publisher],
+        (Plan | Gateway | DenyRule | TokenIssuer, Action::Write) => &[Role::Admin],
         (Application | Subscription, _) => &[Role::Subscriber],
     }
 }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use base::{Clock, Diagnostics, Digest};
 use serde::{Deserialize, Serialize};
 use store::{NodeRecord, Store};
-use sync::{Ack, BackendReport, BrokenApi, ListenerFault, Node, NodeId, ResourceKey};
+use sync::{Ack, BackendReport, BrokenApi, IssuerReport, ListenerFault, Node, NodeId, ResourceKey};
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -85,6 +85,9 @@ pub(crate) struct Report {
     /// How the endpoints of backends fare.
     #[serde(skip_serializing_if = "Vec::is_empty", default)]
     pub(crate) backends: Vec<BackendReport>,
+    /// How issuers outside of the platform fare.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub(crate) issuers: Vec<IssuerReport>,
 }
 
 impl Alive {
@@ -162,6 +165,15 @@ impl Nodes {
         self.note(node, |alive| {
             let same = alive.report.backends == backends;
             alive.report.backends = backends;
+            !same
+        });
+    }
+
+    /// Notes how issuers outside of the platform fare at a node.
+    pub(super) fn issuers(self: &Arc<Self>, node: &Node, issuers: Vec<IssuerReport>) {
+        self.note(node, |alive| {
+            let same = alive.report.issuers == issuers;
+            alive.report.issuers = issuers;
             !same
         });
     }

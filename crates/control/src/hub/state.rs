@@ -1,10 +1,11 @@
 //! All that nodes may know, at one revision.
 
+mod issuers;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 use base::{ApplicationId, CredentialId, Diagnostic, Diagnostics, Digest, Org, SubscriptionId};
-use credentials::gateway_audience;
 use spec::{ApiSpec, Document, Kind, Lifecycle, RevisionRef};
 use store::{
     ChangeKey, Credential, CredentialKind, Filter, HistoryFilter, Page, Record, RecordKind, Result,
@@ -348,6 +349,8 @@ impl State {
                 };
                 let key = EntryKey::Application(id);
                 self.entries.set(&key, Some(entry), revision);
+                let id = Some(ApplicationId(record.id));
+                self.issuers_of(&record.org, &record.name, id, revision);
                 return Ok(());
             }
             RecordKind::Subscription => {
@@ -359,7 +362,8 @@ impl State {
             | RecordKind::Backend
             | RecordKind::Plan
             | RecordKind::Gateway
-            | RecordKind::DenyRule => {}
+            | RecordKind::DenyRule
+            | RecordKind::TokenIssuer => {}
         }
         let held = match Held::load(parts.store.as_ref(), record).await {
             Ok(held) => Arc::new(held),
@@ -382,6 +386,13 @@ impl State {
             let entry = Entry::DenyRule(model);
             self.entries
                 .set(&EntryKey::DenyRule(key.clone()), Some(entry), revision);
+        }
+        if let spec::Spec::TokenIssuer(spec) = &held.document.spec {
+            let application = match &spec.application {
+                Some(name) => issuers::application_id(parts, &record.org, name).await?,
+                None => None,
+            };
+            self.issuer_set(&key, &held.document, application, revision);
         }
         if let Some(model) = compile::reduce_plan(&key.org, &held.document) {
             self.plans.set(&key, Some(Arc::new(model)), revision);
@@ -445,6 +456,7 @@ impl State {
                 self.subscribed.remove(&id);
                 self.entries
                     .set(&EntryKey::ApplicationLimits(id), None, revision);
+                self.issuers_of(org, name, None, revision);
                 return self.entries.set(&EntryKey::Application(id), None, revision);
             }
             RecordKind::Subscription => {
@@ -461,6 +473,10 @@ impl State {
             RecordKind::Plan => {
                 self.plans.set(&key, None, revision);
                 Kind::Plan
+            }
+            RecordKind::TokenIssuer => {
+                self.issuers.set(&key, None, revision);
+                Kind::TokenIssuer
             }
             RecordKind::Gateway => Kind::Gateway,
             RecordKind::DenyRule => {
@@ -534,6 +550,10 @@ impl State {
                 application: credential.application,
                 client_id: client.client_id.clone(),
                 environment: credential.environment,
+                issuer: (client.issuer != store::RESIDENT).then(|| ResourceKey {
+                    org: credential.org.clone(),
+                    name: client.issuer.clone(),
+                }),
             },
             CredentialKind::ApiKey(limits) => Entry::ApiKey {
                 application: credential.application,
@@ -559,27 +579,6 @@ impl State {
             tracing::error!(%error, "the signing keys could not be read again");
         }
         self.jwks = parts.tokens.jwks();
-    }
-
-    /// The platform itself, as an issuer of each organisation.
-    fn issuers_set(&mut self, parts: &Parts, revision: u64) {
-        let jwks = self.jwks.clone();
-        let default = Org::default_org();
-        let orgs: HashSet<&Org> = self.catalogues.keys().chain([&default]).collect();
-        for org in orgs {
-            let model = IssuerModel {
-                org: org.clone(),
-                name: "resident".to_owned(),
-                issuer: parts.tokens.issuer().to_owned(),
-                audience: gateway_audience(org),
-                jwks: jwks.clone(),
-            };
-            let key = ResourceKey {
-                org: org.clone(),
-                name: model.name.clone(),
-            };
-            self.issuers.set(&key, Some(Arc::new(model)), revision);
-        }
     }
 
     /// Nodes forget expired revocations by themselves.

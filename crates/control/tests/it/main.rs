@@ -12,6 +12,7 @@ mod documents;
 mod errors;
 mod expiring;
 mod imports;
+mod issuers;
 mod lifecycle;
 mod nodes;
 mod revisions;

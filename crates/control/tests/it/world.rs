@@ -291,6 +291,7 @@ pub(crate) struct View {
     pub(crate) apis: BTreeMap<String, Arc<ApiModel>>,
     pub(crate) plans: BTreeMap<String, u64>,
     pub(crate) issuers: BTreeMap<String, String>,
+    pub(crate) outside: BTreeMap<String, sync::OutsideModel>,
     pub(crate) entries: HashMap<EntryKey, Entry>,
 }
 
@@ -320,7 +321,12 @@ impl View {
             };
         }
         for change in update.issuers {
+            self.outside.remove(&change.key.name);
             if let Some(issuer) = change.model {
+                if let Some(outside) = &issuer.outside {
+                    self.outside
+                        .insert(change.key.name.clone(), (**outside).clone());
+                }
                 self.issuers
                     .insert(change.key.name, issuer.audience.clone());
             }

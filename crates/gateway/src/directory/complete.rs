@@ -8,9 +8,13 @@ use sync::{Change, EntryKey, Update};
 
 use super::{Map, Named, NodeDirectory};
 
+/// Takes out the issuers that a complete update does not name.
+pub(super) fn keep_issuers(directory: &NodeDirectory, update: &Update) {
+    keep_named(&directory.issuers, &update.issuers);
+}
+
 /// Takes out what a complete update does not name. What it names is there already, so no caller finds a table empty.
 pub(super) fn keep_only(directory: &NodeDirectory, update: &Update) {
-    keep_named(&directory.issuers, &update.issuers);
     keep_named(&directory.plans, &update.plans);
     let named: HashSet<&EntryKey> = update
         .entries

@@ -86,6 +86,7 @@ fn fixture() -> Fixture {
                     application,
                     client_id: "c1".into(),
                     environment: Environment::Production,
+                    issuer: None,
                 }),
             ),
             (
@@ -275,6 +276,7 @@ fn an_issuer_with_bad_keys_is_refused_and_reported() {
         issuer: "https://issuer".into(),
         audience: "a".into(),
         jwks: serde_json::json!({"keys": "no"}),
+        outside: None,
     };
     change.issuers.push(Change {
         key: ResourceKey {
@@ -324,6 +326,7 @@ fn what_stays_is_never_away_while_updates_come() {
                     application,
                     client_id: "client".into(),
                     environment: Environment::default(),
+                    issuer: None,
                 }),
             ),
             (

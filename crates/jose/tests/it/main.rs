@@ -9,5 +9,6 @@ mod dpop;
 mod forge;
 mod keys;
 mod mutation;
+mod outside;
 mod vectors;
 mod wycheproof;

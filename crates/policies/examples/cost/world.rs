@@ -95,6 +95,7 @@ impl World {
             issuer: "https://id.example.com".to_owned(),
             audience: "gateway".to_owned(),
             keys: jose::KeySet::from_keys(vec![key.public_jwk().clone()]).unwrap(),
+            outside: None,
         };
         let plan = Plan {
             name: "Gold".to_owned(),

@@ -99,6 +99,28 @@ impl Running {
             Refusal::Revoked(detail, fact) => invalid(TOKEN_REVOKED, detail.to_owned())
                 .because("revoked")
                 .fact(fact.name, fact.found, fact.expected),
+            Refusal::Condition(source) => {
+                let detail = "the token does not meet a condition of its issuer";
+                invalid(TOKEN_INVALID, detail.to_owned())
+                    .because("issuer-condition")
+                    .fact("condition", "does not hold", source)
+            }
+            Refusal::UnknownClient { client_id, issuer } => {
+                let detail = "the token's client is registered for no application here";
+                invalid(TOKEN_INVALID, detail.to_owned())
+                    .because("client-unknown")
+                    .fact(
+                        "client",
+                        client_id,
+                        format!("one that is registered for {issuer}"),
+                    )
+            }
+            Refusal::IssuerSilent(NotAnswered::TooMany) => {
+                unverified("too many tokens of the issuer are being asked for")
+            }
+            Refusal::IssuerSilent(NotAnswered::Unavailable) => {
+                unverified("the issuer of the token does not answer, and nothing is known of it")
+            }
             Refusal::Unusable(rule, detail) => invalid(TOKEN_INVALID, detail).because(rule),
             Refusal::Token(error) => explained(invalid(code_of(&error), error.to_string()), &error),
             Refusal::Unproved(unproved) => self.unproved(&unproved),

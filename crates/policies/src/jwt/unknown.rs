@@ -1,11 +1,13 @@
 //! Tokens that this node cannot judge by itself, and whom it asks.
 
 use std::collections::HashSet;
+use std::fmt;
 use std::hash::{BuildHasher as _, Hash};
+use std::sync::Arc;
 
-use base::Digest;
+use base::{Digest, Org};
 use jose::Claims;
-use policy::{Core, Directory, NotAnswered};
+use policy::{Core, Directory, Introspected, NotAnswered};
 
 /// The issuer of opaque tokens: the platform itself.
 pub(super) const RESIDENT: &str = "resident";
@@ -15,12 +17,27 @@ const PREFIX: &str = "twa_";
 const NOT_AGAIN_S: u64 = 10;
 
 /// What to ask.
-#[derive(Debug)]
 pub(super) enum Question {
     /// What an opaque token stands for, by the SHA-256 of its text.
     Opaque(Digest),
     /// Whether there are newer keys.
     Keys,
+    /// Whether an issuer outside of the platform has newer keys.
+    NewerKeys(Org, String),
+    /// What such an issuer says that a token stands for.
+    Introspect(Org, String, Box<str>),
+}
+
+/// Without the token.
+impl fmt::Debug for Question {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Opaque(digest) => write!(f, "Opaque({digest})"),
+            Self::Keys => f.write_str("Keys"),
+            Self::NewerKeys(org, issuer) => write!(f, "NewerKeys({org}, {issuer})"),
+            Self::Introspect(org, issuer, _) => write!(f, "Introspect({org}, {issuer})"),
+        }
+    }
 }
 
 /// What was said.
@@ -28,6 +45,7 @@ pub(super) enum Answer {
     Opaque(Result<Option<Box<Claims>>, NotAnswered>),
     /// The tables are as new as can be.
     CaughtUp,
+    Introspected(Result<Option<Arc<Introspected>>, NotAnswered>),
 }
 
 impl Question {
@@ -42,6 +60,13 @@ impl Question {
                 // Without an answer the token is judged by what is there, as it was.
                 let _ = directory.catch_up().await;
                 Answer::CaughtUp
+            }
+            Self::NewerKeys(org, issuer) => {
+                let _ = directory.newer_keys(&org, &issuer).await;
+                Answer::CaughtUp
+            }
+            Self::Introspect(org, issuer, token) => {
+                Answer::Introspected(directory.introspect(&org, &issuer, &token).await)
             }
         }
     }

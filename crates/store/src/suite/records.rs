@@ -28,6 +28,7 @@ pub async fn record_is_kept_as_written(store: &dyn Store) {
         (RecordKind::Backend, Links::default()),
         (RecordKind::Plan, Links::default()),
         (RecordKind::Gateway, Links::default()),
+        (RecordKind::TokenIssuer, Links::default()),
         (
             RecordKind::Application,
             Links {

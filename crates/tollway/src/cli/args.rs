@@ -53,6 +53,9 @@ pub enum Command {
     /// APIs: import, list, get, definition, state, revisions, deploy, undeploy, rollback, diff, delete
     #[command(subcommand)]
     Api(Api),
+    /// Token issuers outside of the platform: list, get, delete; status of their keys
+    #[command(subcommand)]
+    Issuer(super::issuers::Issuer),
     /// Backends: list, get, delete; status of their endpoints
     #[command(subcommand)]
     Backend(super::backends::Backend),
@@ -702,6 +705,6 @@ fn severity(text: &str) -> Result<lint::Severity, &'static str> {
 /// `tollway explain-kind`
 #[derive(Debug, Args)]
 pub struct ExplainKind {
-    /// Api, Backend, Plan, Application, Subscription, Gateway or DenyRule
+    /// Api, Backend, Plan, Application, Subscription, Gateway, TokenIssuer or DenyRule
     pub kind: String,
 }

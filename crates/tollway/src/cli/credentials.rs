@@ -65,6 +65,8 @@ async fn client_create(create: &ClientCreate) -> Result<(), Failure> {
         name: create.name.clone(),
         expires_in: create.expires_in.map(|span| span.0.as_secs()),
         metadata: metadata(json!({}), &create.registered)?,
+        issuer: create.issuer.clone(),
+        client_id: create.client_id.clone(),
     };
     let made: NewClient = waiting_client(&create.common.target, create.wait)?
         .post(&path, &request)
@@ -89,11 +91,15 @@ async fn client_change(change: &ClientChange) -> Result<(), Failure> {
     let path = one_path(paths::credentials, &change.which);
     let session = waiting_client(&change.common.target, change.wait)?;
     let now: CredentialItem = session.get(&path).await?;
+    let issuer = now.issuer;
     let present = serde_json::to_value(now.metadata).map_err(|error| unreadable(&error))?;
     let request = ClientPatch {
         name: change.name.clone(),
         expires_in: change.expires_in.map(|span| span.0.as_secs()),
-        metadata: Some(metadata(present, &change.registered)?),
+        metadata: match issuer {
+            None => Some(metadata(present, &change.registered)?),
+            Some(_) => None,
+        },
     };
     let path = path + &wait_query(change.wait, '?');
     let item: CredentialItem = session.patch(&path, &request).await?;

@@ -79,6 +79,12 @@ fn columns(kind: RecordKind) -> &'static [(&'static str, &'static str)] {
             ("UNTIL", "/spec/until"),
             ("REASON", "/spec/reason"),
         ],
+        RecordKind::TokenIssuer => &[
+            ("NAME", "/metadata/name"),
+            ("ISSUER", "/spec/issuer"),
+            ("PRESET", "/spec/preset"),
+            ("DESCRIPTION", "/spec/description"),
+        ],
         RecordKind::Application => &[
             ("NAME", "/metadata/name"),
             ("OWNER", "/spec/owner"),

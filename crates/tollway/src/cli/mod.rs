@@ -19,6 +19,7 @@ mod documents;
 mod explain;
 mod failure;
 mod gitops;
+mod issuers;
 mod keys;
 mod lint;
 mod local;
@@ -63,6 +64,7 @@ pub async fn run(command: Command) -> Result<(), Failure> {
         Command::Logout(target) => logout(&target).await,
         Command::Api(command) => apis::run(command).await,
         Command::Backend(command) => backends::run(command).await,
+        Command::Issuer(command) => issuers::run(command).await,
         Command::Plan(command) => documents::run(RecordKind::Plan, command).await,
         Command::Gateway(command) => documents::run(RecordKind::Gateway, command).await,
         Command::Deny(command) => documents::run(RecordKind::DenyRule, command).await,

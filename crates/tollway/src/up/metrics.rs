@@ -60,6 +60,7 @@ pub(crate) fn register(registry: &mut Registry, node: &NodeSide, otlp: Option<Ar
     }));
     registry.register_collector(Box::new(passwords::Passwords(Arc::clone(&node.passwords))));
     registry.register_collector(Box::new(node.shown.clone()));
+    node.issuers.register(registry);
     if let Some(numbers) = otlp {
         registry.register_collector(Box::new(Traces(numbers)));
     }

@@ -46,6 +46,7 @@ use credentials::{KeyFile, PasswordLimits, Passwords, RotationConfig, SecretHash
 use gateway::backend_tokens::{CLIENTS_MAX, Tokens as BackendTokens};
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
+use gateway::issuers::{self, Issuers};
 use gateway::last_good::{self, Keeper, KeeperState};
 use gateway::{Gateway, Snapshots, Sockets};
 use identity::{IdentityConfig, IdentityState, People, Proving, ProvingConfig};
@@ -252,8 +253,9 @@ struct NodeSide {
     usage: UsageSide,
     /// Tells the control plane why calls are refused.
     deciding: JoinHandle<()>,
-    /// Tells the control plane how the endpoints of backends fare.
+    /// Tells the control plane how the endpoints of backends, and token issuers, fare.
     telling: JoinHandle<()>,
+    issuers: Issuers,
 }
 
 /// What a node is given at its start.
@@ -328,6 +330,7 @@ impl NodeSide {
         config.tracing.sink = sink;
         config.sockets = sockets;
         config.holds = free.is_some();
+        let secrets_dir = config.secrets_dir.clone();
         let mut gateway =
             gateway::start(config, runtime, Arc::clone(&snapshots)).map_err(part("gateway"))?;
         let bound = |address: Option<SocketAddr>| address.expect("both listeners are configured");
@@ -350,8 +353,19 @@ impl NodeSide {
         )?;
         let decisions = gateway.take_decisions().expect("nobody has taken them yet");
         let deciding = tokio::spawn(decisions.forward(Arc::clone(&plane), node.clone()));
+        let settings = issuers::Settings {
+            fetcher: outbound::fetcher(options)?,
+            folder: last_good.folder.clone(),
+            vault: Arc::clone(&last_good.vault),
+            secrets_dir,
+        };
+        let issuers = Issuers::start(settings, Arc::clone(&directory), Arc::clone(&clock));
         let endpoints = gateway.endpoints();
-        let telling = tokio::spawn(endpoints.forward(Arc::clone(&plane), node.clone()));
+        let endpoints = endpoints.forward(Arc::clone(&plane), node.clone());
+        let told = issuers.clone().forward(Arc::clone(&plane), node.clone());
+        let telling = tokio::spawn(async move {
+            tokio::join!(endpoints, told);
+        });
         let keeper = Keeper::start(last_good.clone()).map_err(part("last-good"))?;
         let kept = keeper.state();
         let feed = Feed::new(
@@ -384,6 +398,7 @@ impl NodeSide {
             usage,
             deciding,
             telling,
+            issuers,
         })
     }
 }

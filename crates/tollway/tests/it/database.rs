@@ -193,14 +193,14 @@ fn age(name: &str) -> (String, String) {
     let newest = || postgres.sql(name, "SELECT max(version) FROM seaql_migrations");
     let gone = newest();
     assert_eq!(
-        gone, "m0008_sessions",
+        gone, "m0009_outside_clients",
         "drop here what a newer migration makes"
     );
     postgres.sql(
         name,
-        "DELETE FROM seaql_migrations WHERE version = 'm0008_sessions'; \
-         DROP TABLE waiting_logouts; DROP INDEX sessions_user; \
-         ALTER TABLE sessions DROP COLUMN address, DROP COLUMN agent",
+        "DELETE FROM seaql_migrations WHERE version = 'm0009_outside_clients'; \
+         DROP INDEX credentials_client_at_issuer; DROP INDEX credentials_client_id; \
+         CREATE UNIQUE INDEX credentials_client_id ON credentials (client_id)",
     );
     (newest(), gone)
 }

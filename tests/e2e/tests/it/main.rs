@@ -12,6 +12,7 @@ mod ext_authz;
 mod framing;
 mod identity_limits;
 mod interop;
+mod issuers;
 mod last_good;
 mod last_use;
 mod lifecycle;

@@ -70,6 +70,13 @@ impl World {
             .call(Method::PUT, "/apis/orders-1.0.0", Some(document))
             .await
             .unwrap();
+        let issuer = json!({"kind": "TokenIssuer", "metadata": {"name": "away"}, "spec": {
+            "issuer": "https://login.example.com", "jwksUri": "https://127.0.0.1:1/keys",
+        }});
+        sandbox
+            .call(Method::POST, "/token-issuers", Some(issuer))
+            .await
+            .unwrap();
         let world = Self {
             sandbox,
             _backend: backend,

@@ -11,7 +11,7 @@ use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
 use super::{
-    CLIENTS, application, checked_name, credential, expiry, item, made, room_for_one_more,
+    CLIENTS, application, checked_name, credential, expiry, item, made, outside, room_for_one_more,
 };
 use crate::Control;
 use crate::api::{
@@ -40,6 +40,13 @@ async fn create(
     Params(waiting): Params<Waiting>,
     OptionalJson(wish): OptionalJson<ClientRequest>,
 ) -> ApiResult<Response> {
+    if let Some(issuer) = wish.issuer.clone() {
+        return outside::create(&control, &caller, (&name, issuer), wish, waiting).await;
+    }
+    if wish.client_id.is_some() {
+        let detail = "`clientId` is chosen by the platform, but for clients of another `issuer`";
+        return Err(ApiError::bad_request(detail));
+    }
     // Who may: then something is fetched for them.
     let own = application(&control, &caller, &name).await?;
     checked_metadata(&control, &wish.metadata).await?;
@@ -80,7 +87,11 @@ async fn change(
 ) -> ApiResult<Json<CredentialItem>> {
     let expires = expiry(&control, wish.expires_in)?;
     let of = (name.as_str(), id.as_str());
-    credential(&control, &caller, of, CLIENTS).await?;
+    let present = credential(&control, &caller, of, CLIENTS).await?;
+    if outside::is_outside(&present) && (wish.metadata.is_some() || expires.is_some()) {
+        let detail = "of a client of another issuer only the name can be changed";
+        return Err(ApiError::new(code::CONFLICT, detail));
+    }
     if let Some(metadata) = &wish.metadata {
         checked_metadata(&control, metadata).await?;
         algorithms(&control, &caller, metadata).await?;

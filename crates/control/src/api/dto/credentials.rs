@@ -37,6 +37,13 @@ pub struct ClientRequest {
     /// itself.
     #[serde(default)]
     pub metadata: ClientMetadata,
+    /// The name of the `TokenIssuer` that knows the client already, under `clientId`; by default it is a new one of the
+    /// platform itself. Admins alone may name one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<String>,
+    /// Its id at that issuer.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub client_id: Option<String>,
 }
 
 /// A change of an OAuth client; what is absent stays as it is.
@@ -204,6 +211,9 @@ pub struct CredentialItem {
     /// An OAuth client's public id.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub client_id: Option<String>,
+    /// The `TokenIssuer` whose client it is; absent = the platform's own.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub issuer: Option<String>,
     /// The first characters of an API key.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub prefix: Option<String>,

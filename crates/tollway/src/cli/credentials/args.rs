@@ -183,6 +183,12 @@ pub struct ClientCreate {
     /// Stop to work after this time, such as 90m or 720h
     #[arg(long, value_name = "DURATION")]
     pub expires_in: Option<Span>,
+    /// The token issuer that knows the client already; by default it is a new one of the platform itself
+    #[arg(long, requires = "client_id")]
+    pub issuer: Option<String>,
+    /// Its id at that issuer
+    #[arg(long, requires = "issuer")]
+    pub client_id: Option<String>,
     #[command(flatten)]
     pub registered: Registered,
     #[command(flatten)]
