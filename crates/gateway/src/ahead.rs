@@ -11,7 +11,7 @@ use hyper::body::Incoming;
 use policy::services::{BodyAhead, PeekFault, Peeked};
 use policy::{Chain, LocalFuture, RequestCx};
 
-use crate::body::{BodyState, RequestBody};
+use crate::body::{BodyError, BodyState, RequestBody};
 use crate::upstream::Replay;
 use crate::worker::Worker;
 
@@ -126,7 +126,10 @@ impl BodyAhead for Taken {
                     let mut inner = inner.borrow_mut();
                     Pin::new(&mut inner.body).poll_frame(cx)
                 });
-                let frame = frame.await.transpose().map_err(|_| PeekFault)?;
+                let frame = frame.await.transpose().map_err(|fault| match fault {
+                    BodyError::TooLarge => PeekFault::TooLong,
+                    _ => PeekFault::Broken,
+                })?;
                 let mut inner = inner.borrow_mut();
                 match frame.map(http_body::Frame::into_data) {
                     Some(Ok(data)) => inner.taken.push(data),

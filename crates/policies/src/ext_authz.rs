@@ -8,10 +8,13 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use base::code::{BODY_TOO_LARGE, CALLER_NOT_ALLOWED, EXTERNAL_AUTHORIZATION_FAILED};
+use base::code::{
+    BODY_TOO_LARGE, CALLER_NOT_ALLOWED, EXTERNAL_AUTHORIZATION_FAILED, REQUEST_TIMEOUT,
+};
 use base::{Diagnostic, Org};
 use http::StatusCode;
 use http::header::HeaderName;
+use policy::services::PeekFault;
 use policy::{
     Ahead, AuthorizationCounts, CompileEnv, Instead, Outcome, Peeked, Phase, Policy, PolicyKind,
     Reject, RequestCx, ResponseCx, ServiceCall, Verdict,
@@ -307,12 +310,11 @@ impl Running {
         let Some(Ahead(ahead)) = cx.slots.get::<Ahead>().cloned() else {
             return Ok(None);
         };
-        let peeked = ahead.peek(bytes_max).await.map_err(|_| {
-            Reject::new(
-                base::code::REQUEST_TIMEOUT,
-                "the body did not come to its end",
-            )
-            .close()
+        let peeked = ahead.peek(bytes_max).await.map_err(|fault| match fault {
+            PeekFault::TooLong => Reject::new(BODY_TOO_LARGE, "the body is too long").close(),
+            PeekFault::Broken => {
+                Reject::new(REQUEST_TIMEOUT, "the body did not come to its end").close()
+            }
         })?;
         if !peeked.whole && !allow_partial {
             count(&cx.core.runtime.authorization.too_long);

@@ -91,9 +91,14 @@ pub struct Peeked {
     pub whole: bool,
 }
 
-/// The client's body broke off, was too slow or too long.
+/// There is nothing more to look at.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct PeekFault;
+pub enum PeekFault {
+    /// The client's body is longer than the node takes.
+    TooLong,
+    /// It broke off, or came too slowly.
+    Broken,
+}
 
 /// What came of external authorization, for metrics.
 #[derive(Debug, Default)]

@@ -113,7 +113,7 @@ fn named(name: &str, config: &serde_json::Value) -> Step {
     Step::new(name.to_owned(), kind.phase(), compiled.into())
 }
 
-fn small_bodies() -> Vec<Step> {
+pub(crate) fn small_bodies() -> Vec<Step> {
     vec![named(
         "payloadLimits",
         &serde_json::json!({"maxBody": "10B"}),

@@ -11,6 +11,14 @@ use crate::world::World;
 impl World {
     /// Calls with an API key, and an `Authorization` of the client's own that is none of the gateway's.
     async fn ask(&self, query: &str) -> (StatusCode, String) {
+        let (status, problem) = self.answer(query).await;
+        (
+            status,
+            problem["code"].as_str().unwrap_or_default().to_owned(),
+        )
+    }
+
+    async fn answer(&self, query: &str) -> (StatusCode, Value) {
         self.backend.forget();
         let request = self
             .sandbox
@@ -21,8 +29,7 @@ impl World {
             .basic_auth("client", Some("own"));
         let answer = request.send().await.unwrap();
         let status = answer.status();
-        let body: Value = answer.json().await.unwrap_or_default();
-        (status, body["code"].as_str().unwrap_or_default().to_owned())
+        (status, answer.json().await.unwrap_or_default())
     }
 
     /// Calls until the backend is shown something: files are looked at once a second.
@@ -59,6 +66,8 @@ async fn a_password_is_shown_in_place_of_the_clients_and_read_again() {
     );
     assert_eq!(world.ask("").await, missing);
     assert!(world.backend.seen().is_empty());
+    let (_, problem) = world.answer("").await;
+    assert_eq!(world.rule(&problem).await, "backend-secret");
     world.secret("pets-backend/username", "gate\n");
     world.secret("pets-backend/password", "first\n");
     // base64 of gate:first and gate:second
@@ -102,7 +111,7 @@ async fn a_token_is_asked_for_once_and_shown_to_the_backend() {
     let security = json!([{"apiKey": {}}]);
     world.change(|spec| spec["security"] = security).await;
     let oauth = json!({"tokenUrl": token_url, "clientId": id, "clientSecret": {"secretRef": "pets-backend"}});
-    world.secret("pets-backend/client-secret", "wrong");
+    world.secret("pets-backend/client-secret", "secret-text");
     world
         .policies(json!([{"backendCredentials": {"oauth": oauth}}]))
         .await;
@@ -115,11 +124,13 @@ async fn a_token_is_asked_for_once_and_shown_to_the_backend() {
     for _ in 0..5 {
         assert_eq!(world.ask("").await, missing);
     }
+    let (_, problem) = world.answer("").await;
+    assert_eq!(world.rule(&problem).await, "backend-token");
     let failed = world
         .sandbox
         .metric("tollway_backend_tokens_failed_total ")
         .await;
-    assert!((1..=3).contains(&failed), "it is left alone: {failed}");
+    assert!((1..=4).contains(&failed), "it is left alone: {failed}");
 
     world.secret("pets-backend/client-secret", secret);
     world

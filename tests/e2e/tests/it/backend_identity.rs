@@ -63,6 +63,7 @@ async fn backends_check_the_token_with_keys_that_the_gateway_tells() {
         "there is no key yet"
     );
     assert_eq!(problem["code"], "BACKEND_CREDENTIAL_MISSING");
+    assert_eq!(world.rule(&problem).await, "backend-jwt-key");
     assert!(world.backend.seen().is_empty());
     assert_eq!(
         world

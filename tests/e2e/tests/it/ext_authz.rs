@@ -46,6 +46,11 @@ impl World {
         assert!(self.backend.seen().is_empty(), "{wish}");
         let status = answer.status().as_u16();
         let problem: Value = answer.json().await.unwrap();
+        let rule = match wish {
+            "deny" => "ext-authz",
+            _ => "ext-authz-answer",
+        };
+        assert_eq!(self.rule(&problem).await, rule, "{wish}");
         (status, problem["code"].as_str().unwrap().to_owned())
     }
 

@@ -1,5 +1,7 @@
 //! A platform with the pets, a backend that remembers, and who may call.
 
+use std::time::Duration;
+
 use e2e::{Api, Backend, Sandbox};
 use reqwest::Method;
 use serde_json::Value;
@@ -54,6 +56,32 @@ impl World {
         let path = self.sandbox.data_dir().join("secrets").join(file);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// The rule that refused, as `tollway explain` names it; it takes a second to be told.
+    pub(crate) async fn rule(&self, problem: &Value) -> String {
+        let path = format!("/traces/{}", problem["traceId"].as_str().unwrap());
+        let known = async {
+            loop {
+                let answer = self
+                    .sandbox
+                    .control(Method::GET, &path)
+                    .send()
+                    .await
+                    .unwrap();
+                if answer.status() == 200 {
+                    return answer.json::<Value>().await.unwrap();
+                }
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        let known = tokio::time::timeout(Duration::from_secs(20), known).await;
+        let decision = known.expect("the refusal is explained");
+        assert!(
+            !decision.to_string().contains("secret-text"),
+            "{decision:#}"
+        );
+        decision["answer"]["rule"].as_str().unwrap().to_owned()
     }
 
     /// A field as the backend got it last.
