@@ -76,7 +76,8 @@ impl World {
             }
         };
         let known = tokio::time::timeout(Duration::from_secs(20), known).await;
-        let decision = known.expect("the refusal is explained");
+        let known = known.expect("the refusal is explained");
+        let decision = &known["calls"][0]["decision"];
         assert!(
             !decision.to_string().contains("secret-text"),
             "{decision:#}"
