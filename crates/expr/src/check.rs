@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use cel::Program;
-use cel::common::ast::{EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
+use cel::common::ast::{CallExpr, EntryExpr, Expr, IdedExpr, LiteralValue, SelectExpr, operators};
 
 use crate::network;
+use crate::pattern::{self, Patterns};
 use crate::{
     Attribute, CompileError, DEPTH_MAX, PARTS_DEPTH_MAX, SIGNS_MAX, SOURCE_BYTES_MAX, VARIABLES,
 };
@@ -38,6 +39,7 @@ const CALLS: &[&str] = &[
     "int",
     "double",
     network::NAME,
+    pattern::NAME,
 ];
 
 /// Whether a text is too much for the library's parser, which goes as deep into our stack as the text does: signs and
@@ -60,7 +62,10 @@ fn is_too_much(source: &str) -> bool {
 /// be a small one.
 const STACK_BYTES: usize = 32 * 1024 * 1024;
 
-pub(super) fn compile(source: &str) -> Result<(Program, Vec<Attribute>), CompileError> {
+/// What an expression comes to: how it runs, what it needs, its patterns.
+type Compiled = (Program, Vec<Attribute>, Patterns);
+
+pub(super) fn compile(source: &str) -> Result<Compiled, CompileError> {
     std::thread::scope(|scope| {
         let compiling = std::thread::Builder::new()
             .name("expression".to_owned())
@@ -81,7 +86,7 @@ fn whole(message: String) -> CompileError {
     }
 }
 
-fn compile_here(source: &str) -> Result<(Program, Vec<Attribute>), CompileError> {
+fn compile_here(source: &str) -> Result<Compiled, CompileError> {
     if source.len() > SOURCE_BYTES_MAX {
         return Err(whole(format!(
             "the expression has {} bytes, at most {SOURCE_BYTES_MAX} are accepted",
@@ -108,16 +113,20 @@ fn compile_here(source: &str) -> Result<(Program, Vec<Attribute>), CompileError>
         program: &program,
         source,
         needs: BTreeSet::new(),
+        patterns: Patterns::default(),
     };
     checker.part(program.expression(), 1)?;
-    let needs = checker.needs.into_iter().collect();
-    Ok((program, needs))
+    let Checker {
+        needs, patterns, ..
+    } = checker;
+    Ok((program, needs.into_iter().collect(), patterns))
 }
 
 struct Checker<'p> {
     program: &'p Program,
     source: &'p str,
     needs: BTreeSet<Attribute>,
+    patterns: Patterns,
 }
 
 impl Checker<'_> {
@@ -159,6 +168,9 @@ impl Checker<'_> {
                 if name == network::NAME {
                     return self.network(at, &call.args, depth);
                 }
+                if name == pattern::NAME {
+                    return self.pattern(at, call, depth);
+                }
                 if let Some(attribute) = named(name, &call.args) {
                     self.needs.insert(attribute);
                     return Ok(());
@@ -193,6 +205,27 @@ impl Checker<'_> {
             }
             _ => self.fault(network, network::USE),
         }
+    }
+
+    /// `text.matches('pattern')`: the pattern is a literal, so that it is read once, and what it costs is known.
+    fn pattern(
+        &mut self,
+        at: &IdedExpr,
+        call: &CallExpr,
+        depth: usize,
+    ) -> Result<(), CompileError> {
+        let ((Some(text), [pattern]) | (None, [text, pattern])) =
+            (call.target.as_deref(), call.args.as_slice())
+        else {
+            return self.fault(at, pattern::USE);
+        };
+        let Expr::Literal(LiteralValue::String(literal)) = &pattern.expr else {
+            return self.fault(pattern, pattern::USE);
+        };
+        if let Err(message) = self.patterns.add(literal.inner()) {
+            return self.fault(pattern, message);
+        }
+        self.part(text, depth + 1)
     }
 
     fn parts(&mut self, parts: &[IdedExpr], depth: usize) -> Result<(), CompileError> {

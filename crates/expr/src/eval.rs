@@ -6,7 +6,7 @@ use std::sync::{Arc, LazyLock};
 use cel::objects::{Key, Map};
 use cel::{Context, Env, Value};
 
-use crate::{Attribute, Attributes, Expr, network};
+use crate::{Attribute, Attributes, Expr, network, pattern};
 
 /// The language; the same for all expressions, and dear to make.
 static LANGUAGE: LazyLock<Arc<Env>> = LazyLock::new(|| Arc::new(Env::stdlib()));
@@ -52,6 +52,11 @@ fn run(expr: &Expr, request: &dyn Attributes) -> Result<Value, EvalError> {
     if expr.asks_networks {
         context
             .add_function(network::NAME, network::holds)
+            .map_err(|error| EvalError::NoValue(error.to_string()))?;
+    }
+    if let Some(patterns) = expr.patterns.function() {
+        context
+            .add_function(pattern::NAME, patterns)
             .map_err(|error| EvalError::NoValue(error.to_string()))?;
     }
     let run = expr.program.execute(&context);

@@ -1,20 +1,25 @@
 //! Expressions over the attributes of a request, in CEL (the Common Expression Language).
 //!
 //! A strict part of the language, so that an expression that compiled costs little and always ends: no loops (`all`,
-//! `exists`, `map`, `filter`), no regular expressions, no names but those of [`VARIABLES`], no headers but those that are
-//! named by a literal. What an expression costs is bounded by its size and that of the values it looks at.
+//! `exists`, `map`, `filter`), no names but those of [`VARIABLES`], no headers but those that are named by a literal, no
+//! networks and patterns but those that are written out. What an expression costs is bounded by its size and that of the
+//! values it looks at; a pattern takes a time that is linear in the text.
 //!
 //! Pure: knows nothing of sockets, time or documents. Start at [`Expr::compile`].
 
 mod check;
 mod eval;
 mod network;
+mod pattern;
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use cel::Program;
+use pattern::Patterns;
 
 pub use eval::EvalError;
+pub use pattern::{PATTERN_BYTES_MAX, PATTERNS_MAX};
 
 /// The longest expression in bytes.
 pub const SOURCE_BYTES_MAX: usize = 2048;
@@ -129,6 +134,8 @@ pub struct Expr {
     needs: Vec<Attribute>,
     /// It uses `inNetwork`.
     asks_networks: bool,
+    /// What `matches` is called with.
+    patterns: Arc<Patterns>,
 }
 
 /// Equal texts are equal expressions.
@@ -158,12 +165,13 @@ impl Expr {
     /// # Errors
     /// The first thing that is wrong: it is no CEL, has a part that is not served here, or is too large.
     pub fn compile(source: &str) -> Result<Self, CompileError> {
-        let (program, needs) = check::compile(source)?;
+        let (program, needs, patterns) = check::compile(source)?;
         Ok(Self {
             source: source.to_owned(),
             program,
             needs,
             asks_networks: source.contains(network::NAME),
+            patterns: Arc::new(patterns),
         })
     }
 

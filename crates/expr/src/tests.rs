@@ -126,10 +126,17 @@ fn what_is_refused_is_told_with_its_place() {
         ("{'a': 1}.a", 1, 9, "is not known"),
         ("[1, 2].all(x, x > 0)", 1, 11, "loops"),
         (
-            "request.path.matches('a+')",
+            "request.path.matches(request.query)",
             1,
-            21,
-            "`matches` is not served",
+            29,
+            "takes a pattern, written out",
+        ),
+        ("request.path.matches('(a')", 1, 22, "unclosed group"),
+        (
+            "'a' == 'b' || 'a'.matches('(a{99}){99}{99}')",
+            1,
+            27,
+            "size limit",
         ),
         ("a.b.c()", 1, 6, "`c` is not served"),
     ] {
@@ -176,6 +183,43 @@ fn networks_are_asked_for_addresses() {
         "inNetwork",
     ] {
         assert!(Expr::compile(source).is_err(), "{source}");
+    }
+}
+
+/// req: TM1
+#[test]
+fn patterns_are_found_in_texts() {
+    for (source, expected) in [
+        ("request.method.matches('^G')", true),
+        ("request.method.matches('^(POST|PUT)$')", false),
+        ("!request.method.matches('^(POST|PUT)$')", true),
+        ("matches(request.method, 'E')", true),
+        ("client.ip.matches(r'^192\\.0\\.2\\.')", true),
+        (
+            "'a' .matches('^a$') && 'b'.matches('^b$') && !'b'.matches('^a$')",
+            true,
+        ),
+        // What would take for ever where patterns step back.
+        (
+            "'aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaab'.matches('^(a+)+$')",
+            false,
+        ),
+    ] {
+        let expr = Expr::compile(source).unwrap_or_else(|error| panic!("{source}: {error}"));
+        assert_eq!(expr.holds(&request()), Ok(expected), "{source}");
+    }
+    let missing = Expr::compile("request.headers['x-not-there'].matches('a')").unwrap();
+    assert!(matches!(
+        missing.holds(&request()),
+        Err(EvalError::NoValue(_))
+    ));
+    let many: Vec<String> = (0..=PATTERNS_MAX)
+        .map(|number| format!("'a'.matches('{number}')"))
+        .collect();
+    assert!(Expr::compile(&many[1..].join("||")).is_ok());
+    let long = format!("'a'.matches('{}')", "a".repeat(PATTERN_BYTES_MAX + 1));
+    for source in [many.join("||"), long] {
+        assert!(Expr::compile(&source).is_err(), "{source}");
     }
 }
 

@@ -147,7 +147,7 @@ fn two_quotas_under_threads_keep_both_and_leave_no_charge_behind() {
     let quotas = Quotas::new(Room::for_keys(10));
     let both = [claim(1, wide), claim(1, narrow)];
     let calls = stress(&clock, &|now_ms| quotas.admit_all(&both, now_ms).1, || {
-        turn(&clock, 20, RUN)
+        turn(&clock, 20, RUN);
     });
     // The clock runs far faster here than threads are scheduled: who is put aside while it makes a ring right keeps the
     // others waiting.

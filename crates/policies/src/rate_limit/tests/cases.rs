@@ -9,37 +9,45 @@ use crate::testing::{Bench, compile};
 
 const CASES: &str = include_str!("cases.txt");
 
-/// One case: its line, and what it runs.
+/// One case: its line, of which document it is, and what it runs.
 struct Case<'c> {
     line: usize,
+    source: &'c str,
     policies: Vec<Box<dyn policy::Policy>>,
     steps: Vec<&'c str>,
 }
 
 fn cases() -> Vec<Case<'static>> {
-    let lines = CASES.lines().enumerate();
-    let told = lines.filter(|(_, line)| !line.is_empty() && !line.starts_with('#'));
-    told.map(|(index, line)| {
-        let columns: Vec<&str> = line.split(" | ").map(str::trim).collect();
-        let [source, _, limits, steps] = columns[..4] else {
-            panic!("line {} has no four columns", index + 1)
-        };
-        assert!(
-            ["wso2", "kong", "envoy", "apisix"].contains(&source),
-            "{line}"
-        );
-        let policies = configs(limits).into_iter().enumerate();
-        let policies = policies.map(|(number, mut config)| {
-            config["name"] = format!("l{number}").into();
-            compile("rateLimit", config)
-        });
-        Case {
-            line: index + 1,
-            policies: policies.collect(),
-            steps: steps.split(';').map(str::trim).collect(),
+    let mut source = None;
+    let mut cases = Vec::new();
+    for (index, line) in CASES.lines().enumerate() {
+        if let Some(document) = line.strip_prefix("@ ") {
+            let (name, _) = document.split_once(" | ").expect("a document has a name");
+            source = Some(name);
+        } else if !line.is_empty() && !line.starts_with('#') {
+            let source = source.unwrap_or_else(|| panic!("{line} is of no document"));
+            cases.push(case(index + 1, source, line));
         }
-    })
-    .collect()
+    }
+    cases
+}
+
+fn case(number: usize, source: &'static str, line: &'static str) -> Case<'static> {
+    let columns: Vec<&str> = line.split(" | ").map(str::trim).collect();
+    let [_, limits, steps] = columns[..3] else {
+        panic!("line {number} has no three columns")
+    };
+    let policies = configs(limits).into_iter().enumerate();
+    let policies = policies.map(|(number, mut config)| {
+        config["name"] = format!("l{number}").into();
+        compile("rateLimit", config)
+    });
+    Case {
+        line: number,
+        source,
+        policies: policies.collect(),
+        steps: steps.split(';').map(str::trim).collect(),
+    }
 }
 
 /// The configurations of a case, joined by `+`.
@@ -246,7 +254,12 @@ impl Stage<'_> {
 #[test]
 fn the_limits_of_other_gateways() {
     let cases = cases();
-    assert!(cases.len() >= 200, "{} cases", cases.len());
+    let documented = cases.iter().filter(|case| case.source != "ours").count();
+    assert!(documented >= 200, "{documented} cases");
+    for gateway in ["wso2", "kong", "envoy", "apisix"] {
+        let cases = cases.iter().filter(|case| case.source.starts_with(gateway));
+        assert!(cases.count() >= 30, "{gateway}");
+    }
     let faults: Vec<String> = cases.iter().filter_map(fault).collect();
     assert!(faults.is_empty(), "{}", faults.join("\n"));
 }
