@@ -48,16 +48,16 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
             let latency = once(*address, rate, bench.options.seconds).await;
             let latency = latency.with_context(|| (*name).to_owned())?;
             println!(
-                "   p50 {:5.0} µs, p99 {:5.0} µs  {name}",
-                latency.p50_us, latency.p99_us
+                "   p50 {:5.0} µs, p99 {:5.0} µs, of all {:5.0} µs, {} windows held up  {name}",
+                latency.p50_us,
+                median(&latency.windows_p99_us),
+                latency.p99_us,
+                latency.held_up
             );
             found.push(latency);
         }
     }
-    let p99: Vec<f64> = found
-        .iter()
-        .map(|case| median(&case.iter().map(|found| found.p99_us).collect::<Vec<_>>()))
-        .collect();
+    let p99: Vec<f64> = found.iter().map(|case| median(&windows(case))).collect();
     report.tables.push(table(rate, &cases, &found));
     let added = |case: usize| p99[case] - p99[0];
     let what = "p99 added at half of nginx's saturation, × what nginx adds";
@@ -65,6 +65,12 @@ pub(crate) async fn measure(bench: &Bench, report: &mut Report) -> anyhow::Resul
         .figures
         .ratio(what, added(2) / added(1), Some(TARGET));
     Ok(())
+}
+
+/// The p99 of all windows of all rounds.
+fn windows(found: &[Latency]) -> Vec<f64> {
+    let windows = found.iter().flat_map(|found| &found.windows_p99_us);
+    windows.copied().collect()
 }
 
 async fn once(address: SocketAddr, rate: u64, seconds: u64) -> anyhow::Result<Latency> {
@@ -82,23 +88,41 @@ async fn once(address: SocketAddr, rate: u64, seconds: u64) -> anyhow::Result<La
 fn table(rate: u64, cases: &[(&str, SocketAddr)], found: &[Vec<Latency>]) -> Table {
     let note = format!(
         "{rate} calls a second, begun at equal distances whatever the answers do; a call that has to wait for a connection \
-         counts from when it was due. {} connections; the proxy on core 0, generator and backend on core 1.",
+         counts from when it was due. {} connections; the proxy on core 0, generator and backend on core 1. p99 is that of the \
+         calls of a quarter of a second, the median over all those of all rounds; *held up* are those in which the generator, which \
+         waits for nothing, stood still for 2 ms or more. *p99 of all* is that of whole turns, which such moments decide.",
         generator::CONNECTIONS
     );
     let mut table = Table::new(
         "Latency at half of nginx's saturation, one core",
         &note,
-        &["case", "p50 µs", "p99 µs", "least – most p99"],
+        &[
+            "case",
+            "p50 µs",
+            "p99 µs",
+            "least – most",
+            "p99 of all µs",
+            "least – most",
+            "held up",
+        ],
     );
     for ((name, _), found) in cases.iter().zip(found) {
         let of = |value: fn(&Latency) -> f64| found.iter().map(value).collect::<Vec<_>>();
-        let p99 = of(|found| found.p99_us);
-        let (least, most) = range(&p99);
+        let windows = windows(found);
+        let all = of(|found| found.p99_us);
+        let span = |values: &[f64]| {
+            let (least, most) = range(values);
+            format!("{least:.0} – {most:.0}")
+        };
+        let held_up: usize = found.iter().map(|found| found.held_up).sum();
         table.row(vec![
             (*name).to_owned(),
             format!("{:.0}", median(&of(|found| found.p50_us))),
-            format!("{:.0}", median(&p99)),
-            format!("{least:.0} – {most:.0}"),
+            format!("{:.0}", median(&windows)),
+            span(&windows),
+            format!("{:.0}", median(&all)),
+            span(&all),
+            format!("{held_up} of {}", windows.len()),
         ]);
     }
     table
