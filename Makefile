@@ -4,10 +4,7 @@
 
 export CARGO_TARGET_DIR ?= $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/tollway/target
 
-# What is measured is what is shipped.
-bench: PROFILE ?= dist
-
-.PHONY: run test soak lint generate deny fuzz bench
+.PHONY: run test soak lint generate deny fuzz dist bench
 
 run: ## Build, start the platform, walk the main job, stay up until Ctrl-C
 	@./examples/main-job/run
@@ -32,8 +29,13 @@ deny: ## Licences, sources and advisories of the dependency tree
 fuzz: ## Every fuzz target for SECONDS (default 60)
 	./fuzz/run $(or $(SECONDS_EACH),60)
 
-bench: ## Measure beside nginx, Envoy and HAProxy, write docs/benchmarks.md; ARGS=--quick only shows that it works
+dist: ## Build what is shipped, laid out by a profile of calls, in $(CARGO_TARGET_DIR)/shipped; an hour on two cores
 	@./benches/tools
-	cargo build --profile $(PROFILE) --locked --package tollway --bin tollway
-	cargo build --profile $(PROFILE) --locked --package policies --package limits --package gateway --example cost --example memory_of_keys --example key_table
-	cargo xtask bench --binary $(CARGO_TARGET_DIR)/$(PROFILE)/tollway $(or $(ARGS),--write)
+	@./.ci/dist
+
+# What is measured is what is shipped; BINARY=… measures another one.
+bench: $(if $(BINARY),,dist) ## Measure beside nginx, Envoy and HAProxy, write docs/benchmarks.md; ARGS=--quick only shows that it works
+	@./benches/tools
+	cargo build --profile dist --locked --package policies --package limits --package gateway --example cost --example memory_of_keys --example key_table
+	mkdir -p $(CARGO_TARGET_DIR)/shipped && ln -sfn ../dist/examples $(CARGO_TARGET_DIR)/shipped/examples
+	cargo xtask bench --binary $(or $(BINARY),$(CARGO_TARGET_DIR)/shipped/tollway) $(or $(ARGS),--write)

@@ -42,7 +42,7 @@ use report::Report;
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask bench", after_help = parts::help())]
 pub(crate) struct Options {
-    /// The `tollway` to measure [default: that of `cargo build --profile dist`]
+    /// The `tollway` to measure [default: that of `make dist`]
     #[arg(long, value_name = "FILE")]
     binary: Option<PathBuf>,
     /// Rounds; each gives every case its turn, and the medians count
@@ -99,10 +99,10 @@ pub(crate) fn run(root: &Path, arguments: impl Iterator<Item = String>) -> anyho
     let tollway = options
         .binary
         .clone()
-        .unwrap_or_else(|| target.join("dist/tollway"));
+        .unwrap_or_else(|| target.join("shipped/tollway"));
     ensure!(
         tollway.is_file(),
-        "{} is missing; `make bench` builds it",
+        "{} is missing; `make dist` builds it",
         tollway.display()
     );
     let machine = machine::describe(root, &tollway)?;

@@ -39,12 +39,7 @@ pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'sta
         "git",
     )?;
     let version = said(Command::new(tollway).arg("--version"), "tollway", "tollway")?;
-    let profile = tollway
-        .parent()
-        .and_then(Path::file_name)
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let how = how_built(tollway);
     let size = std::fs::metadata(tollway)?.len() / 1_000_000;
     let cores = std::thread::available_parallelism()?;
     Ok(vec![
@@ -64,7 +59,7 @@ pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'sta
         ),
         (
             "Tollway",
-            format!("{version}, commit {commit}, profile `{profile}` ({size} MB), {rustc}"),
+            format!("{version}, commit {commit}, {how} ({size} MB), {rustc}"),
         ),
         (
             "peers",
@@ -78,6 +73,15 @@ pub(crate) fn describe(root: &Path, tollway: &Path) -> anyhow::Result<Vec<(&'sta
             format!("{wrk}, {h2load}, {openssl}, our own at a constant rate"),
         ),
     ])
+}
+
+/// How the binary was built: as `.ci/dist` left word beside it, or by the folder that cargo put it in.
+fn how_built(tollway: &Path) -> String {
+    if let Ok(how) = std::fs::read_to_string(tollway.with_file_name("how")) {
+        return how.trim().to_owned();
+    }
+    let folder = tollway.parent().and_then(Path::file_name);
+    format!("profile `{}`", folder.unwrap_or_default().display())
 }
 
 /// A program that Debian puts where only root looks by default.
