@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use rustix::event::{PollFd, PollFlags, Timespec};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 
@@ -43,6 +44,15 @@ impl Stream {
         let mut byte = [MaybeUninit::uninit()];
         let looked = socket2::SockRef::from(self.tcp()).peek(&mut byte);
         !looked.is_err_and(|error| error.kind() == io::ErrorKind::WouldBlock)
+    }
+
+    /// Whether the peer sends no more, has closed or has broken the connection: asked of the system. What it has sent before
+    /// that may still be unread.
+    pub(crate) fn has_ended(&self) -> bool {
+        let gone = PollFlags::RDHUP | PollFlags::HUP | PollFlags::ERR;
+        let mut fds = [PollFd::new(self.tcp(), PollFlags::RDHUP)];
+        let asked = rustix::event::poll(&mut fds, Some(&Timespec::default()));
+        asked.is_ok() && fds[0].revents().intersects(gone)
     }
 }
 
@@ -119,6 +129,22 @@ mod tests {
     use std::time::{Duration, Instant};
 
     use super::*;
+
+    /// The end is told although something stands before it.
+    #[tokio::test]
+    async fn an_end_behind_what_is_unread_is_seen() {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        let stream = Stream::Tcp(TcpStream::connect(address).await.unwrap());
+        let (mut peer, _) = listener.accept().unwrap();
+        std::io::Write::write_all(&mut peer, b"unread").unwrap();
+        assert!(!stream.has_ended());
+        drop(peer);
+        let deadline = Instant::now() + Duration::from_secs(10);
+        while !stream.has_ended() {
+            assert!(Instant::now() < deadline, "the end did not come");
+        }
+    }
 
     /// Nothing is awaited behind the close: the runtime cannot have heard of it.
     #[tokio::test]

@@ -34,6 +34,11 @@ pub(super) fn is_idempotent(method: &Method) -> bool {
     )
 }
 
+/// Whether a call is not sent again when it may have reached the backend: by its method, or because bodies are not kept.
+pub(super) fn goes_once(outgoing: &Outgoing<'_>) -> bool {
+    !http_body::Body::is_end_stream(&outgoing.body) || !is_idempotent(outgoing.method)
+}
+
 /// Whether a call to a backend without rules goes out once more. A connection that had served others and breaks is what
 /// a backend's restart looks like; one that was new and breaks would break again, unless there is another endpoint.
 pub(super) fn is_worth_another(picked: &Picked, outgoing: &Outgoing<'_>, lost: Lost) -> bool {

@@ -148,8 +148,8 @@ impl Connection {
     /// [`Self::is_dead`] for a call that cannot be sent again when it has gone into a connection that ends: the system is
     /// asked as well, right before the first byte is written. The peer's end may have come since the runtime last looked.
     fn is_dead_for(&mut self, outgoing: &Outgoing<'_>) -> bool {
-        let once = !outgoing.body.is_end_stream() || !again::is_idempotent(outgoing.method);
-        self.is_dead() || (once && self.served > 0 && self.stream.has_come())
+        let asks = self.served > 0 && again::goes_once(outgoing);
+        self.is_dead() || (asks && self.stream.has_come())
     }
 
     /// Whether it is old or has served enough.

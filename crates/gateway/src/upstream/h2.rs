@@ -9,6 +9,7 @@
 mod driven;
 mod tunnelled;
 mod upload;
+mod wire;
 
 use std::cell::{Cell, RefCell};
 use std::pin::pin;
@@ -28,7 +29,7 @@ use tokio::task::AbortHandle;
 use super::answer::{Answered, Source, Streaming};
 use super::pool::{Keeping, OpenCount};
 use super::tries::causes;
-use super::{Outgoing, Reach, Unanswered};
+use super::{Outgoing, Reach, Unanswered, again};
 use crate::body::RequestBody;
 use crate::io::Stream;
 use crate::metrics::Upstream;
@@ -36,6 +37,7 @@ use crate::worker::Worker;
 pub(crate) use driven::{BodyFault, Driven};
 pub(crate) use tunnelled::Tunnelled;
 use upload::{Upload, UploadFault};
+use wire::{Sight, Wire};
 
 /// How much of an answer may be on its way that was not asked for yet: of a stream, and of a connection.
 const STREAM_WINDOW_BYTES: u32 = 1 << 20;
@@ -55,6 +57,7 @@ pub(crate) struct Connection {
     closed: Rc<Cell<bool>>,
     pings: RefCell<Pings>,
     driver: AbortHandle,
+    sight: Sight,
     keeping: Rc<Keeping>,
     born_ms: u64,
     /// When a stream was last begun.
@@ -85,6 +88,7 @@ impl Connection {
         open: OpenCount,
     ) -> Result<Rc<Self>, h2::Error> {
         let head_max = worker.config.upstream.head_bytes_max;
+        let (stream, sight) = Wire::new(stream);
         let (sender, mut wire) = h2::client::Builder::new()
             .enable_push(false)
             .max_header_list_size(u32::try_from(head_max).unwrap_or(u32::MAX))
@@ -123,6 +127,7 @@ impl Connection {
                 answered_ms: now_ms,
             }),
             driver,
+            sight,
             keeping: Rc::clone(keeping),
             born_ms: now_ms,
             used_ms: Cell::new(now_ms),
@@ -166,6 +171,12 @@ impl Connection {
         let takes = self.takes();
         let (part, whole) = FILLING;
         takes >= AHEAD_STREAMS_MIN && self.streams.get() * whole >= takes * part
+    }
+
+    /// Whether the peer has ended it, for a call that must not go into a connection that ends: many close theirs without a
+    /// GOAWAY (docs/adr/0045-asked-before-the-first-byte.md).
+    fn is_dead_for(&self, outgoing: &Outgoing<'_>) -> bool {
+        self.served.get() > 1 && again::goes_once(outgoing) && self.sight.has_ended()
     }
 
     /// Takes a place for one more stream.
@@ -251,6 +262,14 @@ pub(crate) async fn send(
     let ready = std::future::poll_fn(|cx| slot.0.sender.borrow_mut().poll_ready(cx)).await;
     if let Err(error) = ready {
         return Err(broke(worker, &slot, &error, Reach::Unsent));
+    }
+    if slot.0.is_dead_for(outgoing) {
+        slot.forget();
+        return Err(Unanswered {
+            reach: Reach::Unsent,
+            cause: "the backend had closed the connection".into(),
+            tls: false,
+        });
     }
     *request.version_mut() = Version::HTTP_2;
     if outgoing.switches {

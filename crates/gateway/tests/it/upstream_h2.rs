@@ -271,6 +271,32 @@ async fn what_a_backend_that_goes_away_has_not_looked_at_goes_elsewhere() {
     event(&sandbox, "retried", 1).await;
 }
 
+/// A backend that closes without a word, as a process that is killed does: the call goes over another connection, whatever
+/// its method, when the end has come before its first byte was written. Here the driver mostly hears of it first; that a call
+/// asks by itself, the test of `upstream::h2::wire` shows.
+#[tokio::test]
+async fn a_post_that_meets_a_connection_closed_without_goaway_goes_over_a_new_one() {
+    const ROUNDS: u32 = 100;
+    let peer = Peer::bind().await;
+    let sandbox = setup(&peer).start();
+    let mut client = sandbox.connect().await;
+    client.send(POST).await;
+    let mut backend = Frames::greet(&peer).await;
+    let stream = backend.call().await;
+    backend.ok(stream).await;
+    ok(&mut client).await;
+    for _ in 0..ROUNDS {
+        // No wait between the two: the worker hears of both at the same time.
+        drop(backend);
+        client.send(POST).await;
+        backend = Frames::greet(&peer).await;
+        let stream = backend.call().await;
+        backend.ok(stream).await;
+        ok(&mut client).await;
+    }
+    event(&sandbox, "opened", ROUNDS + 1).await;
+}
+
 #[tokio::test]
 async fn a_refused_stream_goes_over_another_connection_whatever_the_method() {
     let peer = Peer::bind().await;
