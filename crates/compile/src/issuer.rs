@@ -271,3 +271,6 @@ fn secret(source: &SecretSource) -> SecretModel {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

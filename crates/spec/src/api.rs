@@ -169,6 +169,24 @@ impl ApiSpec {
         })
     }
 
+    /// The applications that callers without a credential of the platform's call for, each with the place where it is named.
+    pub fn application_names(&self) -> impl Iterator<Item = (&str, String)> {
+        self.ways().flat_map(|(place, way)| {
+            let (own, callers) = match way {
+                Shown::Basic(basic) => (&basic.application, [].as_slice()),
+                Shown::MutualTls(tls) => (&tls.application, tls.callers.as_slice()),
+                Shown::Jwt(_) | Shown::ApiKey(_) => (&None, [].as_slice()),
+            };
+            let own = own.iter().map(|name| (name, String::new()));
+            let callers = callers.iter().enumerate().filter_map(|(index, caller)| {
+                let name = caller.application.as_ref()?;
+                Some((name, format!("/callers/{index}")))
+            });
+            let named = own.chain(callers);
+            named.map(move |(name, below)| (name.as_str(), format!("{place}{below}/application")))
+        })
+    }
+
     fn default_transports() -> Vec<Transport> {
         vec![Transport::Http, Transport::Https]
     }

@@ -56,6 +56,7 @@ impl Work<'_> {
             .chain(self.name_fault(item.document.name(), api))
             .collect();
         faults.extend(self.subscribers_fault(item.present.as_ref(), api).await?);
+        faults.extend(self.callers_faults(item.present.as_ref(), api).await?);
         let mut problems = self.compile(index, world).await?;
         let item = &self.items[index];
         problems.extend(compile::issuer_references(&item.document, world));
@@ -116,6 +117,28 @@ impl Work<'_> {
             self.faults.push(&self.items[index].source, fault);
         }
         Ok(())
+    }
+
+    /// Callers by password or certificate call for applications that are there. One that the document has named before is
+    /// let be: an application may go, and takes such callers along.
+    async fn callers_faults(
+        &self,
+        present: Option<&Present>,
+        api: &ApiSpec,
+    ) -> ApiResult<Vec<Fault>> {
+        let before = present.and_then(|present| present.document.as_api());
+        let before: BTreeSet<&str> = before
+            .into_iter()
+            .flat_map(ApiSpec::application_names)
+            .map(|(name, _)| name)
+            .collect();
+        let mut faults = Vec::new();
+        for (name, pointer) in api.application_names() {
+            if !before.contains(name) && !self.has_application(name).await? {
+                faults.push(unknown(&pointer, &format!("Application `{name}`")));
+            }
+        }
+        Ok(faults)
     }
 
     /// (name, version) is what people say and what subscriptions refer to: one document each.

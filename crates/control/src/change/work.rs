@@ -278,6 +278,15 @@ impl<'a> Work<'a> {
             .map(|present| (ApplicationId(present.id), present.links)))
     }
 
+    /// Whether there is an application after the change, whoever has it.
+    pub(super) async fn has_application(&self, name: &str) -> ApiResult<bool> {
+        if self.item(Kind::Application, name).is_some() {
+            return Ok(true);
+        }
+        let gone = self.is_gone(Kind::Application, name);
+        Ok(!gone && self.present(RecordKind::Application, name).await?.is_some())
+    }
+
     /// The batch.
     pub(super) fn finish(self) -> ApiResult<Prepared> {
         let warnings = self.faults.into_result()?;

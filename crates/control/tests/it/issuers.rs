@@ -62,6 +62,40 @@ async fn an_issuer_follows_its_application() {
         .problem("IN_USE");
 }
 
+/// Callers with passwords and certificates call for applications that are there.
+#[tokio::test]
+async fn the_applications_of_callers_are_there() {
+    let world = World::new().await;
+    world.publish_pets("1.0.0").await;
+    let path = "/apis/pets-1.0.0";
+    let wanted = async |name: &str| {
+        let mut document = world.get("paul", path).await.expect(200);
+        document["spec"]["security"] = json!([{"allOf": [
+            {"apiKey": {}},
+            {"anyOf": [
+                {"basic": {"users": {"secretRef": "partners"}, "application": "shop"}},
+                {"mutualTls": {"ca": {"secretRef": "partners"}, "callers": [{"dns": "a.example", "application": name}]}},
+            ]},
+        ]}]);
+        world.call("paul", "PUT", path, document).await
+    };
+    let application = json!({"kind": "Application", "metadata": {"name": "shop"}, "spec": {}});
+    let made = world.post("sue", "/applications", application).await;
+    made.expect(201);
+    let told = wanted("till").await.problem("INVALID_DOCUMENT");
+    let errors = told["errors"].as_array().unwrap();
+    assert_eq!(errors.len(), 1, "{errors:?}");
+    assert_eq!(
+        errors[0]["pointer"],
+        "/spec/security/0/allOf/1/anyOf/1/mutualTls/callers/0/application"
+    );
+    wanted("shop").await.expect(200);
+    // It may go, and then the document can be changed all the same.
+    world.delete("sue", "/applications/shop").await.expect(204);
+    wanted("shop").await.expect(200);
+    wanted("till").await.problem("INVALID_DOCUMENT");
+}
+
 #[tokio::test]
 async fn admins_register_clients_of_other_issuers() {
     let world = World::new().await;

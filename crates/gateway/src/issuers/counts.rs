@@ -13,10 +13,21 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use super::Issuers;
 
 /// Counts by a word.
-#[derive(Default, Debug)]
+#[derive(Debug)]
 pub(super) struct Counts {
     fetches: Mutex<BTreeMap<&'static str, u64>>,
     introspections: Mutex<BTreeMap<&'static str, u64>>,
+}
+
+/// What people watch for is there from the beginning.
+impl Default for Counts {
+    fn default() -> Self {
+        let begin = |words: &[&'static str]| words.iter().map(|word| (*word, 0)).collect();
+        Self {
+            fetches: Mutex::new(begin(&["ok", "held-back"])),
+            introspections: Mutex::new(begin(&["active", "failed", "refused"])),
+        }
+    }
 }
 
 impl Counts {
@@ -49,7 +60,7 @@ impl Collector for Issuers {
         for (name, help, counts) in [
             (
                 "tollway_gateway_issuer_fetches",
-                "Fetches of the keys of token issuers, by how they ended",
+                "Fetches of the keys of token issuers, by how they ended; held-back: not begun for an unknown key, since others came right before",
                 &counts.fetches,
             ),
             (

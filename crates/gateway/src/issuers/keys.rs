@@ -127,6 +127,8 @@ impl Fetching {
             let due = now_unix_ms >= self.state().due_unix_ms;
             if due || (nudged.is_some() && self.take_one(now_unix_ms)) {
                 self.fetch(due).await;
+            } else if nudged.is_some() {
+                self.counts.fetched("held-back");
             }
             self.put_in_force();
             self.rounds.end(round);

@@ -44,6 +44,10 @@ enum Caller {
     Token,
     /// A token that it has not.
     NewToken,
+    /// A name and a password that the core has seen before.
+    Password,
+    /// A client certificate that the core has seen before.
+    Certificate,
 }
 
 /// A policy with what it needs.
@@ -98,6 +102,30 @@ fn cases() -> Vec<Case> {
         case("jwt", "seen before", json!({}), Caller::Token, &[], true),
         case("jwt", "new", json!({}), Caller::NewToken, &[], false),
         case("apiKey", "", json!({}), Caller::Key, &[], false),
+        case(
+            "basic",
+            "seen before",
+            json!({"users": {"secretRef": "callers"}}),
+            Caller::Password,
+            &[],
+            false,
+        ),
+        case(
+            "mutualTls",
+            "seen before",
+            json!({"ca": {"secretRef": "callers"}}),
+            Caller::Certificate,
+            &[],
+            false,
+        ),
+        case(
+            "authorize",
+            "one rule",
+            json!({"require": "'orders:read' in principal.scopes"}),
+            Caller::Token,
+            &["jwt"],
+            false,
+        ),
         case(
             "scopes",
             "",
@@ -237,6 +265,10 @@ fn request(world: &World, caller: Caller) -> RequestCx {
         Caller::Token | Caller::NewToken => {
             cx.headers.insert("authorization", world.bearer.clone());
         }
+        Caller::Password => {
+            cx.headers.insert("authorization", world::password());
+        }
+        Caller::Certificate => cx.slots.put(Arc::clone(&world.certificate)),
     }
     cx
 }

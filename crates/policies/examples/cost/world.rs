@@ -10,10 +10,12 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
 use http::{HeaderMap, HeaderValue, Method, StatusCode};
+use parts::pki::Authority;
 use policy::services::{NoAnswer, ServiceAnswer, ServiceCall, Services};
 use policy::{
-    ApiKeyView, Client, ClientView, Core, Directory, Issuer, LocalFuture, Plan, RequestCx, Runtime,
-    Secrets, Slots, SubscriptionView, Trace, Window,
+    ApiKeyView, Asking, Client, ClientCertificate, ClientView, Core, Directory, Guessed, Issuer,
+    LocalFuture, PasswordGuess, Passwords, Plan, RequestCx, Runtime, Secrets, Slots,
+    SubscriptionView, Trace, Window,
 };
 use serde_json::json;
 
@@ -78,6 +80,8 @@ pub(crate) struct World {
     headers: HeaderMap,
     /// An access token with its prefix.
     pub(crate) bearer: HeaderValue,
+    /// A client certificate, as its connection has it.
+    pub(crate) certificate: Arc<ClientCertificate>,
 }
 
 impl World {
@@ -122,8 +126,10 @@ impl World {
         )));
         let secrets = tempfile::tempdir().unwrap();
         write_key(secrets.path());
+        let certificate = write_callers(secrets.path());
         let runtime = Runtime {
             secrets: Secrets::at(secrets.path().to_owned()),
+            passwords: Arc::new(Right),
             ..Runtime::new(Arc::new(directory), limits, Arc::new(clock))
         };
         let core = Core::new(Arc::new(runtime));
@@ -135,6 +141,7 @@ impl World {
             monotonic_ms,
             headers: headers(),
             bearer: HeaderValue::from_str(&format!("Bearer {token}")).unwrap(),
+            certificate,
         }
     }
 
@@ -195,6 +202,27 @@ impl Services for Yes {
     }
 }
 
+/// Every password is right, at once: what checking one costs is not ours.
+struct Right;
+
+impl Passwords for Right {
+    fn check(&self, _: PasswordGuess) -> Asking<Guessed> {
+        Box::pin(std::future::ready(Ok(Guessed::Right)))
+    }
+}
+
+/// Who may call: one user, and an authority for certificates. Returns a certificate of it.
+fn write_callers(secrets: &Path) -> Arc<ClientCertificate> {
+    let root = Authority::root("partners");
+    let user = "alice:$argon2id$v=19$m=19456,t=2,p=1$c2FsdHNhbHQ$aGFzaA\n";
+    std::fs::create_dir(secrets.join("callers")).unwrap();
+    for (file, text) in [("users", user), ("ca.crt", &root.pem())] {
+        std::fs::write(secrets.join("callers").join(file), text).unwrap();
+    }
+    let shown = root.issue("till-7", 7, |_| {});
+    Arc::new(ClientCertificate::new(vec![shown.der.into()], false).unwrap())
+}
+
 /// What is shown to backends: the key that tokens are signed with, and a password.
 fn write_key(secrets: &Path) {
     let key = jose::SigningKey::generate_es256().unwrap();
@@ -225,6 +253,11 @@ pub(crate) fn headers() -> HeaderMap {
         headers.insert(name, HeaderValue::from_static(value));
     }
     headers
+}
+
+/// The name and the password of the one user.
+pub(crate) fn password() -> HeaderValue {
+    HeaderValue::from_static("Basic YWxpY2U6aHVudGVyMg==")
 }
 
 /// The one API key.

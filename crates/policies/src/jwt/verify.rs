@@ -38,8 +38,11 @@ impl Running {
                 let JoseError::UnknownKid { kid } = &*error else {
                     return Err(Refusal::Token(error));
                 };
+                // Of its issuer: another one may make a key of this id.
+                let whose = candidates.first().map(|issuer| issuer.name.as_str());
+                let what = (&self.org, whose, kid);
                 if asked {
-                    unknown.add(kid, directory);
+                    unknown.add(&what, directory);
                     let fetched = |issuer: &Arc<Issuer>| {
                         let outside = issuer.outside.as_ref();
                         outside.is_some_and(|outside| outside.fetches())
@@ -49,7 +52,7 @@ impl Running {
                     if !candidates.is_empty() && candidates.iter().all(fetched) {
                         return Err(Refusal::IssuerSilent(NotAnswered::Unavailable));
                     }
-                } else if !unknown.has(kid, now_unix_s)
+                } else if !unknown.has(&what, now_unix_s)
                     && let Some(question) = self.whose_key(&candidates)
                 {
                     return Err(Refusal::Unknown(question));

@@ -362,6 +362,14 @@ async fn a_new_key_is_fetched_once_and_the_call_passes() {
     futures_util::future::join_all(many).await;
     assert!(fetched() - before <= 8, "{} fetches", fetched() - before);
     assert!(begun.elapsed() < Duration::from_secs(5));
+    until("one that was held back", async || {
+        let stranger = SigningKey::generate_es256().unwrap();
+        let token = sign(&stranger, "at+jwt", setting.claims(json!({})));
+        assert_eq!(setting.refused(&token).await, "TOKEN_INVALID");
+        let held_back = "tollway_gateway_issuer_fetches_total{result=\"held-back\"}";
+        setting.sandbox.metric(held_back).await >= 1
+    })
+    .await;
 }
 
 /// req: T1

@@ -245,6 +245,25 @@ fn an_unknown_key_is_asked_for_where_it_belongs() {
     assert_eq!(bench.directory.tables().asked_of.len(), 2);
 }
 
+/// That one issuer has no key of an id says nothing of another issuer's.
+#[test]
+fn an_unknown_key_is_unknown_at_its_issuer_alone() {
+    let (key, known) = (SigningKey::generate_es256(), SigningKey::generate_es256());
+    let (key, known) = (key.unwrap(), known.unwrap());
+    let bench = bench_with(model(), &[&known]);
+    let forged = bearer(&key, &claims(&bench));
+    assert_eq!(refused_by_both(&bench, &forged), "TOKEN_INVALID");
+    assert_eq!(bench.directory.tables().asked_of, ["corporate"]);
+    // The platform has made this very key a moment ago.
+    bench.directory.tables().newer = Some(crate::testing::issuer_of(&key));
+    call(&bench, &both(), &bearer(&key, &bench.claims())).unwrap();
+    assert_eq!(bench.directory.tables().asked, 1);
+}
+
+fn refused_by_both(bench: &Bench, token: &HeaderValue) -> &'static str {
+    call(bench, &both(), token).unwrap_err().code.name
+}
+
 #[test]
 fn what_an_issuer_says_of_a_token_is_kept_for_its_time() {
     let opaque = OutsideModel {
