@@ -2,6 +2,7 @@
 
 mod claims;
 mod key;
+mod tier;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

@@ -1,18 +1,26 @@
 //! What the token says.
 
-use base::{Diagnostic, Environment};
+use std::sync::Arc;
+
+use base::{Diagnostic, Environment, Org};
 use expr::{Attribute, Expr};
-use policy::{ApiTold, CompileEnv, Principal, RequestCx};
+use policy::{ApiTold, CompileEnv, Plan, Principal, RequestCx};
 use serde_json::{Map, Value, json};
 
+use super::tier::{self, UNLIMITED};
 use super::{Config, Dialect};
 
 /// Before the names of the dialect `wso2`.
 const WSO2: &str = "http://wso2.org/claims/";
 /// Who a token of the dialect `wso2` comes from, unless the document says.
 const WSO2_ISSUER: &str = "wso2.org/products/am";
-/// What it says of a caller without a plan, and of every application: applications have no tier here.
-const UNLIMITED: &str = "Unlimited";
+/// What WSO2 calls the tenant `carbon.super`, the only one of an installation without tenants. The organisation `default` is
+/// that; others have no number there.
+const WSO2_SUPER_TENANT: &str = "-1234";
+/// Its claim, which a document may say instead.
+const WSO2_TENANT: &str = "enduserTenantId";
+/// What issuers call the client of a token; the first that is there counts.
+const CLIENT_CLAIMS: [&str; 4] = ["client_id", "azp", "cid", "appid"];
 
 /// Claims of the dialect `tollway`, beside those that every token has.
 const OWN_CLAIMS: [&str; 12] = [
@@ -30,7 +38,7 @@ const OWN_CLAIMS: [&str; 12] = [
     "api_context",
 ];
 /// Claims of the dialect `wso2`, without what stands before their names.
-const WSO2_CLAIMS: [&str; 12] = [
+const WSO2_CLAIMS: [&str; 13] = [
     "subscriber",
     "applicationid",
     "applicationname",
@@ -43,6 +51,7 @@ const WSO2_CLAIMS: [&str; 12] = [
     "keytype",
     "usertype",
     "enduser",
+    WSO2_TENANT,
 ];
 /// Claims that nobody may add: they say what the token itself is.
 const REGISTERED: [&str; 8] = ["iss", "sub", "aud", "exp", "nbf", "iat", "jti", "cnf"];
@@ -65,8 +74,8 @@ impl Teller {
     pub(super) fn compile(config: Config, env: &CompileEnv, faults: &mut Vec<Diagnostic>) -> Self {
         let dialect = config.dialect;
         let known = match dialect {
-            Dialect::Tollway => &OWN_CLAIMS,
-            Dialect::Wso2 => &WSO2_CLAIMS,
+            Dialect::Tollway => &OWN_CLAIMS[..],
+            Dialect::Wso2 => &WSO2_CLAIMS[..],
         };
         let wanted = match &config.claims {
             None => known.to_vec(),
@@ -184,7 +193,7 @@ impl Teller {
             "subscriber" => json!(known.owner),
             "applicationid" | "applicationUUId" => json!(known.application_id),
             "applicationname" => json!(known.application),
-            "applicationtier" => UNLIMITED.into(),
+            "applicationtier" => tier::name(known.limits.as_deref()).into(),
             "apiname" => self.api.name.as_str().into(),
             "apicontext" => format!("{}/{}", self.api.context, self.api.version).into(),
             "version" => self.api.version.as_str().into(),
@@ -202,6 +211,7 @@ impl Teller {
                 (None, Some(owner)) => owner.as_str().into(),
                 (None, None) => known.name().into(),
             },
+            WSO2_TENANT if self.org == Org::DEFAULT => WSO2_SUPER_TENANT.into(),
             _ => Value::Null,
         }
     }
@@ -214,6 +224,8 @@ struct Known<'a> {
     application_id: Option<String>,
     application: Option<String>,
     owner: Option<String>,
+    /// What the application may call altogether.
+    limits: Option<Arc<Plan>>,
     /// The OAuth client, or the credential that the platform keeps.
     client: Option<String>,
     /// The person who calls; none where an application calls for itself.
@@ -223,19 +235,20 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     fn of(cx: &RequestCx, principal: &'a Principal, plan: Option<&'a str>) -> Self {
         let directory = &cx.core.runtime.directory;
-        let view = principal
-            .application
-            .and_then(|id| directory.application_view(id));
+        let id = principal.application;
+        let view = id.and_then(|id| directory.application_view(id));
         let (application, owner) = view.map_or((None, None), |view| (Some(view.name), view.owner));
         let identity = &*principal.identity;
-        let client_id = identity.claims.get("client_id").and_then(Value::as_str);
+        let of_token = |name: &&str| identity.claims.get(*name).and_then(Value::as_str);
+        let client_id = CLIENT_CLAIMS.iter().find_map(of_token);
         let subject = identity.subject.as_deref();
         Self {
             principal,
             plan,
-            application_id: principal.application.map(|id| id.to_string()),
+            application_id: id.map(|id| id.to_string()),
             application,
             owner,
+            limits: id.and_then(|id| directory.application_limits(id)),
             client: client_id
                 .map(str::to_owned)
                 .or_else(|| principal.credential.map(|id| id.to_string())),
@@ -278,7 +291,9 @@ fn may_be_added(name: &str, known: &[&str], pointer: &str, faults: &mut Vec<Diag
     let length = name.chars().count();
     let fault = if length == 0 || length > 200 || name.chars().any(char::is_control) {
         "a claim's name has 1 to 200 characters, and no control characters"
-    } else if REGISTERED.contains(&name) || known.contains(&name) || name.starts_with(WSO2) {
+    } else if name != WSO2_TENANT
+        && (REGISTERED.contains(&name) || known.contains(&name) || name.starts_with(WSO2))
+    {
         "the gateway itself says what this claim is"
     } else {
         return;

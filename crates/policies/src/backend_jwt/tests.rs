@@ -5,10 +5,10 @@ use jose::{Algorithm, KeySet};
 use policy::TokenInUse;
 use serde_json::json;
 
+mod wso2;
+
 use super::*;
 use crate::testing::{Bench, ManualTime as _, compile, compile_errors};
-
-const WSO2: &str = "http://wso2.org/claims/";
 
 fn write_key(bench: &Bench, file: &str, algorithm: Algorithm) -> SigningKey {
     use base64::Engine as _;
@@ -113,58 +113,6 @@ fn the_backend_is_told_in_our_dialect() {
         });
         assert_eq!(claims(&key, &token), expected, "{algorithm:?}");
     }
-}
-
-/// req: GW10
-#[test]
-fn the_backend_is_told_in_the_dialect_of_wso2() {
-    let bench = Bench::new();
-    let key = write_key(&bench, "backends/tls.key", Algorithm::Es256);
-    let more = json!({"dialect": "wso2", "pass": ["email", "absent"], "lifetime": "15m"});
-    let policy = compile("backendJwt", config(more));
-    let token = sent(&bench, &*policy, &mut request(&bench));
-    let mut expected = json!({
-        "iss": "wso2.org/products/am",
-        "sub": "alice-1",
-        "iat": bench.now_s(),
-        "exp": bench.now_s() + 900,
-    });
-    let application = bench.application.to_string();
-    for (name, value) in [
-        ("subscriber", "alice"),
-        ("applicationid", &application),
-        ("applicationUUId", &application),
-        ("applicationname", "shop"),
-        ("applicationtier", "Unlimited"),
-        ("apiname", "pets"),
-        ("apicontext", "/pets/1.0.0"),
-        ("version", "1.0.0"),
-        ("tier", "Gold"),
-        ("keytype", "PRODUCTION"),
-        ("usertype", "Application_User"),
-        ("enduser", "alice-1"),
-        ("email", "a@example.com"),
-    ] {
-        expected[format!("{WSO2}{name}")] = value.into();
-    }
-    assert_eq!(claims(&key, &token), expected);
-
-    // An application that calls for itself, with a sandbox credential.
-    let mut cx = request(&bench);
-    let principal = cx.principal.as_mut().unwrap();
-    principal.environment = Environment::Sandbox;
-    principal.identity = Arc::new(Identity {
-        subject: Some("client-1".to_owned()),
-        claims: json!({"client_id": "client-1"})
-            .as_object()
-            .unwrap()
-            .clone(),
-        ..Identity::default()
-    });
-    let told = claims(&key, &sent(&bench, &*policy, &mut cx));
-    assert_eq!(told[format!("{WSO2}usertype")], "Application");
-    assert_eq!(told[format!("{WSO2}enduser")], "alice");
-    assert_eq!(told[format!("{WSO2}keytype")], "SANDBOX");
 }
 
 #[test]
