@@ -1,4 +1,5 @@
 //! The dialect of `http://wso2.org/claims`, for callers as the policies find them.
+#![expect(clippy::needless_pass_by_value, reason = "tests read better so")]
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
