@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use base::Clock;
 use prometheus_client::collector::Collector;
@@ -14,14 +13,11 @@ use prometheus_client::metrics::gauge::ConstGauge;
 use sync::endpoints::{BackendReport, CircuitReport, EndpointHealth, EndpointReport};
 use sync::{ControlPlane, Node, ResourceKey};
 
+use crate::telling;
 use crate::upstream::Circuit;
 use crate::upstream::members::{Group, Member};
 use crate::upstream::state::{BackendState, Checked, States};
 
-/// How often it is looked whether there is something to tell.
-const EVERY: Duration = Duration::from_secs(1);
-/// After how many looks all is told again although nothing changed: the control plane may have been started anew.
-const AGAIN_AFTER: u32 = 30;
 /// Endpoints that one node tells of, and whose metrics it shows; those that are not called go first.
 const ENDPOINTS_MAX: usize = 2_000;
 
@@ -45,20 +41,11 @@ impl Endpoints {
 
     /// Tells the control plane what has changed, until it is dropped.
     pub async fn forward(self, plane: Arc<dyn ControlPlane>, node: Node) {
-        let mut told = Vec::new();
-        let mut looks = 0;
-        loop {
-            tokio::time::sleep(EVERY).await;
-            let reports = self.reports();
-            looks += 1;
-            if reports == told && looks < AGAIN_AFTER {
-                continue;
-            }
-            match plane.endpoints(&node, reports.clone()).await {
-                Ok(()) => (told, looks) = (reports, 0),
-                Err(error) => tracing::warn!(%error, "the health of endpoints was not told"),
-            }
-        }
+        let tell = |reports| {
+            let (plane, node) = (Arc::clone(&plane), node.clone());
+            async move { plane.endpoints(&node, reports).await }
+        };
+        telling::changes("the health of endpoints", || self.reports(), tell).await;
     }
 
     /// Every backend that has a choice of endpoints or checks them, as this node sees it now; in the order of their names.

@@ -28,16 +28,13 @@ use url::Url;
 
 use crate::directory::NodeDirectory;
 use crate::last_good::Vault;
+use crate::telling;
 use counts::Counts;
 use introspection::Introspector;
 use kept::Kept;
 use keys::Fetching;
 use metadata::Places;
 
-/// How often it is looked whether there is something to tell.
-const EVERY: Duration = Duration::from_secs(1);
-/// After how many looks all is told again although nothing changed: the control plane may have been started anew.
-const AGAIN_AFTER: u32 = 30;
 /// How long a call waits for keys that may be new.
 const PATIENCE: Duration = Duration::from_secs(5);
 
@@ -200,20 +197,11 @@ impl Issuers {
 
     /// Tells the control plane how they fare, until it is dropped.
     pub async fn forward(self, plane: Arc<dyn ControlPlane>, node: Node) {
-        let mut told = Vec::new();
-        let mut looks = 0;
-        loop {
-            tokio::time::sleep(EVERY).await;
-            let reports = self.reports();
-            looks += 1;
-            if reports == told && looks < AGAIN_AFTER {
-                continue;
-            }
-            match plane.issuers(&node, reports.clone()).await {
-                Ok(()) => (told, looks) = (reports, 0),
-                Err(error) => tracing::warn!(%error, "how token issuers fare was not told"),
-            }
-        }
+        let tell = |reports| {
+            let (plane, node) = (Arc::clone(&plane), node.clone());
+            async move { plane.issuers(&node, reports).await }
+        };
+        telling::changes("how token issuers fare", || self.reports(), tell).await;
     }
 
     fn known(&self, org: &Org, name: &str) -> Option<Arc<Known>> {

@@ -41,6 +41,7 @@ mod services;
 mod shelf;
 mod sockets;
 pub mod spans;
+mod telling;
 mod timers;
 mod trace;
 mod tunnel;

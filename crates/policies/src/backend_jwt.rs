@@ -13,6 +13,7 @@ use base::code::BACKEND_CREDENTIAL_MISSING;
 use base::{ApplicationId, CredentialId, Diagnostic, Digest, Environment};
 use http::header::{HeaderName, HeaderValue};
 use jose::{Jwk, SigningKey};
+use policy::stamp::LOOK_EVERY_MS;
 use policy::{
     BackendAuthCounts, CompileEnv, Core, Identity, Outcome, Phase, Plan, Policy, PolicyKind,
     Principal, Reject, RequestCx, from_files,
@@ -33,8 +34,6 @@ pub struct BackendJwt;
 
 /// How the key's file is called in the folder of a `secretRef`.
 const KEY_FILE: &str = "tls.key";
-/// How often at most is looked whether the key is another one, as [`from_files`] does.
-const LOOK_EVERY_MS: u64 = 1_000;
 const LIFETIME_MIN: Duration = Duration::from_ms(10_000);
 const LIFETIME_MAX: Duration = Duration::from_ms(86_400_000);
 const BYTES_MAX: Size = Size::from_bytes(64 << 10);

@@ -6,10 +6,8 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::context::Core;
-use crate::stamp::Stamp;
+use crate::stamp::{LOOK_EVERY_MS, Stamp};
 
-/// How often at most a file is looked at.
-const LOOK_EVERY_MS: u64 = 1_000;
 /// The largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 /// Sets of files of which one core remembers what was made; what is beyond is made anew.

@@ -4,6 +4,9 @@ use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
+/// How often at most a file is looked at, in milliseconds.
+pub const LOOK_EVERY_MS: u64 = 1_000;
+
 /// How a file looked. Taken before it is read: a change in between is seen by the next look.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Stamp {

@@ -1,5 +1,7 @@
 //! A whole platform in this process, on free ports and in a temporary folder.
 
+use std::time::Duration;
+
 use anyhow::{Context, ensure};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -186,6 +188,27 @@ impl Sandbox {
         let line = text.lines().find_map(|line| line.strip_prefix(name));
         line.and_then(|value| value.trim().parse().ok())
             .unwrap_or_else(|| panic!("there is no metric {name}"))
+    }
+
+    /// What is known of a trace id, once something is; it takes a second to be told.
+    ///
+    /// # Panics
+    /// When nothing is known in the end.
+    pub async fn trace(&self, trace_id: &str) -> Value {
+        let path = format!("/traces/{trace_id}");
+        let known = async {
+            loop {
+                let answer = self.control(Method::GET, &path).send().await;
+                match answer {
+                    Ok(answer) if answer.status() == StatusCode::OK => {
+                        return answer.json().await.expect("it is JSON");
+                    }
+                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                }
+            }
+        };
+        let known = tokio::time::timeout(Duration::from_secs(20), known).await;
+        known.expect("the call is explained within a second or two")
     }
 
     /// Imports a definition, publishes it under `plan` and subscribes a new application.

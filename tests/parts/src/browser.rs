@@ -56,7 +56,5 @@ fn chromium() -> PathBuf {
 
 /// Where `.ci/tools` installs the script's packages.
 fn modules() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    cache.unwrap_or_else(home).join("tollway/browser")
+    crate::cache().join("browser")
 }

@@ -5,6 +5,7 @@ use std::fs::File;
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, UdpSocket};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::free_port;
@@ -29,10 +30,12 @@ pub struct Service<'a> {
     pub weight: u16,
 }
 
-/// A DNS server for the domain `test`, whose records live for a second.
+/// A DNS server for the domain `test`.
 pub struct Dnsmasq {
     folder: PathBuf,
     port: u16,
+    /// How often it was told hosts.
+    told: AtomicUsize,
     server: Child,
     _keeper: Keeper,
 }
@@ -62,16 +65,22 @@ impl Dnsmasq {
         (Ipv4Addr::LOCALHOST, self.port).into()
     }
 
-    /// From now on it knows these hosts alone.
+    /// From now on it knows these hosts alone. Returns when it does: a question may overtake the signal to read them.
     pub fn set_hosts(&self, hosts: &[(&str, IpAddr)]) {
-        self.write_hosts(hosts);
+        let mark = format!("told-{}", self.told.fetch_add(1, Ordering::Relaxed));
+        self.write_hosts(hosts, &mark);
         let pid = self.server.id().to_string();
         let told = Command::new("kill").args(["-HUP", &pid]).status();
         assert!(told.is_ok_and(|status| status.success()), "dnsmasq is gone");
+        let deadline = Instant::now() + PATIENCE;
+        while self.ask(&mark).is_none_or(|answers| answers == 0) {
+            assert!(Instant::now() < deadline, "dnsmasq does not read its hosts");
+            std::thread::sleep(Duration::from_millis(5));
+        }
     }
 
-    fn write_hosts(&self, hosts: &[(&str, IpAddr)]) {
-        let mut text = String::new();
+    fn write_hosts(&self, hosts: &[(&str, IpAddr)], mark: &str) {
+        let mut text = format!("{} {mark}.test\n", Ipv4Addr::LOCALHOST);
         for (name, address) in hosts {
             writeln!(text, "{address} {name}.test").expect("a text can be written to");
         }
@@ -135,6 +144,7 @@ impl Dnsmasq {
         let mut this = Self {
             folder,
             port,
+            told: AtomicUsize::new(0),
             server,
             _keeper: keeper,
         };
@@ -148,17 +158,8 @@ impl Dnsmasq {
     /// Whether it answers, whatever it says.
     fn wait(&mut self) -> bool {
         let deadline = Instant::now() + PATIENCE;
-        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
-        let every = Some(Duration::from_millis(50));
-        socket
-            .set_read_timeout(every)
-            .expect("a timeout can be set");
-        // A question for the address of `test`.
-        let question =
-            b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00\x04test\x00\x00\x01\x00\x01";
         loop {
-            let _ = socket.send_to(question, self.addr());
-            if socket.recv(&mut [0; 512]).is_ok() {
+            if self.ask("").is_some() {
                 return true;
             }
             if self.server.try_wait().expect("it is our child").is_some() {
@@ -167,6 +168,27 @@ impl Dnsmasq {
             let log = std::fs::read_to_string(self.folder.join("log")).unwrap_or_default();
             assert!(Instant::now() < deadline, "no answer from dnsmasq:\n{log}");
         }
+    }
+
+    /// How many IPv4 addresses it tells for a name below `.test` (empty = for `test`); none = it did not answer within moments.
+    fn ask(&self, name: &str) -> Option<u16> {
+        let socket = UdpSocket::bind("127.0.0.1:0").expect("loopback has a free port");
+        let patience = Some(Duration::from_millis(50));
+        socket
+            .set_read_timeout(patience)
+            .expect("a timeout can be set");
+        // RFC 1035, section 4.1: an id, "recursion desired", one question of type A and class IN.
+        let mut question = b"\x12\x34\x01\x00\x00\x01\x00\x00\x00\x00\x00\x00".to_vec();
+        for label in [name, "test"].into_iter().filter(|label| !label.is_empty()) {
+            question.push(u8::try_from(label.len()).expect("a label is short"));
+            question.extend(label.as_bytes());
+        }
+        question.extend(b"\x00\x00\x01\x00\x01");
+        socket.send_to(&question, self.addr()).ok()?;
+        let mut answer = [0; 512];
+        let length = socket.recv(&mut answer).ok()?;
+        let answers = answer[..length].get(6..8)?;
+        Some(u16::from_be_bytes([answers[0], answers[1]]))
     }
 }
 

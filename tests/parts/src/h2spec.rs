@@ -101,10 +101,7 @@ fn plain(text: &str) -> String {
 }
 
 fn program() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || Some(PathBuf::from(std::env::var_os("HOME")?).join(".cache"));
-    let cache = cache.or_else(home).expect("there is a home folder");
-    let program = cache.join(format!("tollway/bin/h2spec-{VERSION}"));
+    let program = crate::cache().join(format!("bin/h2spec-{VERSION}"));
     assert!(
         program.exists(),
         "h2spec {VERSION} is not installed: ./.ci/tools builds it"

@@ -2,7 +2,7 @@
 //!
 //! A script prints a line `ok NAME` for each step, or `not ok NAME` with what the server answered.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 /// Runs a script with these variables and returns the names of its steps, all of which have passed. `ca` is the authority,
@@ -25,7 +25,7 @@ pub fn run(script: &str, ca: &Path, variables: &[(&str, &str)]) -> Vec<String> {
             "installed.txt",
         )
     };
-    let folder = cache().join(folder);
+    let folder = crate::cache().join(folder);
     let wanted = std::fs::read(scripts.join(wanted)).expect("the script's libraries are named");
     let found = std::fs::read(folder.join(installed)).unwrap_or_default();
     assert!(
@@ -56,11 +56,4 @@ pub fn run(script: &str, ca: &Path, variables: &[(&str, &str)]) -> Vec<String> {
     );
     let passed = told.lines().filter_map(|line| line.strip_prefix("ok "));
     passed.map(str::to_owned).collect()
-}
-
-/// Where `.ci/tools` installs.
-fn cache() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    cache.unwrap_or_else(home).join("tollway")
 }

@@ -94,11 +94,7 @@ fn command(program: &Path, otlp: u16, query: u16) -> Command {
 
 /// Where `./.ci/tools` puts it.
 fn program() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map_or_else(
-        || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache"),
-        PathBuf::from,
-    );
-    let program = cache.join(format!("tollway/bin/jaeger-{VERSION}"));
+    let program = crate::cache().join(format!("bin/jaeger-{VERSION}"));
     assert!(
         program.exists(),
         "Jaeger is not installed: {} is missing (./.ci/tools builds it; it needs Go)",

@@ -155,11 +155,7 @@ impl Drop for Keycloak {
 }
 
 fn installed() -> PathBuf {
-    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
-    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
-    let folder = cache
-        .unwrap_or_else(home)
-        .join(format!("tollway/keycloak-{VERSION}"));
+    let folder = crate::cache().join(format!("keycloak-{VERSION}"));
     assert!(
         folder.join("lib/quarkus-run.jar").exists(),
         "Keycloak {VERSION} is not installed: ./.ci/tools downloads it (org.keycloak:keycloak-quarkus-dist)"

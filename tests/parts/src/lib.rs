@@ -19,6 +19,9 @@ mod launched;
 pub mod pki;
 pub mod postgres;
 pub mod prometheus;
+mod python;
+
+use std::path::PathBuf;
 
 pub use dnsmasq::Dnsmasq;
 pub use ext_authz::ExtAuthz;
@@ -28,6 +31,13 @@ pub use jaeger::Jaeger;
 pub use keycloak::Keycloak;
 pub use postgres::Postgres;
 pub use prometheus::Prometheus;
+
+/// Where `./.ci/tools` puts what is no package of Debian's.
+pub(crate) fn cache() -> PathBuf {
+    let cache = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from);
+    let home = || PathBuf::from(std::env::var_os("HOME").unwrap_or_default()).join(".cache");
+    cache.unwrap_or_else(home).join("tollway")
+}
 
 /// A port of loopback that is free at this moment; whoever takes it must be ready for another one to be faster.
 ///

@@ -2,13 +2,10 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
-use std::time::SystemTime;
 
 use base::Secret;
+use policy::stamp::{LOOK_EVERY_MS, Stamp};
 use sync::issuer::SecretModel;
-
-/// How often at most the file is looked at, in milliseconds.
-const LOOK_EVERY_MS: u64 = 1_000;
 
 /// A secret cannot be had.
 #[derive(Debug, thiserror::Error)]
@@ -37,7 +34,7 @@ enum Place {
 
 struct Read {
     text: Secret<String>,
-    seen: Option<(SystemTime, u64)>,
+    seen: Stamp,
     looked_ms: u64,
 }
 
@@ -69,7 +66,7 @@ impl SecretOf {
                 return Ok(read.text.clone());
             }
             read.looked_ms = now_ms;
-            if stamp(path) == read.seen {
+            if Stamp::of(path) == read.seen {
                 return Ok(read.text.clone());
             }
         }
@@ -86,14 +83,9 @@ impl SecretOf {
     }
 }
 
-fn stamp(path: &Path) -> Option<(SystemTime, u64)> {
-    let found = std::fs::metadata(path).ok()?;
-    Some((found.modified().ok()?, found.len()))
-}
-
 fn fresh(path: &Path, looked_ms: u64) -> Result<Read, SecretFault> {
     // Before it is read: a change in between is seen by the next look.
-    let seen = stamp(path);
+    let seen = Stamp::of(path);
     let text = std::fs::read_to_string(path).map_err(|source| SecretFault::File {
         path: path.to_owned(),
         source,

@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policy::stamp::{self, Stamp};
+use policy::stamp::{self, LOOK_EVERY_MS, Stamp};
 use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, InvalidDnsNameError, PrivateKeyDer, ServerName};
@@ -18,9 +18,6 @@ use sync::calls::CaSource;
 use super::pool::BackendPool;
 use crate::metrics::certificates::Role;
 use crate::worker::{Shared, Worker};
-
-/// How often at most a backend's files are looked at.
-const LOOK_EVERY_MS: u64 = 1_000;
 
 /// A backend's TLS cannot be set up.
 #[derive(Debug, thiserror::Error)]

@@ -470,25 +470,11 @@ async fn rules_on_who_calls_refuse_and_are_explained() {
     let problem: Value = refusal.json().await.unwrap();
     assert_eq!(problem["code"], "CALLER_NOT_ALLOWED");
     assert_eq!(problem["detail"], "only vets see number seven");
-    let path = format!("/traces/{}", problem["traceId"].as_str().unwrap());
-    let mut told = Value::Null;
-    let explained = async {
-        loop {
-            let answer = world
-                .sandbox
-                .control(Method::GET, &path)
-                .send()
-                .await
-                .unwrap();
-            if answer.status() == StatusCode::OK {
-                return answer.json::<Value>().await.unwrap();
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
-    };
-    if let Ok(found) = tokio::time::timeout(Duration::from_secs(20), explained).await {
-        told = found["calls"][0]["decision"].clone();
-    }
+    let found = world
+        .sandbox
+        .trace(problem["traceId"].as_str().unwrap())
+        .await;
+    let told = &found["calls"][0]["decision"];
     let text = told.to_string();
     for part in ["authorize", "no-sevens", "dept", "absent"] {
         assert!(text.contains(part), "{part} is not in {told:#}");

@@ -53,23 +53,7 @@ impl World {
 
     /// What is known of a trace id: it takes a second to be told.
     async fn decision(&self, trace_id: &str) -> Value {
-        let path = format!("/traces/{trace_id}");
-        let known = async {
-            loop {
-                let answer = self
-                    .sandbox
-                    .control(Method::GET, &path)
-                    .send()
-                    .await
-                    .unwrap();
-                if answer.status() == 200 {
-                    return answer.json::<Value>().await.unwrap();
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let found = tokio::time::timeout(PATIENCE, known).await;
-        let mut found = found.expect("the decision is told within a second or two");
+        let mut found = self.sandbox.trace(trace_id).await;
         assert!(
             found["calls"][0]["node"]
                 .as_str()

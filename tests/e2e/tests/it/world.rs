@@ -1,7 +1,5 @@
 //! A platform with the pets, a backend that remembers, and who may call.
 
-use std::time::Duration;
-
 use e2e::{Api, Backend, Sandbox};
 use reqwest::Method;
 use serde_json::Value;
@@ -60,23 +58,8 @@ impl World {
 
     /// The rule that refused, as `tollway explain` names it; it takes a second to be told.
     pub(crate) async fn rule(&self, problem: &Value) -> String {
-        let path = format!("/traces/{}", problem["traceId"].as_str().unwrap());
-        let known = async {
-            loop {
-                let answer = self
-                    .sandbox
-                    .control(Method::GET, &path)
-                    .send()
-                    .await
-                    .unwrap();
-                if answer.status() == 200 {
-                    return answer.json::<Value>().await.unwrap();
-                }
-                tokio::time::sleep(Duration::from_millis(50)).await;
-            }
-        };
-        let known = tokio::time::timeout(Duration::from_secs(20), known).await;
-        let known = known.expect("the refusal is explained");
+        let trace_id = problem["traceId"].as_str().unwrap();
+        let known = self.sandbox.trace(trace_id).await;
         let decision = &known["calls"][0]["decision"];
         assert!(
             !decision.to_string().contains("secret-text"),

@@ -279,19 +279,26 @@ impl Actor {
         Ok(())
     }
 
+    /// A new user with this name, who has logged in and given the client what it redeemed.
+    pub(super) async fn arrives(&self, name: &str) -> Result<(Tab, Answer), Lost> {
+        let web = &self.scene.web;
+        let password = format!("a password of {name} 9");
+        let user = json!({"name": name, "password": password, "roles": ["subscriber"]});
+        let made = self.site.made("/users", user).await?;
+        self.answered(&made, 201);
+        let mut tab = Tab::of(name, &password);
+        let code = tab.code(&self.site, web).await?;
+        let answer = redeem(&self.site, web, &code).await?;
+        self.answered(&answer, 200);
+        Ok((tab, answer))
+    }
+
     /// Users who log in, log out, get another password, go; a client that gives a refresh token back.
     async fn people(&self) -> Forever {
         let web = &self.scene.web;
         for number in 0_u32.. {
             let name = format!("user-{}-{number}", self.round);
-            let password = format!("a password of {name} 9");
-            let user = json!({"name": name, "password": password, "roles": ["subscriber"]});
-            let made = self.site.made("/users", user).await?;
-            self.answered(&made, 201);
-            let mut tab = Tab::of(&name, &password);
-            let code = tab.code(&self.site, web).await?;
-            let answer = redeem(&self.site, web, &code).await?;
-            self.answered(&answer, 200);
+            let (mut tab, answer) = self.arrives(&name).await?;
             let access = answer.member("access_token");
             let refresh = answer.member("refresh_token");
             let path = format!("/users/{name}");
@@ -313,7 +320,7 @@ impl Actor {
                     (200, out)
                 }
                 2 => {
-                    let change = json!({"password": format!("another {password}")});
+                    let change = json!({"password": format!("another password of {name} 9")});
                     let out = self.site.admin(Method::PATCH, &path, Some(change)).await;
                     (200, out)
                 }

@@ -2,10 +2,9 @@
 //! being given more.
 
 use reqwest::Method;
-use serde_json::json;
 
 use super::actors::{Actor, Forever};
-use super::claims::{Claim, End, redeem};
+use super::claims::{Claim, End};
 use super::site::{Answer, Lost, Secret, Site};
 use super::tab::Tab;
 
@@ -62,14 +61,7 @@ impl Actor {
         let web = &self.scene.web;
         for number in self.round.. {
             let name = format!("leaver-{}-{number}", self.round);
-            let password = format!("a password of {name} 9");
-            let user = json!({"name": name, "password": password, "roles": ["subscriber"]});
-            let made = self.site.made("/users", user).await?;
-            self.answered(&made, 201);
-            let mut tab = Tab::of(&name, &password);
-            let code = tab.code(&self.site, web).await?;
-            let answer = redeem(&self.site, web, &code).await?;
-            self.answered(&answer, 200);
+            let (mut tab, answer) = self.arrives(&name).await?;
             let access = answer.member("access_token");
             let refresh = answer.member("refresh_token");
             let unused = tab.code(&self.site, web).await?;
