@@ -1,9 +1,11 @@
 // Walks through the pages of the authorization server as a person would: log in, allow, code, token; connect a device; see
-// what was allowed and take it back; log out. The client is another origin than the server. Prints one line of JSON for what the test asks about.
+// what was allowed and take it back; log out. The client is another origin than the server. Each page is held against WCAG 2 AA.
+// Prints one line of JSON for what the test asks about.
 //
 // Environment: ISSUER, CLIENT_ID, CLIENT_SECRET, CLIENT_PORT (where the client is to listen), USER, PASSWORD, CHROMIUM,
 // MODULES (folder with node_modules), PROFILE (an empty folder); SCRIPTS=off; SHOTS (a folder for pictures) where somebody wants to look.
 import { createHash, randomBytes } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { createRequire } from 'node:module';
 import { join } from 'node:path';
@@ -75,25 +77,38 @@ const page = context.pages()[0] ?? (await context.newPage());
 const refused = [];
 page.on('console', (message) => message.type() === 'error' && refused.push(message.text()));
 page.setDefaultTimeout(20_000);
-const shot = async (name) => SHOTS && page.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
-const told = {};
+const told = { inaccessible: [] };
+
+/** Holds the page against WCAG 2 AA, which takes scripts, and makes a picture of it where somebody wants to look. */
+const sniffer = readFileSync(createRequire(join(MODULES, 'x.js')).resolve('html_codesniffer/build/HTMLCS.js'), 'utf8');
+const sniff = (at) => at.evaluate(`${sniffer};
+  new Promise((done) => HTMLCS.process('WCAG2AA', document, () => done(HTMLCS.getMessages()
+    .filter(({ type }) => type === HTMLCS.ERROR)
+    .map(({ code, msg, element }) => [code, msg, element?.outerHTML?.slice(0, 200)].join(' ')))))`);
+async function look(name, at = page) {
+  if (SHOTS) await at.screenshot({ path: join(SHOTS, `${name}.png`), fullPage: true });
+  if (process.env.SCRIPTS === 'off') return;
+  told.inaccessible.push(...(await sniff(at)).map((text) => `${name}: ${text}`));
+}
 
 // Wrong password, right password, consent, across two origins, and on to a third one.
 await page.goto(authorize());
-await shot('login');
+await look('login');
 await page.fill('#username', USER);
 await page.fill('#password', 'wrong');
 await page.click('button[type=submit]');
 await page.waitForSelector('[role=alert]');
-await shot('login-wrong');
+await look('login-wrong');
 told.wrong = await page.textContent('[role=alert]');
 await page.fill('#password', PASSWORD);
 await page.click('button[type=submit]');
 await page.waitForSelector('button[value=allow]');
-await shot('consent');
+await look('consent');
 await page.click('button[value=allow]');
 await page.waitForURL(`http://127.0.0.1:${last.port}/home`);
 told.code = await redeem();
+// The client's page says no language: what holds pages against WCAG has to find that.
+told.sniffs = process.env.SCRIPTS === 'off' || (await sniff(page)).some((text) => text.includes('H57'));
 
 // The same without a question, and by a form.
 await page.goto(authorize({ prompt: 'consent', response_mode: 'form_post' }));
@@ -103,7 +118,7 @@ await page.waitForURL(`http://127.0.0.1:${last.port}/home`);
 told.form_post = (await redeem()).status;
 
 await page.goto(authorize({ prompt: 'select_account', ui_locales: 'de' }));
-await shot('account-de');
+await look('account-de');
 
 // A device.
 const device = (await form('/oauth2/device_authorization', { scope: 'pets:read' })).body;
@@ -112,41 +127,42 @@ const poll = () => form('/oauth2/token', {
 });
 told.pending = (await poll()).body.error;
 await page.goto(device.verification_uri_complete);
-await shot('device');
+await look('device');
 told.filled_in = await page.inputValue('#user_code');
 await page.click('button[type=submit]');
 await page.waitForSelector('button[value=allow]');
-await shot('device-confirm');
+await look('device-confirm');
 told.shown = await page.textContent('p.code');
 await page.click('button[value=allow]');
 await page.waitForSelector('h1:has-text("Device connected")');
-await shot('device-done');
+await look('device-done');
 told.device = await poll();
 
 // Errors stay here.
 await page.goto(authorize({ redirect_uri: 'https://evil.example/' }));
-await shot('error');
+await look('error');
 told.error = { url: page.url().startsWith(ISSUER), title: await page.title() };
 
 // Other looks.
-if (SHOTS) {
-  const narrow = await context.newPage();
-  await narrow.setViewportSize({ width: 320, height: 640 });
-  for (const lang of ['zh', 'de']) {
-    await narrow.goto(authorize({ prompt: 'login', ui_locales: lang }));
-    await narrow.screenshot({ path: join(SHOTS, `login-narrow-${lang}.png`), fullPage: true });
-    await narrow.goto(authorize({ prompt: 'consent', ui_locales: lang }));
-    await narrow.screenshot({ path: join(SHOTS, `consent-narrow-${lang}.png`), fullPage: true });
-    await narrow.goto(`${ISSUER}/account?ui_locales=${lang}`);
-    await narrow.screenshot({ path: join(SHOTS, `own-narrow-${lang}.png`), fullPage: true });
-  }
-  await narrow.emulateMedia({ colorScheme: 'dark' });
-  await narrow.goto(authorize({ prompt: 'consent' }));
-  await narrow.screenshot({ path: join(SHOTS, 'consent-dark.png'), fullPage: true });
-  await narrow.goto(`${ISSUER}/account`);
-  await narrow.screenshot({ path: join(SHOTS, 'own-dark.png'), fullPage: true });
-  await narrow.close();
+const narrow = await context.newPage();
+narrow.setDefaultTimeout(20_000);
+await narrow.setViewportSize({ width: 320, height: 640 });
+for (const lang of ['zh', 'de']) {
+  await narrow.goto(authorize({ prompt: 'login', ui_locales: lang }));
+  await look(`login-narrow-${lang}`, narrow);
+  await narrow.goto(authorize({ prompt: 'consent', ui_locales: lang }));
+  await look(`consent-narrow-${lang}`, narrow);
+  await narrow.goto(`${ISSUER}/account?ui_locales=${lang}`);
+  await look(`own-narrow-${lang}`, narrow);
 }
+await narrow.emulateMedia({ colorScheme: 'dark' });
+await narrow.goto(authorize({ prompt: 'login' }));
+await look('login-dark', narrow);
+await narrow.goto(authorize({ prompt: 'consent' }));
+await look('consent-dark', narrow);
+await narrow.goto(`${ISSUER}/account`);
+await look('own-dark', narrow);
+await narrow.close();
 
 // By keyboard alone: the first field has the focus, Enter sends the form.
 await page.goto(authorize({ prompt: 'login', login_hint: USER }));
@@ -160,17 +176,17 @@ told.again = tokens.status;
 
 // One's own sessions and consents: the page lists both, and what was allowed is taken back.
 await page.goto(`${ISSUER}/account`);
-await shot('own');
+await look('own');
 const own = async (what) => page.locator(`button[value^="${what}:"]`).count();
 told.own = { sessions: await own('session'), this: await page.locator('.mark').count(), consents: await own('consent') };
 await page.click('button[value^="consent:"]');
 await page.waitForURL(`${ISSUER}/account`);
 told.own.withdrawn = await own('consent');
-await shot('own-withdrawn');
+await look('own-withdrawn');
 
 // Log out: with a question, without one, and back to the client.
 await page.goto(`${ISSUER}/oauth2/logout?client_id=${CLIENT_ID}`);
-await shot('logout');
+await look('logout');
 await page.click('button[value=deny]');
 await page.waitForSelector('h1:has-text("Still logged in")');
 const bye = new URLSearchParams({

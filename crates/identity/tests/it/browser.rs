@@ -80,6 +80,8 @@ fn is_whole(told: &Value) {
     );
     assert_eq!(told["logged_out"], true);
     assert_eq!(told["violations"], serde_json::json!([]));
+    assert_eq!(told["sniffs"], true);
+    assert_eq!(told["inaccessible"], serde_json::json!([]), "{told:#}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
