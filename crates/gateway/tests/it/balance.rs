@@ -11,7 +11,7 @@ use snapshot::{Backend, Balance, Check, CheckAsk, Endpoint, HashBy, Health, Sche
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
-use crate::sandbox::{GET, Sandbox, Setup, field, key, soon};
+use crate::sandbox::{GET, Nobody, Sandbox, Setup, field, key, soon};
 
 /// A backend that answers by itself: its name as the body, the status that the test sets.
 pub(crate) struct Answering {
@@ -29,11 +29,12 @@ impl Drop for Answering {
 
 impl Answering {
     pub(crate) async fn named(name: &'static str) -> Self {
-        Self::at("127.0.0.1:0", name).await
+        Self::at("127.0.0.1:0", name).await.unwrap()
     }
 
-    pub(crate) async fn at(addr: &str, name: &'static str) -> Self {
-        let listener = TcpListener::bind(addr).await.unwrap();
+    /// An error where somebody else is there.
+    pub(crate) async fn at(addr: &str, name: &'static str) -> std::io::Result<Self> {
+        let listener = TcpListener::bind(addr).await?;
         let addr = listener.local_addr().unwrap();
         let (status, calls) = (Arc::new(AtomicU16::new(200)), Arc::new(AtomicUsize::new(0)));
         let (answered, counted) = (Arc::clone(&status), Arc::clone(&calls));
@@ -67,12 +68,12 @@ impl Answering {
                 });
             }
         });
-        Self {
+        Ok(Self {
             addr,
             status,
             calls,
             serving,
-        }
+        })
     }
 
     pub(crate) fn endpoint(&self) -> Endpoint {
@@ -132,7 +133,7 @@ fn http_check() -> Health {
                 expect: vec![(200, 299)],
             },
             every_ms: 20,
-            timeout_ms: 1_000,
+            timeout_ms: 60_000,
         }),
         healthy_after: 1,
         unhealthy_after: 1,
@@ -215,15 +216,12 @@ async fn checks_take_an_endpoint_out_and_bring_it_back() {
 #[tokio::test]
 async fn a_tcp_check_sees_that_nobody_listens() {
     let a = Answering::named("a").await;
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let nobody =
-        Endpoint::new(Scheme::Http, "127.0.0.1", gone.local_addr().unwrap().port()).unwrap();
-    drop(gone);
-    let mut setup = Setup::new(vec![nobody, a.endpoint()]);
+    let nobody = Nobody::bind();
+    let mut setup = Setup::new(vec![nobody.endpoint(), a.endpoint()]);
     let check = Check {
         ask: CheckAsk::Tcp,
         every_ms: 20,
-        timeout_ms: 1_000,
+        timeout_ms: 60_000,
     };
     setup.backend.health = Health {
         check: Some(check),

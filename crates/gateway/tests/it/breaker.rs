@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use base::ManualClock;
+use base::{ManualClock, SystemClock};
 use sync::calls::BreakerRules;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, field};
+use crate::sandbox::{GET, Nobody, OK, Peer, Sandbox, Setup, Wire, field};
 
 const FAILED: &str = "HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n";
 
@@ -120,16 +120,13 @@ async fn a_circuit_opens_for_all_cores_stays_open_across_an_edit_and_closes_afte
 
 #[tokio::test]
 async fn a_backend_that_cannot_be_reached_opens_the_circuit_too() {
-    let peer = Peer::bind().await;
-    let sandbox = setup(
-        &peer,
-        BreakerRules {
-            error_percent: Some(100),
-            ..rules()
-        },
-    )
-    .start();
-    drop(peer);
+    let nobody = Nobody::bind();
+    let mut setup = Setup::new(vec![nobody.endpoint()]);
+    setup.backend.calls.breaker = Some(Box::new(BreakerRules {
+        error_percent: Some(100),
+        ..rules()
+    }));
+    let sandbox = setup.start();
     let mut client = sandbox.connect().await;
     for _ in 0..2 {
         client.send(GET).await;
@@ -267,7 +264,9 @@ async fn calls_wait_for_their_turn_at_a_full_backend() {
     backend.send(OK).await;
     assert_eq!(three.answer().await.1, "ok");
 
-    let sandbox = setup(&peer, queued(5, 30)).start();
+    let mut setup = setup(&peer, queued(5, 30));
+    setup.clock = Arc::new(SystemClock::new());
+    let sandbox = setup.start();
     let (mut one, mut two) = (sandbox.connect().await, sandbox.connect().await);
     one.send(GET).await;
     let mut backend = peer.accept().await;

@@ -90,7 +90,7 @@ impl Secured {
                     expect: vec![(200, 299)],
                 },
                 every_ms: 20,
-                timeout_ms: 5_000,
+                timeout_ms: 60_000,
             }),
             healthy_after: 1,
             unhealthy_after: 1,

@@ -27,10 +27,8 @@ async fn twins_at(second: &str) -> (Answering, Answering, u16) {
     for _ in 0..20 {
         let a = Answering::named("a").await;
         let port = a.addr.port();
-        let address = format!("{second}:{port}");
-        let free = std::net::TcpListener::bind(&address).is_ok();
-        if free {
-            return (a, Answering::at(&address, "b").await, port);
+        if let Ok(b) = Answering::at(&format!("{second}:{port}"), "b").await {
+            return (a, b, port);
         }
     }
     panic!("no port is free at two addresses");
@@ -213,7 +211,7 @@ pub(crate) fn grpc_check(service: &str) -> Health {
         check: Some(Check {
             ask,
             every_ms: 50,
-            timeout_ms: 2_000,
+            timeout_ms: 60_000,
         }),
         healthy_after: 1,
         unhealthy_after: 1,

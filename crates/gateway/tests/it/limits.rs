@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use base::ManualClock;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup};
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, passing};
 use crate::upstream_h2::Frames;
 
 async fn with(change: impl FnOnce(&mut Setup)) -> (Peer, Sandbox) {
@@ -29,8 +29,8 @@ async fn connections() {
     first.send(GET).await;
     let mut backend = peer.accept().await;
     backend.head().await;
+    // It is told so before it asks.
     let mut second = sandbox.connect().await;
-    second.send(GET).await;
     let (head, body) = second.answer().await;
     assert!(head.starts_with("http/1.1 503 ") && body.contains("CONNECTION_LIMIT"));
     hit(&sandbox, "connections").await;
@@ -111,8 +111,7 @@ async fn time_of_the_head() {
     sandbox
         .counts("tollway_gateway_connections_open{protocol=\"http/1.1\"} 1")
         .await;
-    clock.advance_ms(11_000);
-    let (head, body) = client.answer().await;
+    let (head, body) = passing("an answer", &clock, 11_000, client.answer()).await;
     assert!(head.starts_with("http/1.1 408 "), "{head}");
     assert!(body.contains("REQUEST_TIMEOUT"));
     assert!(client.closes().await);
@@ -147,8 +146,7 @@ async fn time_without_a_request() {
     clock.advance_ms(70_000);
     client.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
     client.answer().await;
-    clock.advance_ms(76_000);
-    assert!(client.closes().await);
+    assert!(passing("the end", &clock, 76_000, client.closes()).await);
     hit(&sandbox, "idle_timeout").await;
 }
 

@@ -27,7 +27,7 @@ async fn a_line_says_what_happened_and_nothing_secret() {
     client.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
     client.answer().await;
     drop(client);
-    sandbox.gateway.drain(Duration::from_secs(5)).await;
+    sandbox.gateway.drain(Duration::from_mins(1)).await;
     // The writer ends with the last thread of the gateway.
     let text = crate::sandbox::soon("log", async {
         loop {

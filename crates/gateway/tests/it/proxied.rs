@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use parts::HaProxy;
 use tokio::net::{TcpSocket, TcpStream};
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, field, soon};
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, field, passing, soon, standing};
 use crate::tls::{https, tls_over};
 
 /// A gateway that believes this network alone.
@@ -86,14 +86,16 @@ async fn where_it_is_not_configured_a_header_is_no_request() {
 /// req: S12
 #[tokio::test]
 async fn a_slow_header_ends_its_connection_and_clients_behind_one_proxy_are_told_apart() {
+    let clock = standing();
     let (peer, sandbox) = behind("127.0.0.0/8", |setup| {
+        setup.clock = clock.clone();
         setup.config.limits.opening_timeout_ms = 300;
         setup.config.limits.connections_per_client_max = 1;
     })
     .await;
     let mut slow = sandbox.connect().await;
     slow.send("PROXY TC").await;
-    assert!(slow.closes().await);
+    assert!(passing("the end", &clock, 301, slow.closes()).await);
     sandbox
         .counts("tollway_gateway_limits_hit_total{limit=\"opening_timeout\"} 1")
         .await;

@@ -6,7 +6,7 @@ use base::ManualClock;
 use snapshot::Scheme;
 use sync::calls::RetryRules;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, endpoint, field};
+use crate::sandbox::{GET, Nobody, OK, Peer, Sandbox, Setup, Wire, endpoint, field};
 
 const POST: &str = "POST /shop/items HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
 const PUT: &str = "PUT /shop/items/1 HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nbody";
@@ -161,10 +161,9 @@ async fn without_rules_a_second_break_is_the_end() {
 #[tokio::test]
 async fn what_nobody_has_seen_goes_to_another_endpoint_whatever_the_method() {
     for with_rules in [false, true] {
-        let (peer, gone) = (Peer::bind().await, Peer::bind().await);
-        let mut setup = Setup::new(vec![gone.endpoint(), peer.endpoint()]);
+        let (peer, nobody) = (Peer::bind().await, Nobody::bind());
+        let mut setup = Setup::new(vec![nobody.endpoint(), peer.endpoint()]);
         setup.backend.calls.retry = with_rules.then(|| Box::new(rules()));
-        drop(gone);
         let sandbox = setup.start();
         let mut client = sandbox.connect().await;
         let mut backend = None;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use base::{Clock, Digest, Org, SystemClock};
+use base::{Clock, Digest, ManualClock, Org, SystemClock};
 use gateway::{Config, Gateway, Snapshots};
 use http::Method;
 use policy::{Access, Chain, NobodyKnown, Runtime, Step};
@@ -14,16 +14,74 @@ use snapshot::{
     Targets,
 };
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 
-/// No step of a test takes that long.
-const PATIENCE: Duration = Duration::from_secs(10);
+/// No step of a test takes that long, on a busy machine either.
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// Waits for a step, or fails the test.
 pub(crate) async fn soon<F: Future>(what: &str, step: F) -> F::Output {
     tokio::time::timeout(PATIENCE, step)
         .await
         .unwrap_or_else(|_| panic!("{what}: nothing happened"))
+}
+
+/// A clock that stands: nothing runs out while a test is at work, however long the machine takes.
+pub(crate) fn standing() -> Arc<ManualClock> {
+    Arc::new(ManualClock::at(SystemClock::new().unix_ms()))
+}
+
+/// Lets time run for as long as the test's own thread does: while the machine stands still, so does the clock.
+pub(crate) fn runs(clock: &Arc<ManualClock>) {
+    const STEP_MS: u64 = 10;
+    let clock = Arc::clone(clock);
+    tokio::spawn(async move {
+        loop {
+            tokio::time::sleep(Duration::from_millis(STEP_MS)).await;
+            clock.advance_ms(STEP_MS);
+        }
+    });
+}
+
+/// Lets so much time pass, and again until it has shown: who looks at the clock may have begun to a moment late.
+pub(crate) async fn passing<F: Future>(
+    what: &str,
+    clock: &ManualClock,
+    ms: u64,
+    step: F,
+) -> F::Output {
+    let mut step = std::pin::pin!(step);
+    soon(what, async {
+        loop {
+            clock.advance_ms(ms);
+            if let Ok(output) = tokio::time::timeout(Duration::from_secs(1), &mut step).await {
+                return output;
+            }
+        }
+    })
+    .await
+}
+
+/// A port of this machine that refuses connections, and that nobody else gets.
+pub(crate) struct Nobody {
+    _bound: TcpSocket,
+    port: u16,
+}
+
+impl Nobody {
+    pub(crate) fn bind() -> Self {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(([127, 0, 0, 1], 0).into()).unwrap();
+        let port = socket.local_addr().unwrap().port();
+        Self {
+            _bound: socket,
+            port,
+        }
+    }
+
+    pub(crate) fn endpoint(&self) -> Endpoint {
+        endpoint(Scheme::Http, "127.0.0.1", self.port)
+    }
 }
 
 /// One end of a connection.
@@ -197,6 +255,7 @@ pub(crate) struct Setup {
     pub(crate) beside: Vec<Backend>,
     pub(crate) gate: Gate,
     pub(crate) policies: fn() -> Vec<Step>,
+    /// It stands, unless the test brings another one.
     pub(crate) clock: Arc<dyn Clock>,
 }
 
@@ -217,7 +276,7 @@ impl Setup {
             beside: Vec::new(),
             gate: Gate::Serve,
             policies: Vec::new,
-            clock: Arc::new(SystemClock::new()),
+            clock: standing(),
         }
     }
 

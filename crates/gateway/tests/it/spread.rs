@@ -125,7 +125,7 @@ fn checked(panic_below_percent: u32) -> Health {
                 expect: vec![(200, 299)],
             },
             every_ms: 20,
-            timeout_ms: 1_000,
+            timeout_ms: 60_000,
         }),
         healthy_after: 1,
         unhealthy_after: 1,

@@ -1,6 +1,6 @@
 //! Bodies pass as they come, both ways, and never look complete when they are not.
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, called, field};
+use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, called, field, passing};
 
 /// req: L6
 #[tokio::test]
@@ -314,8 +314,7 @@ async fn a_body_that_pauses_for_too_long_breaks_off() {
     clock.advance_ms(4_000);
     backend.send("abc").await;
     client.until("abc").await;
-    clock.advance_ms(5_000);
-    assert!(client.closes().await);
+    assert!(passing("the end", &clock, 5_000, client.closes()).await);
     assert!(backend.closes().await);
     sandbox
         .counts("tollway_gateway_limits_hit_total{limit=\"backend_body_idle\"} 1")
@@ -349,11 +348,12 @@ async fn the_limit_of_pauses_spares_events_and_grpc() {
             ))
             .await;
         client.until("one").await;
-        clock.advance_ms(6_000);
         if ends {
-            assert!(client.closes().await, "{kind} {said:?}");
+            let closes = passing("the end", &clock, 6_000, client.closes()).await;
+            assert!(closes, "{kind} {said:?}");
             continue;
         }
+        clock.advance_ms(6_000);
         // Longer than it takes to look.
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
         backend.send("two").await;

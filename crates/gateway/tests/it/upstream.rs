@@ -5,7 +5,7 @@ use std::sync::Arc;
 use base::ManualClock;
 use snapshot::Scheme;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, called, endpoint, field};
+use crate::sandbox::{GET, Nobody, OK, Peer, Sandbox, Setup, called, endpoint, field, passing};
 
 #[tokio::test]
 async fn a_connection_is_used_again() {
@@ -89,10 +89,11 @@ async fn endpoints_are_taken_in_turn() {
 
 #[tokio::test]
 async fn a_backend_that_cannot_be_reached_is_a_problem() {
-    let peer = Peer::bind().await;
-    let nobody = peer.endpoint();
-    drop(peer);
-    for target in [nobody, endpoint(Scheme::Http, "nowhere.invalid", 80)] {
+    let nobody = Nobody::bind();
+    for target in [
+        nobody.endpoint(),
+        endpoint(Scheme::Http, "nowhere.invalid", 80),
+    ] {
         let sandbox = Setup::new(vec![target]).start();
         let mut client = sandbox.connect().await;
         client.send(GET).await;
@@ -163,8 +164,7 @@ async fn what_is_idle_too_long_or_too_many_is_closed() {
     sandbox
         .counts("tollway_gateway_limits_hit_total{limit=\"upstream_idle\"} 1")
         .await;
-    clock.advance_ms(4_500);
-    assert!(first.closes().await);
+    assert!(passing("the end", &clock, 4_500, first.closes()).await);
     sandbox.counts("tollway_gateway_upstream_open 0").await;
 }
 

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use base::Clock;
 use futures_util::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
@@ -10,7 +11,7 @@ use tokio_tungstenite::tungstenite::protocol::frame::coding::CloseCode;
 use tokio_tungstenite::tungstenite::{Error, Message};
 use tokio_tungstenite::{WebSocketStream, accept_async, client_async};
 
-use crate::sandbox::{OK, Peer, Sandbox, Setup, field, soon};
+use crate::sandbox::{OK, Peer, Sandbox, Setup, field, passing, runs, soon, standing};
 
 /// The example of RFC 6455 §1.3.
 pub(crate) const HANDSHAKE: &str = "GET /shop/items/live?x=1 HTTP/1.1\r\nhost: Shop.example\r\nconnection: keep-alive, Upgrade\r\n\
@@ -344,12 +345,18 @@ async fn more_than_the_node_may_hold_is_refused() {
 async fn a_tunnel_in_which_nothing_comes_is_ended() {
     let peer = Peer::bind().await;
     let mut setup = Setup::new(vec![peer.endpoint()]);
-    setup.config.limits.tunnel_idle_timeout_ms = 1_000;
+    let clock = standing();
+    setup.clock = clock.clone();
+    setup.config.limits.tunnel_idle_timeout_ms = 2_000;
     let sandbox = setup.start();
     let (mut client, mut backend) = opened(&sandbox, &peer).await;
+    runs(&clock);
     // Longer than that in all, but never without a message for so long.
     for _ in 0..8 {
-        tokio::time::sleep(Duration::from_millis(200)).await;
+        let begun_ms = clock.monotonic_ms();
+        while clock.monotonic_ms() < begun_ms + 300 {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
         client.send(Message::text("x")).await.unwrap();
         soon("message", backend.next()).await.unwrap().unwrap();
     }
@@ -373,17 +380,19 @@ async fn a_tunnel_in_which_nothing_comes_is_ended() {
 async fn a_drain_gives_tunnels_their_time_and_no_more() {
     let peer = Peer::bind().await;
     let mut setup = Setup::new(vec![peer.endpoint()]);
+    let clock = standing();
+    setup.clock = clock.clone();
     setup.config.limits.tunnel_drain_ms = 400;
     let sandbox = setup.start();
     let (mut client, mut backend) = opened(&sandbox, &peer).await;
     let (ends, _held) = opened(&sandbox, &peer).await;
-    let draining = tokio::spawn(sandbox.gateway.drain(Duration::from_secs(20)));
+    let draining = tokio::spawn(sandbox.gateway.drain(Duration::from_mins(1)));
     drop(ends);
     // It still passes.
     client.send(Message::text("x")).await.unwrap();
     soon("message", backend.next()).await.unwrap().unwrap();
     assert!(
-        soon("end", client.next())
+        passing("end", &clock, 400, client.next())
             .await
             .is_none_or(|end| end.is_err())
     );

@@ -5,8 +5,11 @@ use crate::sandbox::field;
 
 #[tokio::test]
 async fn one_that_sends_its_head_byte_by_byte() {
-    let beside = Beside::start(|limits| limits.head_timeout_ms = 300).await;
+    let beside = Beside::start(|limits| limits.head_timeout_ms = 1_000).await;
     let mut bad = beside.sandbox.connect().await;
+    // One that says nothing at first is not answered; this one does.
+    bad.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
+    assert!(bad.answer().await.0.starts_with("http/1.1 404 "));
     let mut alive = true;
     for byte in b"GET /shop/items HTTP/1.1\r\nx: "
         .iter()
@@ -32,7 +35,7 @@ async fn one_that_sends_its_head_byte_by_byte() {
 
 #[tokio::test]
 async fn one_that_drips_its_body() {
-    let beside = Beside::start(|limits| limits.body_timeout_ms = 500).await;
+    let beside = Beside::start(|limits| limits.body_timeout_ms = 1_000).await;
     let mut bad = beside.sandbox.connect().await;
     bad.send("PUT /shop/items/slow HTTP/1.1\r\nhost: x\r\ncontent-length: 1000000\r\n\r\n")
         .await;
@@ -58,7 +61,7 @@ async fn one_that_drips_its_body() {
 #[tokio::test]
 async fn one_that_sends_nothing_of_its_body() {
     let beside = Beside::start(|limits| {
-        limits.body_timeout_ms = 300;
+        limits.body_timeout_ms = 1_000;
         limits.rate_min = 0;
     })
     .await;

@@ -79,6 +79,7 @@ async fn until(bad: &mut Wire, wanted: u8) -> (u32, Vec<u8>) {
 /// Sends so many of these until nobody takes them, and finds the connection ended with GOAWAY.
 async fn floods(limit: &str, begin: Vec<u8>, each: impl Fn(u32) -> Vec<u8>) {
     let beside = Beside::start(|limits| {
+        limits.h2.window_ms = 60_000;
         limits.h2.resets_max = 20;
         limits.h2.pings_max = 20;
         limits.h2.window_updates_max = 150;
@@ -212,7 +213,7 @@ async fn one_that_begins_a_head_and_does_not_go_on() {
         get(1, "/shop/items")[..12].to_vec(),
         vec![0, 0, 8],
     ] {
-        let beside = Beside::start(|limits| limits.head_timeout_ms = 300).await;
+        let beside = Beside::start(|limits| limits.head_timeout_ms = 1_000).await;
         let mut bad = connect(&beside.sandbox, &[]).await;
         bad.send(begun).await;
         soon("the end", bad.rest_bytes()).await;
@@ -222,7 +223,7 @@ async fn one_that_begins_a_head_and_does_not_go_on() {
 
 #[tokio::test]
 async fn one_that_drips_its_body_loses_its_stream() {
-    let beside = Beside::start(|limits| limits.body_timeout_ms = 300).await;
+    let beside = Beside::start(|limits| limits.body_timeout_ms = 1_000).await;
     let mut bad = connect(&beside.sandbox, &[]).await;
     bad.send(frame(
         HEADERS,
