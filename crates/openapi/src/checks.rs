@@ -6,6 +6,7 @@
 mod endless;
 mod fit;
 mod known;
+pub(crate) mod passwords;
 mod references;
 mod schemas;
 mod servers;
@@ -109,6 +110,7 @@ fn visit<'t>(
         Shape::Definition | Shape::Operation | Shape::Part(Part::PathItem)
     ) {
         servers::check(reader, object, &place.trail);
+        passwords::check(reader, object, &place.trail);
     }
     match place.shape {
         Shape::Definition => tags(reader, object),

@@ -39,6 +39,7 @@ use base::{Diagnostic, Diagnostics};
 use tree::{Limits, Node, Value};
 
 pub use crate::bundle::{Bundled, bundle};
+pub use crate::checks::passwords::is_written_secret;
 pub use crate::diff::diff;
 pub use crate::files::{FILES_MAX, Files, FilesError, Gathering, check_name};
 use crate::model::Edition;

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use spec::RuleSeverity::{self, Error, Off, Warning};
 
+use crate::checks::passwords::RULE as PASSWORD;
 use crate::model::Dialect;
 
 /// One rule.
@@ -51,7 +52,7 @@ const fn rule(id: &'static str, severities: [RuleSeverity; 3], about: &'static s
     }
 }
 
-/// A rule without which there is nothing that could be served.
+/// A rule without which there is nothing that could be served, or a secret that could be read.
 const fn guard(id: &'static str, about: &'static str) -> Rule {
     Rule {
         id,
@@ -118,6 +119,10 @@ pub static RULES: &[Rule] = &[
     guard(
         "too-large",
         "References name large parts so often that operations, parameters and security requirements expand to more than is accepted.",
+    ),
+    guard(
+        PASSWORD,
+        "A password stands in the `securityConfig` of `x-wso2-production-endpoints`, `x-wso2-sandbox-endpoints` or `x-wso2-endpoints`. Everybody who may read the API could read it, for as long as its revisions are kept; the name of a variable (`${NAME}`) may stay.",
     ),
     rule(
         "missing-file",
@@ -364,7 +369,7 @@ pub enum RuleError {
         near: Option<&'static str>,
     },
     /// The rule guards what the gateway needs, or tells what is not served.
-    #[error("the rule `{id}` is at least `{least}`: {reason}", reason = reason(*least))]
+    #[error("the rule `{id}` is at least `{least}`: {reason}", reason = reason(id, *least))]
     Fixed {
         /// The rule.
         id: &'static str,
@@ -373,8 +378,10 @@ pub enum RuleError {
     },
 }
 
-fn reason(least: RuleSeverity) -> &'static str {
-    if least == Error {
+fn reason(id: &str, least: RuleSeverity) -> &'static str {
+    if id == PASSWORD {
+        "without it everybody who may read the API could read the password"
+    } else if least == Error {
         "without it there is nothing that could be served"
     } else {
         "it tells what is not served"

@@ -1,5 +1,6 @@
 //! What the keys mean as a document.
 
+mod credentials;
 mod path;
 mod security;
 
@@ -78,6 +79,9 @@ pub fn into_document(
     let operations = extensions.operations.iter();
     let operations = operations.filter_map(|operation| writer.operation(operation, &ways));
     api.operations = operations.collect();
+    let shown = credentials::Shown::of(extensions, definition, chosen, api);
+    shown.write(api);
+    writer.found.extend(shown.diagnostics());
     writer.found.extend(ways.differences(api));
     writer.found
 }

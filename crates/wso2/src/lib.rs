@@ -16,7 +16,7 @@ mod read;
 pub use documents::{Chosen, into_document};
 pub use keys::{KEYS, Key, Level, Meaning};
 pub use model::{
-    ApplicationSecurity, Cors, Credential, EndpointList, EndpointType, Extensions, Keys, Operation,
-    Placed,
+    ApplicationSecurity, Cors, Credential, EndpointList, EndpointSecurity, EndpointType,
+    Extensions, Keys, Operation, Placed,
 };
 pub use read::read;

@@ -4,6 +4,7 @@ use spec::{CircuitBreaker, Http2, KeepAlive, Retry};
 use std::sync::Arc;
 
 use openapi::Method;
+use tree::pointer;
 
 /// All keys of a definition.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -88,6 +89,24 @@ pub struct EndpointList {
     pub kind: EndpointType,
     /// `advanceEndpointConfig`
     pub calls: Calls,
+    /// `securityConfig`, where it is served.
+    pub security: Option<EndpointSecurity>,
+}
+
+/// `securityConfig`: HTTP Basic. What is secret of it is not kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EndpointSecurity {
+    /// The place of the list that it is of, as a JSON pointer.
+    pub list: String,
+    /// Whether the password is written out.
+    pub written_password: bool,
+}
+
+impl EndpointSecurity {
+    /// Its own place.
+    pub(crate) fn place(&self) -> String {
+        pointer::join(&self.list, "securityConfig")
+    }
 }
 
 /// `advanceEndpointConfig`: how a backend is called, in the words of documents.

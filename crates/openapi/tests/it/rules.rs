@@ -31,6 +31,11 @@ const CASES: &[(&str, &str, &str)] = &[
     ),
     ("reference-cycle", V3, "paths: {/a: {$ref: '#/paths/~1a'}}"),
     (
+        "written-password",
+        V3,
+        "paths: {}\nx-wso2-production-endpoints: {securityConfig: {password: hunter2}}",
+    ),
+    (
         "reference-outside",
         V3,
         "paths: {/a: {get: {responses: {'200': {$ref: '../../x.yaml'}}}}}",
@@ -285,6 +290,46 @@ fn rules_that_may_be_switched_off_never_refuse_what_is_stored() {
         let text = format!("{head}{body}").replace("OK", OK);
         let read = openapi::read(&text, &Limits::accepted());
         assert!(read.is_ok(), "{id}: {read:#?}");
+    }
+}
+
+/// req: S9
+#[test]
+fn passwords_are_found_where_gateways_read_them_and_never_repeated() {
+    let list = "{urls: ['http://a'], securityConfig: {type: basic, password: hunter2}}";
+    let top = |key: &str, value: &str| format!("{V3}{key}: {value}\npaths: {{}}");
+    let path = "x-wso2-sandbox-endpoints";
+    for (text, place) in [
+        (
+            top("x-wso2-sandbox-endpoints", list),
+            "/x-wso2-sandbox-endpoints",
+        ),
+        (
+            top("x-wso2-endpoints", &format!("{{a: {list}}}")),
+            "/x-wso2-endpoints/a",
+        ),
+        (
+            top("x-wso2-endpoints", &format!("[{{a: {list}}}]")),
+            "/x-wso2-endpoints/0/a",
+        ),
+        (
+            format!("{V3}paths: {{/a: {{{path}: {list}}}}}"),
+            "/paths/~1a/x-wso2-sandbox-endpoints",
+        ),
+        (
+            format!("{V3}paths: {{/a: {{get: {{{path}: {list}, {OK}}}}}}}"),
+            "/paths/~1a/get/x-wso2-sandbox-endpoints",
+        ),
+    ] {
+        let found = found(&text, &Rules::default());
+        let one = found.iter().find(|one| one.rule == "written-password");
+        let one = one.unwrap_or_else(|| panic!("{text}"));
+        assert_eq!(one.pointer, format!("{place}/securityConfig/password"));
+        assert!(!format!("{found:?}").contains("hunter2"), "{found:?}");
+        // What is stored is served.
+        assert!(openapi::read(&text, &Limits::accepted()).is_ok());
+        let variable = text.replace("hunter2", "'${PETS_PASSWORD}'");
+        assert!(severity(&variable, "written-password", &Rules::default()).is_none());
     }
 }
 

@@ -8,7 +8,7 @@ use tree::{Entry, Node, Object, pointer};
 
 use super::calls;
 use super::reader::{Reader, shortened};
-use crate::model::{EndpointList, EndpointType};
+use crate::model::{EndpointList, EndpointSecurity, EndpointType};
 
 const ENDPOINTS: &str = "x-wso2-endpoints";
 
@@ -132,12 +132,52 @@ fn list(reader: &mut Reader, node: &Node, place: &str) -> Option<EndpointList> {
     };
     let kind = kind.unwrap_or_default();
     let calls = calls::read(reader, object, place);
-    if let Some((_, place)) = reader.object(object, place, "securityConfig") {
-        let instead = "the backend is called without these credentials";
-        reader.not_served(place, "securityConfig", instead);
-    }
+    let security = security(reader, object, place);
     let urls = urls(reader, object, place)?;
-    Some(EndpointList { urls, kind, calls })
+    Some(EndpointList {
+        urls,
+        kind,
+        calls,
+        security,
+    })
+}
+
+/// `securityConfig`; nothing where it is switched off or not served.
+fn security(reader: &mut Reader, object: &Object, list: &str) -> Option<EndpointSecurity> {
+    let (config, place) = reader.object(object, list, "securityConfig")?;
+    let known = [
+        "type",
+        "username",
+        "password",
+        "enabled",
+        "customparameters",
+    ];
+    reader.unknown_members(config, &place, &known);
+    if reader.flag(config, &place, "enabled") == Some(false) {
+        return None;
+    }
+    let parameters = config.get("customparameters").and_then(Node::as_object);
+    if parameters.is_some_and(|parameters| !parameters.is_empty()) {
+        let place = pointer::join(&place, "customparameters");
+        reader.not_served(
+            place,
+            "customparameters",
+            "name and password are shown alone",
+        );
+    }
+    let kind = reader.text(config, &place, "type").unwrap_or("basic");
+    if !kind.eq_ignore_ascii_case("basic") {
+        let place = pointer::join(&place, "type");
+        let instead = "the backend is called without these credentials";
+        reader.not_served(place, &shortened(kind), instead);
+        return None;
+    }
+    Some(EndpointSecurity {
+        list: list.to_owned(),
+        written_password: config
+            .get("password")
+            .is_some_and(openapi::is_written_secret),
+    })
 }
 
 fn urls(reader: &mut Reader, object: &Object, place: &str) -> Option<Vec<String>> {

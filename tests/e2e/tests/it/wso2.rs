@@ -1,5 +1,7 @@
 //! A definition with `x-wso2-*` keys becomes an API that does what they say.
 
+mod credentials;
+
 use e2e::{Backend, Sandbox};
 use reqwest::{Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
