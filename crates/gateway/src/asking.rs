@@ -15,9 +15,6 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore, watch};
 use tokio::time::Instant;
 
-/// Rounds of the feed that callers may cause come at least so far apart.
-const NUDGE: Duration = Duration::from_secs(1);
-
 /// How much a node asks.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct AskingLimits {
@@ -25,6 +22,8 @@ pub struct AskingLimits {
     pub waiting_max: usize,
     /// How long an answer may take, in milliseconds; default 2 seconds.
     pub patience_ms: u64,
+    /// The least time between two rounds of the feed that callers cause, in milliseconds; default 1 second.
+    pub pause_ms: u64,
     /// Tokens and key ids that nobody knew, remembered on each core for ten seconds; default 4096. What is beyond it is asked
     /// for again.
     pub not_known_max: usize,
@@ -35,6 +34,7 @@ impl Default for AskingLimits {
         Self {
             waiting_max: 256,
             patience_ms: 2_000,
+            pause_ms: 1_000,
             not_known_max: 4_096,
         }
     }
@@ -47,6 +47,8 @@ pub struct AskingCounts {
     pub opaque_tokens: AtomicU64,
     /// Rounds of the feed caused by tokens of a key that was not known.
     pub catch_ups: AtomicU64,
+    /// Such rounds that came later than they could have, since another had come right before.
+    pub catch_ups_paused: AtomicU64,
     /// Questions that were not asked, since too many waited.
     pub refused: AtomicU64,
     /// Questions that had no answer in time.
@@ -176,11 +178,19 @@ impl Rounds {
         let _ = ended.wait_for(|ended| *ended > begun).await;
     }
 
-    /// Returns when somebody waits for a round, but not too often: `last` is when it did so before.
-    pub(crate) async fn wanted(&self, last: &mut Option<Instant>) {
+    /// Returns when somebody waits for a round, but no sooner than `pause_ms` after `last`, when it did so before. Calls `paused` if
+    /// that had to be waited for.
+    pub(crate) async fn wanted(
+        &self,
+        last: &mut Option<Instant>,
+        pause_ms: u64,
+        paused: impl Fn(),
+    ) {
         self.wanted.notified().await;
-        if let Some(last) = *last {
-            tokio::time::sleep_until(last + NUDGE).await;
+        let next = last.map(|last| last + Duration::from_millis(pause_ms));
+        if let Some(next) = next.filter(|next| *next > Instant::now()) {
+            paused();
+            tokio::time::sleep_until(next).await;
         }
         *last = Some(Instant::now());
     }

@@ -25,22 +25,41 @@ use tokio::runtime::Handle;
 use url::Url;
 use url::form_urlencoded::{Serializer, byte_serialize};
 
-/// The longest answer, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 << 10;
-/// The longest token, in bytes.
-const TOKEN_BYTES_MAX: usize = 16 << 10;
-/// An endpoint that failed is left alone for so long, twice as long after each further failure.
-const PAUSE_MS: u64 = 1_000;
-const PAUSE_MS_MAX: u64 = 60_000;
-/// A token that a backend refuses is replaced when it is at least so old: else it would be asked for with every call.
-const REFUSED_AGE_MS: u64 = 10_000;
 /// Tokens are shown so much less long than they are good: the call has to arrive.
 const EARLY_MS: u64 = 5_000;
 /// The longest time before the end at which another token is asked for.
 const AHEAD_MS_MAX: u64 = 60_000;
 
-/// Clients whose tokens are kept, unless configured.
-pub const CLIENTS_MAX: usize = 1_000;
+/// What is asked for and kept.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct TokenLimits {
+    /// Clients whose tokens are kept; default 1,000.
+    pub clients_max: usize,
+    /// The longest answer, in bytes; default 64 KiB.
+    pub answer_bytes_max: usize,
+    /// The longest token, in bytes; default 16 KiB.
+    pub token_bytes_max: usize,
+    /// An endpoint that failed is left alone for so long, in milliseconds, twice as long after each further failure; default 1 second.
+    pub pause_ms: u64,
+    /// The longest of these pauses; default 1 minute.
+    pub pause_ms_max: u64,
+    /// A token that a backend refuses is replaced when it is at least so old, in milliseconds: else it would be asked for with
+    /// every call; default 10 seconds.
+    pub refused_age_ms: u64,
+}
+
+impl Default for TokenLimits {
+    fn default() -> Self {
+        Self {
+            clients_max: 1_000,
+            answer_bytes_max: 64 << 10,
+            token_bytes_max: 16 << 10,
+            pause_ms: 1_000,
+            pause_ms_max: 60_000,
+            refused_age_ms: 10_000,
+        }
+    }
+}
 
 /// What happened, for metrics.
 #[derive(Debug, Default)]
@@ -53,13 +72,42 @@ pub struct TokenCounts {
     pub too_many: AtomicU64,
     /// Clients whose tokens are kept.
     pub clients: AtomicU64,
+    /// Answers that were too long.
+    answer_bytes: AtomicU64,
+    /// Tokens that were too long.
+    token_bytes: AtomicU64,
+    /// Answers that took too long.
+    timeouts: AtomicU64,
+    /// Calls that got no token since its endpoint is left alone.
+    paused: AtomicU64,
+    /// Refused tokens that were too young to be replaced.
+    refused_young: AtomicU64,
+}
+
+impl TokenCounts {
+    /// How often each limit took effect, by its label.
+    pub fn limits(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        let all = [
+            ("clients", &self.too_many),
+            ("answer_bytes", &self.answer_bytes),
+            ("token_bytes", &self.token_bytes),
+            ("timeout", &self.timeouts),
+            ("pause", &self.paused),
+            ("refused_age", &self.refused_young),
+        ];
+        let read = |(limit, count): (_, &AtomicU64)| (limit, count.load(Ordering::Relaxed));
+        all.map(read).into_iter()
+    }
+}
+
+fn count(count: &AtomicU64) {
+    count.fetch_add(1, Ordering::Relaxed);
 }
 
 /// The tokens of one node.
 pub struct Tokens {
     asker: Arc<Asker>,
     handle: Handle,
-    clients_max: usize,
     places: Mutex<HashMap<Digest, Arc<Mutex<Place>>>>,
 }
 
@@ -68,6 +116,7 @@ struct Asker {
     fetcher: Fetcher,
     clock: Arc<dyn Clock>,
     counts: Arc<TokenCounts>,
+    limits: TokenLimits,
 }
 
 type Answer = Result<Arc<BackendToken>, NoToken>;
@@ -91,7 +140,7 @@ impl Place {
         self.token.as_ref().filter(|token| now_ms < token.ends_ms)
     }
 
-    fn ended(&mut self, answer: &Answer, now_ms: u64) {
+    fn ended(&mut self, answer: &Answer, now_ms: u64, limits: &TokenLimits) {
         self.asked = None;
         match answer {
             Ok(token) => {
@@ -101,9 +150,10 @@ impl Place {
                 self.pause_until_ms = 0;
             }
             Err(_) => {
-                let pause_ms = PAUSE_MS << self.failures.min(6);
+                // Doubled as often, an hour is still no overflow.
+                let pause_ms = limits.pause_ms << self.failures.min(32);
                 self.failures = self.failures.saturating_add(1);
-                self.pause_until_ms = now_ms + pause_ms.min(PAUSE_MS_MAX);
+                self.pause_until_ms = now_ms + pause_ms.min(limits.pause_ms_max);
             }
         }
     }
@@ -112,15 +162,15 @@ impl Place {
 impl Tokens {
     /// Asks with this client, on the runtime that this is called on.
     #[must_use]
-    pub fn new(fetcher: Fetcher, clock: Arc<dyn Clock>, clients_max: usize) -> Self {
+    pub fn new(fetcher: Fetcher, clock: Arc<dyn Clock>, limits: TokenLimits) -> Self {
         Self {
             asker: Arc::new(Asker {
                 fetcher,
                 clock,
                 counts: Arc::default(),
+                limits,
             }),
             handle: Handle::current(),
-            clients_max,
             places: Mutex::default(),
         }
     }
@@ -138,14 +188,15 @@ impl Tokens {
         if let Some(place) = places.get(&id) {
             return Some(Arc::clone(place));
         }
-        if places.len() >= self.clients_max {
+        let clients_max = self.asker.limits.clients_max;
+        if places.len() >= clients_max {
             let now_ms = self.asker.clock.monotonic_ms();
             places.retain(|_, place| {
                 let place = lock(place);
                 place.asked.is_some() || place.good(now_ms).is_some()
             });
         }
-        if places.len() >= self.clients_max {
+        if places.len() >= clients_max {
             return None;
         }
         let place = Arc::new(Mutex::new(Place {
@@ -170,7 +221,7 @@ impl Tokens {
         // A task of its own: who asked first may go away before the answer comes.
         let task = self.handle.spawn(async move {
             let answer = asker.ask(client.request(), &secret).await;
-            lock(&shared).ended(&answer, asker.clock.monotonic_ms());
+            lock(&shared).ended(&answer, asker.clock.monotonic_ms(), &asker.limits);
             answer
         });
         let broken = || Err(NoToken::Failed("the request was broken off".to_owned()));
@@ -185,7 +236,7 @@ impl BackendTokens for Tokens {
     fn token(&self, client: Arc<TokenClient>, secret: Secret<String>) -> AskingToken {
         let ready = |answer| Box::pin(std::future::ready(answer));
         let Some(shared) = self.place(&client, &secret) else {
-            self.asker.counts.too_many.fetch_add(1, Ordering::Relaxed);
+            count(&self.asker.counts.too_many);
             return ready(Err(NoToken::TooMany));
         };
         let now_ms = self.asker.clock.monotonic_ms();
@@ -202,6 +253,7 @@ impl BackendTokens for Tokens {
             return Box::pin(asked.clone());
         }
         if !free {
+            count(&self.asker.counts.paused);
             let left_ms = place.pause_until_ms - now_ms;
             return ready(Err(NoToken::Wait(left_ms.div_ceil(1000))));
         }
@@ -218,8 +270,10 @@ impl BackendTokens for Tokens {
                     .token
                     .as_ref()
                     .is_some_and(|has| Arc::ptr_eq(has, token));
-            if is_it && now_ms.saturating_sub(place.given_ms) >= REFUSED_AGE_MS {
+            if is_it && now_ms.saturating_sub(place.given_ms) >= self.asker.limits.refused_age_ms {
                 place.token = None;
+            } else if is_it {
+                count(&self.asker.counts.refused_young);
             }
         }
     }
@@ -238,10 +292,13 @@ impl Asker {
         let asked_ms = self.clock.monotonic_ms();
         let limit = Duration::from_millis(request.timeout_ms);
         let answer = match tokio::time::timeout(limit, self.post(request, secret)).await {
-            Ok(answer) => answer.and_then(|body| read(&body, request, asked_ms)),
-            Err(_) => Err(format!("no whole answer within {} ms", request.timeout_ms)),
+            Ok(answer) => answer.and_then(|body| self.read(&body, request, asked_ms)),
+            Err(_) => {
+                count(&self.counts.timeouts);
+                Err(format!("no whole answer within {} ms", request.timeout_ms))
+            }
         };
-        let count = match &answer {
+        let ended = match &answer {
             Ok(_) => &self.counts.given,
             Err(fault) => {
                 let (url, client) = (&request.url, &request.client_id);
@@ -249,7 +306,7 @@ impl Asker {
                 &self.counts.failed
             }
         };
-        count.fetch_add(1, Ordering::Relaxed);
+        count(ended);
         answer.map_err(NoToken::Failed)
     }
 
@@ -267,10 +324,52 @@ impl Asker {
         let in_form = request.proof == TokenProof::Form;
         let form = form(request, in_form.then_some(secret));
         let credentials = (!in_form).then(|| basic(&request.client_id, secret));
-        let asked = self
-            .fetcher
-            .ask_form(&url, form, credentials, ANSWER_BYTES_MAX);
-        asked.await.map_err(|error: FetchError| error.to_string())
+        let bytes_max = self.limits.answer_bytes_max;
+        let asked = self.fetcher.ask_form(&url, form, credentials, bytes_max);
+        asked.await.map_err(|error| {
+            if matches!(error, FetchError::TooLarge(_)) {
+                count(&self.counts.answer_bytes);
+            }
+            error.to_string()
+        })
+    }
+
+    /// What an answer gives. The fault says nothing of its content.
+    fn read(
+        &self,
+        body: &[u8],
+        request: &TokenRequest,
+        asked_ms: u64,
+    ) -> Result<Arc<BackendToken>, String> {
+        let given: Given = serde_json::from_slice(body)
+            .map_err(|_| "the answer is no token (RFC 6749 §5.1)".to_owned())?;
+        if !given.token_type.eq_ignore_ascii_case("bearer") {
+            return Err("the token is no bearer token".to_owned());
+        }
+        let token = Secret::new(given.access_token);
+        let bytes_max = self.limits.token_bytes_max;
+        if token.expose().len() > bytes_max {
+            count(&self.counts.token_bytes);
+            return Err(format!("the token is longer than {bytes_max} bytes"));
+        }
+        let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
+        if token.expose().is_empty() || !plain {
+            return Err("the token is empty, or cannot stand in a header".to_owned());
+        }
+        let text = Secret::new(format!("Bearer {}", token.expose()));
+        let mut value = HeaderValue::from_str(text.expose()).expect("all of it is visible ASCII");
+        value.set_sensitive(true);
+        let good_ms = given
+            .expires_in
+            .map_or(request.lifetime_ms, |seconds| seconds.saturating_mul(1000));
+        let shown_ms = good_ms - EARLY_MS.min(good_ms / 10);
+        let ahead_ms = (good_ms / 5).min(AHEAD_MS_MAX);
+        let ends_ms = asked_ms.saturating_add(shown_ms);
+        Ok(Arc::new(BackendToken {
+            value,
+            renew_ms: ends_ms.saturating_sub(ahead_ms),
+            ends_ms,
+        }))
     }
 }
 
@@ -306,36 +405,6 @@ fn basic(client_id: &str, secret: &Secret<String>) -> HeaderValue {
     let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
     value.set_sensitive(true);
     value
-}
-
-/// What an answer gives. The fault says nothing of its content.
-fn read(body: &[u8], request: &TokenRequest, asked_ms: u64) -> Result<Arc<BackendToken>, String> {
-    let given: Given = serde_json::from_slice(body)
-        .map_err(|_| "the answer is no token (RFC 6749 §5.1)".to_owned())?;
-    if !given.token_type.eq_ignore_ascii_case("bearer") {
-        return Err("the token is no bearer token".to_owned());
-    }
-    let token = Secret::new(given.access_token);
-    let plain = token.expose().bytes().all(|byte| byte.is_ascii_graphic());
-    if token.expose().is_empty() || token.expose().len() > TOKEN_BYTES_MAX || !plain {
-        return Err(
-            "the token is empty, longer than 16 KiB, or cannot stand in a header".to_owned(),
-        );
-    }
-    let text = Secret::new(format!("Bearer {}", token.expose()));
-    let mut value = HeaderValue::from_str(text.expose()).expect("all of it is visible ASCII");
-    value.set_sensitive(true);
-    let good_ms = given
-        .expires_in
-        .map_or(request.lifetime_ms, |seconds| seconds.saturating_mul(1000));
-    let shown_ms = good_ms - EARLY_MS.min(good_ms / 10);
-    let ahead_ms = (good_ms / 5).min(AHEAD_MS_MAX);
-    let ends_ms = asked_ms.saturating_add(shown_ms);
-    Ok(Arc::new(BackendToken {
-        value,
-        renew_ms: ends_ms.saturating_sub(ahead_ms),
-        ends_ms,
-    }))
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -212,6 +212,10 @@ impl Feed {
             self.directory.asking(),
             self.asking,
         ));
+        let asked = self.directory.asking();
+        let paused = || {
+            asked.catch_ups_paused.fetch_add(1, Ordering::Relaxed);
+        };
         let mut nudged = None;
         let mut since = self.begin().await;
         let mut swept_ms = self.clock.monotonic_ms();
@@ -242,7 +246,7 @@ impl Feed {
             let news = tokio::time::timeout(SWEEP / 6, self.plane.changed(since.unwrap_or(0)));
             tokio::select! {
                 _ = news => {}
-                () = self.rounds.wanted(&mut nudged) => {}
+                () = self.rounds.wanted(&mut nudged, self.asking.pause_ms, paused) => {}
                 () = self.state.nudge.notified() => {}
             }
         }

@@ -9,6 +9,7 @@ mod counts;
 mod introspection;
 mod kept;
 mod keys;
+mod limits;
 mod metadata;
 mod secret;
 
@@ -33,10 +34,9 @@ use counts::Counts;
 use introspection::Introspector;
 use kept::Kept;
 use keys::Fetching;
+use limits::Limit;
+pub use limits::Limits;
 use metadata::Places;
-
-/// How long a call waits for keys that may be new.
-const PATIENCE: Duration = Duration::from_secs(5);
 
 /// What a node needs to deal with issuers.
 #[derive(Clone)]
@@ -49,6 +49,8 @@ pub struct Settings {
     pub vault: Arc<dyn Vault>,
     /// The folder of secrets that documents refer to.
     pub secrets_dir: PathBuf,
+    /// How much is asked of each issuer.
+    pub limits: Limits,
 }
 
 /// Handle on all issuers outside of the platform. Cheap to clone; all clones are one.
@@ -160,9 +162,14 @@ impl Issuers {
         let Some(fetching) = known.fetching.clone() else {
             return Box::pin(std::future::ready(Ok(())));
         };
+        let patience = Duration::from_millis(self.0.settings.limits.keys_wait_ms);
+        let counts = Arc::clone(&self.0.counts);
         let waiting = self.0.handle.spawn(async move {
-            let newer = tokio::time::timeout(PATIENCE, fetching.again()).await;
-            newer.map_err(|_| NotAnswered::Unavailable)
+            let newer = tokio::time::timeout(patience, fetching.again()).await;
+            newer.map_err(|_| {
+                counts.hit(Limit::KeysWait);
+                NotAnswered::Unavailable
+            })
         });
         Box::pin(async move { waiting.await.unwrap_or(Err(NotAnswered::Unavailable)) })
     }
@@ -224,6 +231,7 @@ impl Inner {
             &model.issuer,
             outside,
             self.settings.fetcher.clone(),
+            self.settings.limits,
         ));
         let introspector = outside.introspection.as_ref().map(|introspection| {
             Arc::new(Introspector::new(
@@ -239,11 +247,12 @@ impl Inner {
             let earlier = before
                 .filter(|before| same_source(&before.model, model))
                 .and_then(|before| before.fetching.as_ref()?.fetched())
-                .or_else(|| self.kept.of(key, model));
+                .or_else(|| self.kept.of(key, model, &self.settings.limits.key_rules()));
             Fetching::start(keys::Start {
                 key: key.clone(),
                 model: Arc::clone(model),
                 places,
+                limits: self.settings.limits,
                 earlier,
                 directory: Arc::clone(&self.directory),
                 clock: Arc::clone(&self.clock),

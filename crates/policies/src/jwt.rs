@@ -236,7 +236,8 @@ impl Running {
         let memory = cx.core.memory::<TokenCache>();
         let mut cache = memory.borrow_mut();
         let directory = &*cx.core.runtime.directory;
-        if let Some(entry) = cache.get(shown.token())
+        let limits = &*cx.core.runtime.verified_tokens;
+        if let Some(entry) = cache.get(shown.token(), limits)
             && self.admits(entry)
             && cx.unix_ms < entry.good_until_unix_ms
         {
@@ -263,7 +264,8 @@ impl Running {
         };
         bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
         cx.principal = Some(entry.principal.clone());
-        cache.put(shown.token().into(), entry);
+        let limits = &*cx.core.runtime.verified_tokens;
+        cache.put(shown.token().into(), entry, limits);
         Ok(())
     }
 

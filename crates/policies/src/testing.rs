@@ -356,10 +356,12 @@ impl Bench {
             passwords: passwords.clone(),
             backend_auth: Arc::new(BackendAuth {
                 jwts_max: 8,
+                tokens_max: 4,
                 ..BackendAuth::default()
             }),
             backend_tokens: tokens.clone(),
             authorization: Arc::default(),
+            verified_tokens: Arc::default(),
         };
         Self {
             directory,

@@ -5,34 +5,16 @@ use std::sync::Arc;
 
 use base::Org;
 use jose::Confirmation;
-use policy::{Issuer, Principal, TokenInUse};
+use policy::{Issuer, Principal, TokenInUse, VerifiedTokens};
 
-/// What a [`TokenCache`] may hold.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub struct CacheLimits {
-    /// Tokens; default 10,000.
-    pub tokens_max: usize,
-    /// Bytes of token text; default 16 MiB.
-    pub bytes_max: usize,
-}
-
-impl Default for CacheLimits {
-    fn default() -> Self {
-        Self {
-            tokens_max: 10_000,
-            bytes_max: 16 << 20,
-        }
-    }
-}
-
-/// The verified tokens of one core, by all bytes of their text. Lives in [`policy::Core::memory`].
+/// The verified tokens of one core, by all bytes of their text. Lives in [`policy::Core::memory`]; what it may hold is said by
+/// [`VerifiedTokens`], which all cores share.
 ///
 /// Two generations: what is used moves to the young one; when that holds half of what is allowed it becomes the old
 /// one, and what was not used since is forgotten. So memory is bounded, and an entry costs the same however many
 /// there are. Expired entries are refused by their reader and leave with their generation.
 #[derive(Default)]
 pub struct TokenCache {
-    limits: CacheLimits,
     young: Generation,
     old: Generation,
 }
@@ -75,15 +57,6 @@ pub(crate) struct Entry {
 }
 
 impl TokenCache {
-    /// An empty cache.
-    #[must_use]
-    pub fn new(limits: CacheLimits) -> Self {
-        Self {
-            limits,
-            ..Self::default()
-        }
-    }
-
     /// How many tokens it holds.
     #[must_use]
     pub fn len(&self) -> usize {
@@ -96,23 +69,25 @@ impl TokenCache {
         self.len() == 0
     }
 
-    pub(crate) fn get(&mut self, token: &[u8]) -> Option<&mut Entry> {
+    pub(crate) fn get(&mut self, token: &[u8], limits: &VerifiedTokens) -> Option<&mut Entry> {
         if let Some((token, entry)) = self.old.tokens.remove_entry(token) {
             self.old.bytes -= token.len();
-            self.put(token, entry);
+            self.put(token, entry, limits);
         }
         self.young.tokens.get_mut(token)
     }
 
-    pub(crate) fn put(&mut self, token: Box<[u8]>, entry: Entry) {
-        let (tokens_max, bytes_max) = (self.limits.tokens_max / 2, self.limits.bytes_max / 2);
+    pub(crate) fn put(&mut self, token: Box<[u8]>, entry: Entry, limits: &VerifiedTokens) {
+        let (tokens_max, bytes_max) = (limits.tokens_max / 2, limits.bytes_max / 2);
         if token.len() > bytes_max || tokens_max == 0 {
+            limits.forget(1);
             return;
         }
         self.remove(&token);
         let full =
             self.young.tokens.len() >= tokens_max || self.young.bytes + token.len() > bytes_max;
         if full {
+            limits.forget(self.old.tokens.len());
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += token.len();
@@ -130,10 +105,20 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::Ordering;
+
     use base::{ApplicationId, CredentialId, TokenMarks};
 
     use super::*;
     use crate::testing::Bench;
+
+    fn limits(tokens_max: usize, bytes_max: usize) -> VerifiedTokens {
+        VerifiedTokens {
+            tokens_max,
+            bytes_max,
+            ..VerifiedTokens::default()
+        }
+    }
 
     fn entry(bench: &Bench) -> Entry {
         Entry {
@@ -168,41 +153,37 @@ mod tests {
     #[test]
     fn number_and_bytes_are_bounded_and_what_is_used_stays() {
         let bench = Bench::new();
-        for limits in [
-            CacheLimits {
-                tokens_max: 10,
-                bytes_max: 1 << 20,
-            },
-            CacheLimits {
-                tokens_max: 1000,
-                bytes_max: 60,
-            },
-        ] {
-            let mut cache = TokenCache::new(limits);
+        for limits in [limits(10, 1 << 20), limits(1000, 60)] {
+            let mut cache = TokenCache::default();
             for number in 0..1000 {
                 cache.put(
                     format!("token-{number:05}").into_bytes().into(),
                     entry(&bench),
+                    &limits,
                 );
-                cache.get(b"token-00000").expect("used all the time");
+                cache
+                    .get(b"token-00000", &limits)
+                    .expect("used all the time");
                 assert!(cache.len() <= 10, "{}", cache.len());
                 assert!(cache.young.bytes + cache.old.bytes <= 120);
             }
-            assert!(cache.get(b"token-00500").is_none());
+            assert!(cache.get(b"token-00500", &limits).is_none());
+            // Each that is not there any more was counted.
+            let forgotten = limits.forgotten.load(Ordering::Relaxed);
+            assert_eq!(forgotten + cache.len() as u64, 1000);
         }
     }
 
     #[test]
     fn what_cannot_be_held_is_not() {
         let bench = Bench::new();
-        let mut cache = TokenCache::new(CacheLimits {
-            tokens_max: 10,
-            bytes_max: 10,
-        });
-        cache.put((*b"longer-than-half").into(), entry(&bench));
+        let limits = limits(10, 10);
+        let mut cache = TokenCache::default();
+        cache.put((*b"longer-than-half").into(), entry(&bench), &limits);
         assert!(cache.is_empty());
-        cache.put((*b"abc").into(), entry(&bench));
-        cache.put((*b"abc").into(), entry(&bench));
+        cache.put((*b"abc").into(), entry(&bench), &limits);
+        cache.put((*b"abc").into(), entry(&bench), &limits);
+        assert_eq!(limits.forgotten.load(Ordering::Relaxed), 1);
         assert_eq!((cache.len(), cache.young.bytes), (1, 3));
         cache.remove(b"abc");
         assert_eq!((cache.len(), cache.young.bytes), (0, 0));

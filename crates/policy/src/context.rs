@@ -22,6 +22,7 @@ use crate::directory::{Directory, SubscriptionView};
 use crate::passwords::{NoPasswords, Passwords};
 use crate::secrets::Secrets;
 use crate::services::{AuthorizationCounts, Services};
+use crate::verified_tokens::VerifiedTokens;
 
 /// One request on its way to the backend. Lives on one core.
 pub struct RequestCx {
@@ -200,6 +201,8 @@ pub struct Runtime {
     pub backend_tokens: Arc<dyn BackendTokens>,
     /// What came of external authorization.
     pub authorization: Arc<AuthorizationCounts>,
+    /// How many verified tokens are remembered.
+    pub verified_tokens: Arc<VerifiedTokens>,
 }
 
 impl Runtime {
@@ -219,6 +222,7 @@ impl Runtime {
             backend_auth: Arc::default(),
             backend_tokens: Arc::new(NoBackendTokens),
             authorization: Arc::default(),
+            verified_tokens: Arc::default(),
         }
     }
 }

@@ -20,6 +20,7 @@ pub mod reject;
 pub mod secrets;
 pub mod services;
 pub mod stamp;
+mod verified_tokens;
 pub mod waits;
 
 use std::future::Future;
@@ -46,6 +47,7 @@ pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Instead, Reason, Reject, Response};
 pub use secrets::{Secrets, from_files};
 pub use services::{Ahead, AuthorizationCounts, Peeked, ServiceAnswer, ServiceCall, Services};
+pub use verified_tokens::VerifiedTokens;
 pub use waits::{Wait, Waits};
 
 /// A future that stays on its core.

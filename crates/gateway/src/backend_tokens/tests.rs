@@ -108,6 +108,14 @@ fn is_whole(text: &str) -> bool {
 }
 
 fn tokens(allow: &[&str], clients_max: usize) -> (Tokens, Arc<ManualClock>) {
+    let limits = TokenLimits {
+        clients_max,
+        ..TokenLimits::default()
+    };
+    limited(allow, limits)
+}
+
+fn limited(allow: &[&str], limits: TokenLimits) -> (Tokens, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(1_800_000_000_000));
     let config = FetchConfig {
         allow: Allow::parse(allow.iter().copied()).unwrap(),
@@ -115,7 +123,7 @@ fn tokens(allow: &[&str], clients_max: usize) -> (Tokens, Arc<ManualClock>) {
     };
     let fetcher = Fetcher::new(config, SystemResolver).unwrap();
     let clock_of_tokens: Arc<dyn Clock> = clock.clone();
-    (Tokens::new(fetcher, clock_of_tokens, clients_max), clock)
+    (Tokens::new(fetcher, clock_of_tokens, limits), clock)
 }
 
 fn secret(text: &str) -> Secret<String> {
@@ -298,4 +306,76 @@ async fn a_refused_token_is_replaced_but_not_at_every_call() {
         "Bearer second",
         "that was another one"
     );
+}
+
+/// Each limit at another value than it has by itself, and its count.
+#[tokio::test]
+async fn limits_are_what_they_are_set_to_and_are_counted() {
+    let limits = TokenLimits {
+        clients_max: 1,
+        answer_bytes_max: 200,
+        token_bytes_max: 20,
+        pause_ms: 5_000,
+        pause_ms_max: 8_000,
+        refused_age_ms: 30_000,
+    };
+    let endpoint = Endpoint::start().await;
+    let (tokens, clock) = limited(&["127.0.0.1"], limits);
+    let client = endpoint.client();
+    let hit = |limit: &str| {
+        let counts = tokens.counts();
+        let found = counts.limits().find(|(label, _)| *label == limit);
+        found.unwrap().1
+    };
+    let failed = |text: &str| NoToken::Failed(text.to_owned());
+
+    endpoint.gives(&"x".repeat(21), 100);
+    let fault = value(&tokens, &client).await.unwrap_err();
+    assert_eq!(fault, failed("the token is longer than 20 bytes"));
+    assert_eq!(hit("token_bytes"), 1);
+    assert_eq!(value(&tokens, &client).await, Err(NoToken::Wait(5)));
+    assert_eq!(hit("pause"), 1);
+
+    clock.advance_ms(5_000);
+    endpoint.gives(&"x".repeat(200), 100);
+    let fault = value(&tokens, &client).await.unwrap_err();
+    assert_eq!(fault, failed("the answer has more than 200 bytes"));
+    assert_eq!(hit("answer_bytes"), 1);
+    // Twice as long would be ten seconds.
+    assert_eq!(value(&tokens, &client).await, Err(NoToken::Wait(8)));
+    assert_eq!(hit("pause"), 2);
+
+    clock.advance_ms(8_000);
+    endpoint.gives(&"x".repeat(20), 3600);
+    let token = tokens.token(Arc::clone(&client), secret("s:1")).await;
+    let token = token.unwrap();
+    endpoint.gives("second", 3600);
+    clock.advance_ms(29_999);
+    tokens.refused(&client, &token);
+    assert_eq!(hit("refused_age"), 1);
+    clock.advance_ms(1);
+    tokens.refused(&client, &token);
+    assert_eq!(value(&tokens, &client).await.unwrap(), "Bearer second");
+    assert_eq!(hit("refused_age"), 1);
+
+    let other = endpoint.client_of(|request| request.client_id = "other".to_owned());
+    assert_eq!(value(&tokens, &other).await, Err(NoToken::TooMany));
+    assert_eq!(hit("clients"), 1);
+}
+
+#[tokio::test]
+async fn an_answer_that_takes_too_long_is_counted() {
+    let silent = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/token", silent.local_addr().unwrap());
+    let endpoint = Endpoint::start().await;
+    let (tokens, _) = tokens(&["127.0.0.1"], 10);
+    let client = endpoint.client_of(|request| {
+        request.url = url;
+        request.timeout_ms = 20;
+    });
+    let fault = value(&tokens, &client).await.unwrap_err();
+    let expected = NoToken::Failed("no whole answer within 20 ms".to_owned());
+    assert_eq!(fault, expected);
+    let counts = tokens.counts();
+    assert!(counts.limits().any(|hit| hit == ("timeout", 1)));
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
 use prometheus_client::collector::Collector;
@@ -11,12 +12,14 @@ use prometheus_client::metrics::counter::ConstCounter;
 use prometheus_client::metrics::gauge::ConstGauge;
 
 use super::Issuers;
+use super::limits::Limit;
 
 /// Counts by a word.
 #[derive(Debug)]
 pub(super) struct Counts {
     fetches: Mutex<BTreeMap<&'static str, u64>>,
     introspections: Mutex<BTreeMap<&'static str, u64>>,
+    limits: [AtomicU64; Limit::LABELS.len()],
 }
 
 /// What people watch for is there from the beginning.
@@ -24,8 +27,9 @@ impl Default for Counts {
     fn default() -> Self {
         let begin = |words: &[&'static str]| words.iter().map(|word| (*word, 0)).collect();
         Self {
-            fetches: Mutex::new(begin(&["ok", "held-back"])),
+            fetches: Mutex::new(begin(&["ok"])),
             introspections: Mutex::new(begin(&["active", "failed", "refused"])),
+            limits: Default::default(),
         }
     }
 }
@@ -34,6 +38,16 @@ impl Counts {
     /// A fetch of keys ended.
     pub(super) fn fetched(&self, result: &'static str) {
         add(&self.fetches, result);
+    }
+
+    /// A limit took effect.
+    pub(super) fn hit(&self, limit: Limit) {
+        self.hit_times(limit, 1);
+    }
+
+    /// A limit took effect so often.
+    pub(super) fn hit_times(&self, limit: Limit, times: u64) {
+        self.limits[limit as usize].fetch_add(times, Ordering::Relaxed);
     }
 
     /// A question for a token was answered.
@@ -60,7 +74,7 @@ impl Collector for Issuers {
         for (name, help, counts) in [
             (
                 "tollway_gateway_issuer_fetches",
-                "Fetches of the keys of token issuers, by how they ended; held-back: not begun for an unknown key, since others came right before",
+                "Fetches of the keys of token issuers, by how they ended",
                 &counts.fetches,
             ),
             (
@@ -78,6 +92,16 @@ impl Collector for Issuers {
                 let labels = [("result", word)];
                 ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
             }
+        }
+        let mut family = encoder.encode_descriptor(
+            "tollway_gateway_issuer_limits_hit",
+            "How often a limit on what is asked of token issuers took effect",
+            None,
+            MetricType::Counter,
+        )?;
+        for (limit, count) in Limit::LABELS.into_iter().zip(&counts.limits) {
+            let count = ConstCounter::new(count.load(Ordering::Relaxed));
+            count.encode(family.encode_family(&[("limit", limit)])?)?;
         }
         let reports = self.reports();
         let named = |report: &sync::IssuerReport| format!("{}/{}", report.key.org, report.key.name);

@@ -25,13 +25,9 @@ use url::form_urlencoded::{Serializer, byte_serialize};
 
 use super::Settings;
 use super::counts::Counts;
+use super::limits::Limit;
 use super::metadata::{Fault, Places};
 use super::secret::{SecretFault, SecretOf};
-
-/// The longest answer, in bytes.
-const BYTES_MAX: usize = 64 * 1024;
-/// Connections to the issuer at a time.
-const AT_A_TIME: usize = 32;
 
 /// `None`: the token is not active.
 type Answer = Option<Arc<Introspected>>;
@@ -65,7 +61,9 @@ pub(super) struct Introspector {
     counts: Arc<Counts>,
     known: Mutex<Remembered>,
     on_the_way: Mutex<HashMap<Digest, Asked>>,
+    /// One for each question that is on the way.
     connections: Semaphore,
+    answer_bytes_max: usize,
     fault: Mutex<Option<String>>,
 }
 
@@ -80,14 +78,15 @@ impl Introspector {
     ) -> Self {
         Self {
             secret: SecretOf::new(&model.secret, &settings.secrets_dir),
-            known: Mutex::new(Remembered::new(model.entries_max)),
+            known: Mutex::new(Remembered::new(model.entries_max, Arc::clone(&counts))),
             model,
             issuer,
             places,
             clock,
             counts,
             on_the_way: Mutex::default(),
-            connections: Semaphore::new(AT_A_TIME),
+            connections: Semaphore::new(settings.limits.questions_parallel),
+            answer_bytes_max: settings.limits.answer_bytes_max,
             fault: Mutex::default(),
         }
     }
@@ -116,6 +115,7 @@ impl Introspector {
                 Some(asked) => asked.clone(),
                 None if on_the_way.len() >= self.model.waiting_max => {
                     self.counts.introspected("refused");
+                    self.counts.hit(Limit::QuestionsWaiting);
                     return Err(NotAnswered::TooMany);
                 }
                 None => {
@@ -141,7 +141,10 @@ impl Introspector {
         let limit = Duration::from_millis(self.model.timeout_ms);
         let result = match tokio::time::timeout(limit, self.post(&token)).await {
             Ok(result) => result,
-            Err(_) => Err(AskFault::Timeout(self.model.timeout_ms)),
+            Err(_) => {
+                self.counts.hit(Limit::AnswerTimeout);
+                Err(AskFault::Timeout(self.model.timeout_ms))
+            }
         };
         let result = result.map(|answer| self.understood(answer));
         match result {
@@ -175,6 +178,9 @@ impl Introspector {
     }
 
     async fn post(&self, token: &str) -> Result<Map<String, Value>, AskFault> {
+        if self.connections.available_permits() == 0 {
+            self.counts.hit(Limit::QuestionsParallel);
+        }
         // The semaphore is never closed.
         let _connection = self.connections.acquire().await;
         let url = self.places.introspection().await.map_err(AskFault::Place)?;
@@ -183,9 +189,13 @@ impl Introspector {
         let form = form(token, self.model.in_form.then_some(client));
         let credentials = (!self.model.in_form).then(|| basic(client.0, client.1));
         let fetcher = self.places.fetcher();
-        let body = fetcher.ask_form(&url, form, credentials, BYTES_MAX);
+        let body = fetcher.ask_form(&url, form, credentials, self.answer_bytes_max);
         let body = body.await.map_err(|error| match error {
             FetchError::Status(401) => AskFault::Refused,
+            FetchError::TooLarge(_) => {
+                self.counts.hit(Limit::AnswerBytes);
+                AskFault::Fetch(error)
+            }
             other => AskFault::Fetch(other),
         })?;
         match serde_json::from_slice(&body) {
@@ -259,14 +269,16 @@ fn basic(client_id: &str, secret: &str) -> HeaderValue {
 /// was not used since is forgotten.
 struct Remembered {
     half_max: usize,
+    counts: Arc<Counts>,
     young: HashMap<Digest, (Answer, u64)>,
     old: HashMap<Digest, (Answer, u64)>,
 }
 
 impl Remembered {
-    fn new(entries_max: usize) -> Self {
+    fn new(entries_max: usize, counts: Arc<Counts>) -> Self {
         Self {
             half_max: (entries_max / 2).max(1),
+            counts,
             young: HashMap::new(),
             old: HashMap::new(),
         }
@@ -283,6 +295,7 @@ impl Remembered {
     fn put(&mut self, digest: Digest, answer: Answer, until_unix_ms: u64) {
         self.old.remove(&digest);
         if self.young.len() >= self.half_max {
+            self.counts.hit_times(Limit::Answers, self.old.len() as u64);
             self.old = std::mem::take(&mut self.young);
         }
         self.young.insert(digest, (answer, until_unix_ms));
@@ -303,7 +316,7 @@ mod tests {
 
     #[test]
     fn what_is_remembered_is_bounded_and_ends() {
-        let mut known = Remembered::new(10);
+        let mut known = Remembered::new(10, Arc::default());
         for number in 0..1000 {
             known.put(digest(number), None, 100);
             assert!(known.get(&digest(0), 99).is_some(), "used all the time");

@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jose::KeySet;
+use jose::{KeySet, KeySetRules};
 use serde::{Deserialize, Serialize};
 use sync::issuer::KeySource;
 use sync::{IssuerModel, ResourceKey};
@@ -70,7 +70,12 @@ impl Kept {
     }
 
     /// What was kept of an issuer.
-    pub(super) fn of(&self, key: &ResourceKey, model: &IssuerModel) -> Option<FetchedKeys> {
+    pub(super) fn of(
+        &self,
+        key: &ResourceKey,
+        model: &IssuerModel,
+        rules: &KeySetRules,
+    ) -> Option<FetchedKeys> {
         let entries = self
             .0
             .entries
@@ -81,7 +86,7 @@ impl Kept {
         if entry.issuer != model.issuer || entry.source != *source {
             return None;
         }
-        let keys = KeySet::from_json(&entry.jwks.to_string(), &compile::key_rules());
+        let keys = KeySet::from_json(&entry.jwks.to_string(), rules);
         Some(FetchedKeys {
             keys: keys.ok()?,
             at_unix_ms: entry.at_unix_ms,

@@ -4,22 +4,18 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::Clock;
-use jose::KeySet;
+use jose::{KeyError, KeySet, KeySetRules};
 use sync::{IssuerModel, ResourceKey};
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
+use url::Url;
 
 use super::counts::Counts;
 use super::kept::Kept;
+use super::limits::{Limit, Limits};
 use super::metadata::{Fault, Places};
 use crate::asking::Rounds;
 use crate::directory::NodeDirectory;
-
-/// After a failure it is tried again after this, or when it would be due anyway, whichever is sooner.
-const RETRY_MS: u64 = 10_000;
-/// Fetches that calls with unknown keys may cause: so many at once, and one more each [`AGAIN_EVERY_MS`].
-const AGAIN_MAX: u64 = 6;
-const AGAIN_EVERY_MS: u64 = 10_000;
 
 /// Keys as they came, and when.
 #[derive(Clone, PartialEq, Debug)]
@@ -33,6 +29,7 @@ pub(super) struct Start<'s> {
     pub(super) key: ResourceKey,
     pub(super) model: Arc<IssuerModel>,
     pub(super) places: Arc<Places>,
+    pub(super) limits: Limits,
     /// Keys that are known already: of before a change, or from the disk.
     pub(super) earlier: Option<FetchedKeys>,
     pub(super) directory: Arc<NodeDirectory>,
@@ -47,6 +44,7 @@ pub(super) struct Fetching {
     key: ResourceKey,
     model: Arc<IssuerModel>,
     places: Arc<Places>,
+    limits: Limits,
     directory: Arc<NodeDirectory>,
     clock: Arc<dyn Clock>,
     kept: Kept,
@@ -61,7 +59,7 @@ struct State {
     /// When they are to be fetched again.
     due_unix_ms: u64,
     fault: Option<String>,
-    /// What is left of [`AGAIN_MAX`], and since when it grows.
+    /// What is left of [`Limits::refetches_max`], and since when it grows.
     left: u64,
     since_unix_ms: u64,
 }
@@ -74,6 +72,7 @@ impl Fetching {
             key: start.key,
             model: start.model,
             places: start.places,
+            limits: start.limits,
             directory: start.directory,
             clock: start.clock,
             kept: start.kept,
@@ -83,7 +82,7 @@ impl Fetching {
                 fetched: start.earlier,
                 due_unix_ms: 0,
                 fault: None,
-                left: AGAIN_MAX,
+                left: start.limits.refetches_max,
                 since_unix_ms: now_unix_ms,
             }),
             task: Mutex::default(),
@@ -120,6 +119,7 @@ impl Fetching {
     }
 
     async fn run(self: Arc<Self>) {
+        let paused = || self.counts.hit(Limit::RefetchPause);
         let mut nudged = None;
         loop {
             let round = self.rounds.begin();
@@ -128,7 +128,7 @@ impl Fetching {
             if due || (nudged.is_some() && self.take_one(now_unix_ms)) {
                 self.fetch(due).await;
             } else if nudged.is_some() {
-                self.counts.fetched("held-back");
+                self.counts.hit(Limit::Refetches);
             }
             self.put_in_force();
             self.rounds.end(round);
@@ -138,17 +138,18 @@ impl Fetching {
                 .saturating_sub(self.clock.unix_ms());
             tokio::select! {
                 () = tokio::time::sleep(Duration::from_millis(wait_ms.max(1))) => nudged = None,
-                () = self.rounds.wanted(&mut nudged) => {}
+                () = self.rounds.wanted(&mut nudged, self.limits.refetch_pause_ms, paused) => {}
             }
         }
     }
 
     /// Whether one more fetch may be caused from outside.
     fn take_one(&self, now_unix_ms: u64) -> bool {
+        let (max, every_ms) = (self.limits.refetches_max, self.limits.refetch_every_ms);
         let mut state = self.state();
-        let grown = now_unix_ms.saturating_sub(state.since_unix_ms) / AGAIN_EVERY_MS;
-        state.left = (state.left + grown).min(AGAIN_MAX);
-        state.since_unix_ms += grown * AGAIN_EVERY_MS;
+        let grown = now_unix_ms.saturating_sub(state.since_unix_ms) / every_ms;
+        state.left = state.left.saturating_add(grown).min(max);
+        state.since_unix_ms += grown * every_ms;
         let may = state.left > 0;
         state.left -= u64::from(may);
         may
@@ -157,10 +158,7 @@ impl Fetching {
     async fn fetch(&self, anew: bool) {
         let found = self.places.keys(anew).await;
         let read = found.and_then(|(url, fetched)| {
-            let keys = read(&fetched.body).map_err(|cause| Fault::Keys {
-                url: url.into(),
-                cause,
-            })?;
+            let keys = read(url, &fetched.body, &self.limits.key_rules())?;
             Ok((keys, fetched.max_age_s))
         });
         let refresh = self.model.outside.as_deref().map(|outside| outside.refresh);
@@ -186,13 +184,20 @@ impl Fetching {
             }
             Err(fault) => {
                 self.counts.fetched(fault.reason());
+                if let Some(limit) = fault.limit() {
+                    self.counts.hit(limit);
+                }
+                if self.limits.retry_ms < refresh.every_ms {
+                    self.counts.hit(Limit::Retry);
+                }
                 let mut state = self.state();
                 let text = fault.to_string();
                 if state.fault.as_ref() != Some(&text) {
                     tracing::warn!(%org, name, fault = text, "the keys of a token issuer cannot be fetched");
                 }
                 state.fault = Some(text);
-                state.due_unix_ms = now_unix_ms.saturating_add(refresh.every_ms.min(RETRY_MS));
+                state.due_unix_ms =
+                    now_unix_ms.saturating_add(refresh.every_ms.min(self.limits.retry_ms));
             }
         }
     }
@@ -226,13 +231,27 @@ impl Fetching {
 }
 
 /// Reads a set of keys. One without a key that can be used is no rotation but a mishap.
-fn read(body: &[u8]) -> Result<KeySet, String> {
-    let text = std::str::from_utf8(body).map_err(|_| "the keys are not UTF-8".to_owned())?;
-    let keys = KeySet::from_json(text, &compile::key_rules()).map_err(|error| error.to_string())?;
+fn read(url: Url, body: &[u8], rules: &KeySetRules) -> Result<KeySet, Fault> {
+    let fault = |cause: String| Fault::Keys {
+        url: url.to_string(),
+        cause,
+    };
+    let text = std::str::from_utf8(body).map_err(|_| fault("the keys are not UTF-8".to_owned()))?;
+    let keys = match KeySet::from_json(text, rules) {
+        Ok(keys) => keys,
+        Err(KeyError::TooMany { found, keys_max }) => {
+            return Err(Fault::TooManyKeys {
+                url: url.into(),
+                found,
+                keys_max,
+            });
+        }
+        Err(error) => return Err(fault(error.to_string())),
+    };
     if keys.keys().is_empty() {
         let skipped = keys.skipped().first().map(ToString::to_string);
         let why = skipped.unwrap_or_else(|| "it is empty".to_owned());
-        return Err(format!("the set has no key that can be used: {why}"));
+        return Err(fault(format!("the set has no key that can be used: {why}")));
     }
     Ok(keys)
 }

@@ -9,12 +9,8 @@ use sync::OutsideModel;
 use sync::issuer::KeySource;
 use url::Url;
 
+use super::limits::{Limit, Limits};
 use super::{UrlFault, checked};
-
-/// The longest metadata and the longest set of keys, in bytes.
-const BYTES_MAX: usize = 128 * 1024;
-/// How long a fetch may take.
-const TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Something of an issuer was not fetched.
 #[derive(Clone, PartialEq, Eq, Debug, thiserror::Error)]
@@ -23,8 +19,8 @@ pub(super) enum Fault {
     Url(#[from] UrlFault),
     #[error("{url}: {cause}")]
     Fetch { url: String, cause: FetchError },
-    #[error("{0}: nothing came within 5 s")]
-    Timeout(String),
+    #[error("{url}: no whole answer within {timeout_ms} ms (--gateway-issuer-fetch-timeout)")]
+    Timeout { url: String, timeout_ms: u64 },
     #[error("{url}: {cause}")]
     Metadata { url: String, cause: String },
     #[error("{url} is the metadata of {found:?}, not of {expected:?}")]
@@ -37,6 +33,14 @@ pub(super) enum Fault {
     Unnamed { url: String, member: &'static str },
     #[error("{url}: {cause}")]
     Keys { url: String, cause: String },
+    #[error(
+        "{url}: the set has {found} keys, at most {keys_max} are accepted (--gateway-issuer-keys-max)"
+    )]
+    TooManyKeys {
+        url: String,
+        found: usize,
+        keys_max: usize,
+    },
 }
 
 impl Fault {
@@ -45,9 +49,23 @@ impl Fault {
         match self {
             Self::Url(_) => "url",
             Self::Fetch { cause, .. } => cause.reason(),
-            Self::Timeout(_) => "timeout",
+            Self::Timeout { .. } => "timeout",
             Self::Metadata { .. } | Self::OtherIssuer { .. } | Self::Unnamed { .. } => "metadata",
-            Self::Keys { .. } => "keys",
+            Self::Keys { .. } | Self::TooManyKeys { .. } => "keys",
+        }
+    }
+
+    /// The limit that it is beyond.
+    pub(super) fn limit(&self) -> Option<Limit> {
+        match self {
+            Self::Timeout { .. } => Some(Limit::FetchTimeout),
+            Self::Fetch { cause, .. } => match cause {
+                FetchError::Timeout(_) => Some(Limit::FetchTimeout),
+                FetchError::TooLarge(_) => Some(Limit::KeysBytes),
+                _ => None,
+            },
+            Self::TooManyKeys { .. } => Some(Limit::Keys),
+            _ => None,
         }
     }
 }
@@ -63,6 +81,7 @@ struct Metadata {
 /// Where things of an issuer are.
 pub(super) struct Places {
     fetcher: Fetcher,
+    limits: Limits,
     issuer: String,
     source: KeySource,
     endpoint: Option<String>,
@@ -71,10 +90,16 @@ pub(super) struct Places {
 }
 
 impl Places {
-    pub(super) fn new(issuer: &str, outside: &OutsideModel, fetcher: Fetcher) -> Self {
+    pub(super) fn new(
+        issuer: &str,
+        outside: &OutsideModel,
+        fetcher: Fetcher,
+        limits: Limits,
+    ) -> Self {
         let introspection = outside.introspection.as_ref();
         Self {
             fetcher,
+            limits,
             issuer: issuer.to_owned(),
             source: outside.keys.clone(),
             endpoint: introspection.and_then(|introspection| introspection.endpoint.clone()),
@@ -165,13 +190,18 @@ impl Places {
 
     async fn get(&self, url: &Url) -> Result<Fetched, Fault> {
         let origin = url.origin();
-        let getting = self.fetcher.get_within(url, &origin, BYTES_MAX);
-        match tokio::time::timeout(TIMEOUT, getting).await {
+        let bytes_max = self.limits.keys_bytes_max;
+        let getting = self.fetcher.get_within(url, &origin, bytes_max);
+        let timeout_ms = self.limits.fetch_timeout_ms;
+        match tokio::time::timeout(Duration::from_millis(timeout_ms), getting).await {
             Ok(fetched) => fetched.map_err(|cause| Fault::Fetch {
                 url: url.to_string(),
                 cause,
             }),
-            Err(_) => Err(Fault::Timeout(url.to_string())),
+            Err(_) => Err(Fault::Timeout {
+                url: url.to_string(),
+                timeout_ms,
+            }),
         }
     }
 }

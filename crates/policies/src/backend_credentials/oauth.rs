@@ -9,7 +9,8 @@ use std::sync::Arc;
 use base::{Diagnostic, Digest, Secret};
 use http::header::HeaderValue;
 use policy::{
-    BackendToken, NoToken, Reject, RequestCx, TokenClient, TokenProof, TokenRequest, from_files,
+    BackendAuthCounts, BackendToken, NoToken, Reject, RequestCx, TokenClient, TokenProof,
+    TokenRequest, from_files,
 };
 use spec::units::Duration;
 
@@ -21,8 +22,6 @@ const TIMEOUT: Duration = Duration::from_ms(5_000);
 const LIFETIME: Duration = Duration::from_ms(300_000);
 /// How often a core looks whether there is a newer token, and a newer secret.
 const LOOK_EVERY_MS: u64 = 1_000;
-/// Tokens that a core remembers; beyond it all are forgotten and looked up anew.
-const REMEMBERED_MAX: usize = 1_024;
 
 /// Where tokens come from.
 pub(super) struct Oauth {
@@ -123,7 +122,10 @@ impl Oauth {
         let token = asked.await.map_err(|fault| self.refusal(&fault))?;
         let memory: Rc<RefCell<Known>> = cx.core.memory();
         let mut memory = memory.borrow_mut();
-        if memory.0.len() >= REMEMBERED_MAX {
+        let backend_auth = &cx.core.runtime.backend_auth;
+        // All of them: what is used is looked up again, what is not is gone.
+        if memory.0.len() >= backend_auth.tokens_max {
+            BackendAuthCounts::add(&backend_auth.counts.tokens_forgotten, memory.0.len());
             memory.0.clear();
         }
         let value = token.value.clone();

@@ -159,6 +159,43 @@ fn oauth() -> Value {
     }})
 }
 
+/// Four of them in a test; what is forgotten is asked for again at the node.
+#[test]
+fn a_core_remembers_a_bounded_number_of_tokens() {
+    let bench = Bench::new();
+    write(&bench, "orders/client-secret", "s1\n");
+    *bench.tokens.answer.lock().unwrap() = Some(Ok("Bearer one"));
+    let forgotten = || {
+        let counts = &bench.core.runtime.backend_auth.counts;
+        counts.tokens_forgotten.load(Ordering::Relaxed)
+    };
+    let policies: Vec<_> = (0..5)
+        .map(|number| {
+            let mut way = oauth();
+            way["oauth"]["clientId"] = json!(format!("gateway-{number}"));
+            compile("backendCredentials", way)
+        })
+        .collect();
+    for policy in &policies[..4] {
+        shown(&bench, &**policy).unwrap();
+        shown(&bench, &**policy).unwrap();
+    }
+    assert_eq!(
+        (bench.tokens.asked.lock().unwrap().len(), forgotten()),
+        (4, 0)
+    );
+    shown(&bench, &*policies[4]).unwrap();
+    assert_eq!(
+        (bench.tokens.asked.lock().unwrap().len(), forgotten()),
+        (5, 4)
+    );
+    shown(&bench, &*policies[0]).unwrap();
+    assert_eq!(
+        (bench.tokens.asked.lock().unwrap().len(), forgotten()),
+        (6, 4)
+    );
+}
+
 #[test]
 fn a_core_asks_for_a_token_once_a_second_at_most() {
     let bench = Bench::new();

@@ -15,11 +15,14 @@ use base::{Clock, Digest};
 use limits::Authority;
 use tokio::task::JoinHandle;
 
+use super::authentication::bounded;
+use super::{Options, UpError};
+
 /// Between two saves.
 const PAUSE: Duration = Duration::from_secs(1);
 /// Counters for which the pause is long enough; for each further so many it is a second longer.
 const COUNTERS_A_PAUSE: usize = 100_000;
-/// The largest file that is written or read.
+/// The largest file that is written or read, unless configured.
 const BYTES_MAX: u64 = 256 * 1024 * 1024;
 const FILE: &str = "limits.state";
 /// Behind what was counted stands its SHA-256.
@@ -32,11 +35,28 @@ pub(super) struct LimitState {
     authority: Arc<Authority>,
     clock: Arc<dyn Clock>,
     path: PathBuf,
+    bytes_max: u64,
     /// Another process has the file.
     given_away: AtomicBool,
     /// What was written last, without the times.
     written: Mutex<Option<Digest>>,
     failed: AtomicU64,
+    unusable: AtomicU64,
+}
+
+/// The largest file that the options allow for.
+///
+/// # Errors
+/// [`UpError::Options`] for a value out of bounds.
+pub(super) fn bytes_max(options: &Options) -> Result<u64, UpError> {
+    let mut bytes_max = BYTES_MAX;
+    let bounds = 64 * 1024..=64 * 1024 * 1024 * 1024;
+    bounded(
+        "--quota-state-bytes-max",
+        (&mut bytes_max, options.quota_state_bytes_max),
+        bounds,
+    )?;
+    Ok(bytes_max)
 }
 
 /// Why nothing was read.
@@ -44,21 +64,30 @@ pub(super) struct LimitState {
 enum Unusable {
     #[error("it cannot be read: {0}")]
     Io(#[from] io::Error),
-    #[error("it has {0} bytes, more than the {BYTES_MAX} that are read")]
-    TooLarge(u64),
+    #[error(
+        "it has {bytes} bytes, more than the {bytes_max} that are read (--quota-state-bytes-max)"
+    )]
+    TooLarge { bytes: u64, bytes_max: u64 },
     #[error("it is damaged, or of another version")]
     Damaged,
 }
 
 impl LimitState {
-    pub(super) fn new(authority: Arc<Authority>, clock: Arc<dyn Clock>, data_dir: &Path) -> Self {
+    pub(super) fn new(
+        authority: Arc<Authority>,
+        clock: Arc<dyn Clock>,
+        data_dir: &Path,
+        bytes_max: u64,
+    ) -> Self {
         Self {
             authority,
             clock,
             path: data_dir.join(FILE),
+            bytes_max,
             given_away: AtomicBool::new(false),
             written: Mutex::new(None),
             failed: AtomicU64::new(0),
+            unusable: AtomicU64::new(0),
         }
     }
 
@@ -68,6 +97,7 @@ impl LimitState {
             Ok(Some(count)) => tracing::debug!(count, "limits go on from what was saved"),
             Ok(None) => {}
             Err(error) => {
+                self.unusable.fetch_add(1, Ordering::Relaxed);
                 tracing::error!(path = %self.path.display(), %error, "limits begin anew");
             }
         }
@@ -78,8 +108,11 @@ impl LimitState {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             found => found?.len(),
         };
-        if length > BYTES_MAX {
-            return Err(Unusable::TooLarge(length));
+        if length > self.bytes_max {
+            return Err(Unusable::TooLarge {
+                bytes: length,
+                bytes_max: self.bytes_max,
+            });
         }
         let bytes = fs::read(&self.path)?;
         let (content, digest) = bytes
@@ -122,8 +155,12 @@ impl LimitState {
     fn write(&self, mut content: Vec<u8>) -> io::Result<()> {
         let digest = Digest::of(&content);
         content.extend_from_slice(digest.as_bytes());
-        if content.len() as u64 > BYTES_MAX {
-            return Err(io::Error::other("there is too much of it"));
+        let (bytes, bytes_max) = (content.len() as u64, self.bytes_max);
+        if bytes > bytes_max {
+            let fault = format!(
+                "it has {bytes} bytes, more than the {bytes_max} of --quota-state-bytes-max"
+            );
+            return Err(io::Error::other(fault));
         }
         let new = self.path.with_extension("state.new");
         let mut file = OpenOptions::new()
@@ -151,6 +188,11 @@ impl LimitState {
     /// Times that saving failed.
     pub(super) fn failed(&self) -> u64 {
         self.failed.load(Ordering::Relaxed)
+    }
+
+    /// Times that what was saved could not be read.
+    pub(super) fn unusable(&self) -> u64 {
+        self.unusable.load(Ordering::Relaxed)
     }
 
     /// Saves again and again.
@@ -185,7 +227,8 @@ mod tests {
 
     fn state(folder: &Path, clock: &Arc<ManualClock>) -> LimitState {
         let authority = Authority::local(Quotas::new(Room::for_keys(10)));
-        LimitState::new(Arc::new(authority), Arc::clone(clock) as _, folder)
+        let clock = Arc::clone(clock) as _;
+        LimitState::new(Arc::new(authority), clock, folder, BYTES_MAX)
     }
 
     fn passes(state: &LimitState) -> usize {
@@ -259,6 +302,33 @@ mod tests {
         state.take_back();
         state.save();
         assert!(path.exists());
+    }
+
+    #[test]
+    fn a_file_that_is_too_large_is_neither_written_nor_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let before = state(folder.path(), &clock);
+        passes(&before);
+        before.save();
+        let path = folder.path().join(FILE);
+        let bytes = fs::metadata(&path).unwrap().len();
+        let mut small = state(folder.path(), &clock);
+        small.bytes_max = bytes - 1;
+        small.load();
+        assert_eq!(small.unusable(), 1);
+        let fault = small.loaded().unwrap_err().to_string();
+        assert!(fault.contains("--quota-state-bytes-max"), "{fault}");
+        fs::remove_file(&path).unwrap();
+        passes(&small);
+        small.save();
+        assert_eq!(small.failed(), 1);
+        assert!(!path.exists());
+        small.bytes_max = bytes;
+        small.load();
+        small.save();
+        assert!(path.exists());
+        assert_eq!((small.unusable(), small.failed()), (1, 1));
     }
 
     #[test]

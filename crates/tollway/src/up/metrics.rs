@@ -194,6 +194,11 @@ impl Node {
                 &asked.catch_ups,
             ),
             (
+                "tollway_node_questions_paused",
+                "Times that the control plane was asked for news later, since it had been asked right before",
+                &asked.catch_ups_paused,
+            ),
+            (
                 "tollway_node_questions_refused",
                 "Questions that were not asked, since too many waited",
                 &asked.refused,
@@ -229,6 +234,11 @@ impl Node {
             "tollway_node_limits_saves_failed",
             "Times that what limits have counted could not be saved",
             self.limits.failed(),
+        )?;
+        plain.counter(
+            "tollway_node_limits_loads_failed",
+            "Times that what limits had counted before the start could not be used: they began anew",
+            self.limits.unusable(),
         )
     }
 

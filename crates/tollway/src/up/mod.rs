@@ -4,6 +4,7 @@
 //! gets the control plane's [`sync::ControlPlane`] and nothing else. The control side runs on threads of its own.
 //! Start at [`run`].
 
+mod authentication;
 mod begin;
 mod client_certificates;
 mod connections;
@@ -43,7 +44,7 @@ use axum::Router;
 use base::{Clock, Secret};
 use control::{Control, ControlConfig};
 use credentials::{KeyFile, PasswordLimits, Passwords, RotationConfig, SecretHashes, Tokens};
-use gateway::backend_tokens::{CLIENTS_MAX, Tokens as BackendTokens};
+use gateway::backend_tokens::Tokens as BackendTokens;
 use gateway::directory::NodeDirectory;
 use gateway::feed::{Feed, FeedState};
 use gateway::issuers::{self, Issuers};
@@ -295,7 +296,12 @@ impl NodeSide {
             room.keys_per_limit_max = each_max;
         }
         let authority = Arc::new(Authority::local(Quotas::new(room)));
-        let limits = LimitState::new(Arc::clone(&authority), Arc::clone(&clock), data_dir.path());
+        let limits = LimitState::new(
+            Arc::clone(&authority),
+            Arc::clone(&clock),
+            data_dir.path(),
+            limits::bytes_max(options)?,
+        );
         let limits = Arc::new(limits);
         // One that takes over reads what the process before has counted at the last moment.
         if free.is_none() {
@@ -305,17 +311,18 @@ impl NodeSide {
         let mut config = options.gateway(data_dir.path())?;
         let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
         let checked = passwords.counts();
-        let backend_auth = Arc::new(options.backend_auth());
-        let clients_max = options.gateway_backend_tokens_max;
+        let backend_auth = Arc::new(authentication::backend_auth(options));
+        let verified_tokens = Arc::new(authentication::verified_tokens(options)?);
         let tokens = Arc::new(BackendTokens::new(
             outbound::fetcher(options)?,
             Arc::clone(&clock),
-            clients_max.unwrap_or(CLIENTS_MAX),
+            authentication::backend_tokens(options)?,
         ));
         let shown = metrics::Shown {
             auth: Arc::clone(&backend_auth),
             tokens: tokens.counts(),
             authorization: Arc::default(),
+            verified: Arc::clone(&verified_tokens),
         };
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
@@ -326,6 +333,7 @@ impl NodeSide {
             backend_auth,
             backend_tokens: tokens as _,
             authorization: Arc::clone(&shown.authorization),
+            verified_tokens,
         });
         config.tracing.sink = sink;
         config.sockets = sockets;
@@ -358,6 +366,7 @@ impl NodeSide {
             folder: last_good.folder.clone(),
             vault: Arc::clone(&last_good.vault),
             secrets_dir,
+            limits: authentication::issuers(options)?,
         };
         let issuers = Issuers::start(settings, Arc::clone(&directory), Arc::clone(&clock));
         let endpoints = gateway.endpoints();
@@ -376,7 +385,7 @@ impl NodeSide {
             snapshots,
         )
         .with_ports(gateway.ports())
-        .with_asking(options.asking())
+        .with_asking(authentication::asking(options)?)
         .with_closer(gateway.closer())
         .with_last_good(last_good, keeper);
         let state = feed.state();

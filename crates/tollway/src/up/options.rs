@@ -103,12 +103,48 @@ options! {
     gateway_questions_max: usize = "N";
     /// Time for the control plane to answer one [default: 2s]
     gateway_question_timeout: Span = "DURATION";
+    /// Least time between two looks for newer keys of the platform, where tokens of unknown keys cause them [default: 1s]
+    gateway_question_pause: Span = "DURATION";
     /// Tokens and key ids that nobody knew, remembered on each core for ten seconds [default: 4096]
     gateway_unknown_tokens_max: usize = "N";
     /// Backend JWTs that each core remembers; what is beyond is signed again [default: 10000]
     gateway_backend_jwts_max: usize = "N";
     /// OAuth clients whose tokens for backends a gateway keeps; calls that need more are refused [default: 1000]
     gateway_backend_tokens_max: usize = "N";
+    /// Bytes of an answer with a token for a backend [default: 65536]
+    gateway_backend_token_answer_bytes_max: usize = "N";
+    /// Bytes of a token for a backend [default: 16384]
+    gateway_backend_token_bytes_max: usize = "N";
+    /// Time that an endpoint is left alone that gave no token; twice as long after each further failure [default: 1s]
+    gateway_backend_token_pause: Span = "DURATION";
+    /// The longest of these times [default: 1m]
+    gateway_backend_token_pause_max: Span = "DURATION";
+    /// Age from which a token is replaced that a backend refuses [default: 10s]
+    gateway_backend_token_refused_age: Span = "DURATION";
+    /// Verified tokens that each core remembers; what is beyond is verified again [default: 10000]
+    gateway_verified_tokens_max: usize = "N";
+    /// Bytes of their texts, for each core [default: 16777216]
+    gateway_verified_tokens_bytes_max: usize = "N";
+    /// Fetches of an issuer's keys that tokens of unknown keys may cause at once [default: 6]
+    gateway_issuer_refetches_max: u64 = "N";
+    /// Time after which they may cause one more [default: 10s]
+    gateway_issuer_refetch_every: Span = "DURATION";
+    /// Least time between two of them [default: 1s]
+    gateway_issuer_refetch_pause: Span = "DURATION";
+    /// Time after which an issuer is asked for its keys again that did not give them [default: 10s]
+    gateway_issuer_retry: Span = "DURATION";
+    /// Time that a call waits for an issuer's newer keys [default: 5s]
+    gateway_issuer_keys_wait: Span = "DURATION";
+    /// Time for an issuer to give its metadata, or its keys [default: 5s]
+    gateway_issuer_fetch_timeout: Span = "DURATION";
+    /// Bytes of an issuer's metadata, and of its keys [default: 131072]
+    gateway_issuer_keys_bytes_max: usize = "N";
+    /// Keys of an issuer [default: 64]
+    gateway_issuer_keys_max: usize = "N";
+    /// Bytes of an issuer's answer about a token [default: 65536]
+    gateway_introspection_bytes_max: usize = "N";
+    /// Questions about tokens that are on the way to an issuer at a time; what is beyond waits [default: 32]
+    gateway_introspections_parallel: usize = "N";
     /// Clients that one registration token may register [default: 10000]
     registration_uses_max: u64 = "N";
     /// Longest time that a registration token may work [default: 365d]
@@ -295,6 +331,8 @@ options! {
     quota_counters_max: usize = "N";
     /// Of them, counters of each limit whose key callers choose, such as their address; what is beyond is counted together [default: a quarter]
     quota_counters_per_limit_max: usize = "N";
+    /// Bytes of the file in which limits keep what they have counted; more is neither written nor read [default: 268435456]
+    quota_state_bytes_max: u64 = "N";
     /// File for the JSON access log, or `-` for standard output [default: no access log]
     access_log: PathBuf = "FILE";
     /// Share of calls that are logged, 0 to 1 [default: 1]
@@ -562,23 +600,6 @@ impl Options {
         // The longest is not shorter than the shortest.
         upstream.dns_ttl_ms_max = upstream.dns_ttl_ms_max.max(upstream.dns_ttl_ms_min);
         upstream.dns_servers.extend(self.upstream_dns_server);
-    }
-
-    /// What a node asks its control plane at most.
-    pub(super) fn asking(&self) -> gateway::asking::AskingLimits {
-        let mut limits = gateway::asking::AskingLimits::default();
-        set(&mut limits.waiting_max, self.gateway_questions_max);
-        let patience = self.gateway_question_timeout.map(Span::as_ms);
-        set(&mut limits.patience_ms, patience);
-        set(&mut limits.not_known_max, self.gateway_unknown_tokens_max);
-        limits
-    }
-
-    /// What a node remembers of what it shows backends.
-    pub(super) fn backend_auth(&self) -> policy::BackendAuth {
-        let mut backend_auth = policy::BackendAuth::default();
-        set(&mut backend_auth.jwts_max, self.gateway_backend_jwts_max);
-        backend_auth
     }
 
     /// The limits of the client's side.

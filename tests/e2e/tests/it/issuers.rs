@@ -4,6 +4,7 @@
 mod attacks;
 mod introspection;
 mod keycloak;
+mod limits;
 
 use std::time::{Duration, Instant};
 
@@ -12,6 +13,7 @@ use jose::SigningKey;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tollway::up::Options;
 
 use crate::PETS;
 
@@ -20,8 +22,14 @@ const AUDIENCE: &str = "pets";
 
 /// A platform that may reach loopback.
 async fn platform(folder: TempDir) -> Sandbox {
+    platform_with(folder, |_| {}).await
+}
+
+/// One with other options, too.
+async fn platform_with(folder: TempDir, change: impl FnOnce(&mut Options)) -> Sandbox {
     Sandbox::start_in(folder, |options| {
         options.outbound_allow = Some(vec!["127.0.0.1".to_owned()]);
+        change(options);
     })
     .await
     .unwrap()
@@ -38,10 +46,14 @@ struct Setting {
 
 impl Setting {
     async fn new(more: Value) -> Self {
+        Self::with(more, |_| {}).await
+    }
+
+    async fn with(more: Value, change: impl FnOnce(&mut Options)) -> Self {
         let backend = Backend::start().await.unwrap();
         let key = SigningKey::generate_es256().unwrap();
         let issuer = OutsideIssuer::start(&[&key]).await.unwrap();
-        let sandbox = platform(tempfile::tempdir().unwrap()).await;
+        let sandbox = platform_with(tempfile::tempdir().unwrap(), change).await;
         let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
         let api = api.unwrap();
         let setting = Self {
@@ -366,7 +378,7 @@ async fn a_new_key_is_fetched_once_and_the_call_passes() {
         let stranger = SigningKey::generate_es256().unwrap();
         let token = sign(&stranger, "at+jwt", setting.claims(json!({})));
         assert_eq!(setting.refused(&token).await, "TOKEN_INVALID");
-        let held_back = "tollway_gateway_issuer_fetches_total{result=\"held-back\"}";
+        let held_back = "tollway_gateway_issuer_limits_hit_total{limit=\"refetches\"}";
         setting.sandbox.metric(held_back).await >= 1
     })
     .await;

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod authentication;
+mod authentication_limits;
 mod backend_credentials;
 mod backend_identity;
 mod clients;

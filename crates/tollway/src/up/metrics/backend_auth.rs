@@ -1,11 +1,11 @@
-//! What the node shows backends, and what services say of calls.
+//! What the node remembers of callers and shows backends, and what services say of calls.
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gateway::backend_tokens::TokenCounts;
-use policy::{AuthorizationCounts, BackendAuth};
+use policy::{AuthorizationCounts, BackendAuth, VerifiedTokens};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -18,6 +18,7 @@ pub(in crate::up) struct Shown {
     pub(in crate::up) auth: Arc<BackendAuth>,
     pub(in crate::up) tokens: Arc<TokenCounts>,
     pub(in crate::up) authorization: Arc<AuthorizationCounts>,
+    pub(in crate::up) verified: Arc<VerifiedTokens>,
 }
 
 impl Collector for Shown {
@@ -34,6 +35,16 @@ impl Collector for Shown {
                 "tollway_backend_jwts_forgotten",
                 "Tokens for backends that were forgotten, since a core remembered too many",
                 &shown.jwts_forgotten,
+            ),
+            (
+                "tollway_gateway_verified_tokens_forgotten",
+                "Verified tokens that were forgotten, since a core remembered too many or too long ones",
+                &self.verified.forgotten,
+            ),
+            (
+                "tollway_backend_tokens_forgotten",
+                "Access tokens for backends that a core forgot, since it remembered too many, and looked up again",
+                &shown.tokens_forgotten,
             ),
             (
                 "tollway_backend_credentials_missing",
@@ -64,11 +75,26 @@ impl Collector for Shown {
             "OAuth clients whose tokens for backends are kept",
             tokens.clients.load(Ordering::Relaxed),
         )?;
+        self.token_limits(&mut plain)?;
         self.authorization(&mut plain)
     }
 }
 
 impl Shown {
+    fn token_limits(&self, plain: &mut Plain<'_>) -> fmt::Result {
+        let mut family = plain.0.encode_descriptor(
+            "tollway_backend_token_limits_hit",
+            "How often a limit on access tokens for backends took effect",
+            None,
+            MetricType::Counter,
+        )?;
+        for (limit, count) in self.tokens.limits() {
+            let count = ConstCounter::new(count);
+            count.encode(family.encode_family(&[("limit", limit)])?)?;
+        }
+        Ok(())
+    }
+
     fn authorization(&self, plain: &mut Plain<'_>) -> fmt::Result {
         let counts = &self.authorization;
         let all: [(&str, &AtomicU64); 5] = [

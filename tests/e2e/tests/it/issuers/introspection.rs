@@ -5,7 +5,7 @@ use super::*;
 const SECRET: &str = "TOLLWAY_SECRET_OUTSIDE";
 
 /// What the document says of introspection.
-fn asked(more: Value) -> Value {
+pub(super) fn asked(more: Value) -> Value {
     let mut spec = json!({"clientId": "gate way", "secret": {"secretRef": "outside"}});
     for (key, value) in more.as_object().unwrap() {
         spec[key] = value.clone();
@@ -23,14 +23,14 @@ async fn setting(more: Value) -> Setting {
     setting
 }
 
-fn secret(setting: &Setting, text: &str) {
+pub(super) fn secret(setting: &Setting, text: &str) {
     let folder = setting.sandbox.data_dir().join("secrets/outside");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("secret"), format!("{text}\n")).unwrap();
 }
 
 impl Setting {
-    fn active(&self, token: &str, change: Value) {
+    pub(super) fn active(&self, token: &str, change: Value) {
         let mut said = self.claims(change);
         said["active"] = json!(true);
         self.issuer.token(token, said);
