@@ -12,14 +12,12 @@ use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
 use http::header::{HeaderName, HeaderValue};
 use ipnet::IpNet;
-use policy::{ClientCertificate, Core};
+use policy::{ClientCertificate, Core, Memory};
 use rustls_pki_types::CertificateDer;
 use rustls_pki_types::pem::PemObject;
 
-/// Certificates of a chain that are looked at.
+/// Certificates of a chain that are looked at; the size of a head bounds them, too.
 const CHAIN_MAX: usize = 10;
-/// Field values of which one core remembers what they say; beyond it all are read anew.
-const REMEMBERED_MAX: usize = 1_000;
 
 const CLIENT_CERT: HeaderName = HeaderName::from_static("client-cert");
 const CLIENT_CERT_CHAIN: HeaderName = HeaderName::from_static("client-cert-chain");
@@ -66,7 +64,9 @@ impl Forwarding {
             false => encoded(value),
         };
         let certificate = Arc::new(ClientCertificate::new(read?, true)?);
-        if memory.0.len() >= REMEMBERED_MAX {
+        let limits = &core.runtime.remembered;
+        if memory.0.len() >= limits.forwarded_max {
+            limits.forget(Memory::Forwarded, memory.0.len());
             memory.0.clear();
         }
         memory.0.insert(key, Arc::clone(&certificate));
@@ -74,7 +74,8 @@ impl Forwarding {
     }
 }
 
-/// What fields said, by their values: a proxy sends many requests of few clients.
+/// What fields said, by their values: a proxy sends many requests of few clients. Beyond `forwarded_max` of [`policy::Remembered`] all
+/// are read anew.
 #[derive(Default)]
 struct Remembered(HashMap<Vec<u8>, Arc<ClientCertificate>, foldhash::quality::RandomState>);
 

@@ -12,7 +12,7 @@ pub struct Concurrency {
     pub calls: u64,
 }
 
-/// How long a caller is told to wait: when a call will end, nobody knows.
+/// How long a caller is told to wait: when a call will end, nobody knows. It is no limit: who comes sooner is asked the same.
 pub const RETRY_AFTER_MS: u64 = 1000;
 /// The word of a counter that was taken out of its registry.
 const RETIRED: u64 = u64::MAX;

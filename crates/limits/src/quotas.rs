@@ -58,7 +58,7 @@ pub struct Claim {
     pub cost: u32,
 }
 
-/// How often a full registry looks for idle counters by itself.
+/// How often a full registry looks for idle counters by itself: a look goes through all of them, and a call pays for it.
 const SWEEP_PAUSE_MS: u64 = 1000;
 
 /// Counters by key; they outlive every swap of the configuration.

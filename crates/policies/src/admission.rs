@@ -11,7 +11,8 @@ use smallvec::SmallVec;
 
 const RATE_LIMIT: HeaderName = HeaderName::from_static("ratelimit");
 const RATE_LIMIT_POLICY: HeaderName = HeaderName::from_static("ratelimit-policy");
-/// Texts that one core remembers; beyond it they are made anew.
+/// Texts that one core remembers, one for each set of limits; beyond it they are made anew. They are looked through one by one: more
+/// would cost more than making them.
 const TEXTS_MAX: usize = 64;
 
 /// The step's name in traces.

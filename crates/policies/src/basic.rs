@@ -230,7 +230,9 @@ impl Running {
         let answer = cx.core.runtime.passwords.check(guess).await;
         match (answer, stored) {
             (Ok(Guessed::Right), Some(stored)) => {
-                cx.core.memory::<Known>().borrow_mut().put(&digest, stored);
+                let known = cx.core.memory::<Known>();
+                let limits = &cx.core.runtime.remembered;
+                known.borrow_mut().put(&digest, stored, limits);
                 self.admit(cx, shown.name)
             }
             (Ok(Guessed::Right | Guessed::Wrong), _) => Err(Refusal::Wrong),

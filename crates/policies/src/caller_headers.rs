@@ -18,7 +18,7 @@ pub struct IdentityHeaders;
 
 /// The most fields.
 const FIELDS_MAX: usize = 50;
-/// The longest value, in bytes, as it is sent.
+/// The longest value, in bytes, as it is sent: half of what common servers accept of one field. A longer one refuses the call.
 const VALUE_BYTES_MAX: usize = 4096;
 
 /// Names of header fields, and what they say: an expression (CEL), such as `principal.subject`, or `{value: …, encoding: …}`.

@@ -236,7 +236,7 @@ impl Running {
         let memory = cx.core.memory::<TokenCache>();
         let mut cache = memory.borrow_mut();
         let directory = &*cx.core.runtime.directory;
-        let limits = &*cx.core.runtime.verified_tokens;
+        let limits = &*cx.core.runtime.remembered;
         if let Some(entry) = cache.get(shown.token(), limits)
             && self.admits(entry)
             && cx.unix_ms < entry.good_until_unix_ms
@@ -264,7 +264,7 @@ impl Running {
         };
         bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
         cx.principal = Some(entry.principal.clone());
-        let limits = &*cx.core.runtime.verified_tokens;
+        let limits = &*cx.core.runtime.remembered;
         cache.put(shown.token().into(), entry, limits);
         Ok(())
     }

@@ -241,7 +241,8 @@ impl Running {
             until_unix_s: ends.min(now_unix_s + VERIFIED_S),
             principal: principal.clone(),
         };
-        verified.borrow_mut().put(key, entry);
+        let limits = &cx.core.runtime.remembered;
+        verified.borrow_mut().put(key, entry, limits);
         Ok(principal)
     }
 

@@ -16,8 +16,8 @@ use limits::{Authority, Quotas, Room};
 use policy::{
     ApiKeyView, ApiTold, ApplicationView, Asking, BackendAuth, Client, ClientView, CompileEnv,
     Core, Directory, Guessed, Identity, Introspected, Issuer, NotAnswered, Once, Outcome,
-    PasswordGuess, Passwords, Plan, Policy, Principal, Reject, RequestCx, Response, ResponseCx,
-    Runtime, Secrets, Slots, SubscriptionView, Trace, Verdict, Window,
+    PasswordGuess, Passwords, Plan, Policy, Principal, Reject, Remembered, RequestCx, Response,
+    ResponseCx, Runtime, Secrets, Slots, SubscriptionView, Trace, Verdict, Window,
 };
 use serde_json::{Value, json};
 
@@ -361,7 +361,11 @@ impl Bench {
             }),
             backend_tokens: tokens.clone(),
             authorization: Arc::default(),
-            verified_tokens: Arc::default(),
+            remembered: Arc::new(Remembered {
+                passwords_max: 2,
+                certificates_max: 2,
+                ..Remembered::default()
+            }),
         };
         Self {
             directory,

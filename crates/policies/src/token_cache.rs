@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use base::Org;
 use jose::Confirmation;
-use policy::{Issuer, Principal, TokenInUse, VerifiedTokens};
+use policy::{Issuer, Memory, Principal, Remembered, TokenInUse};
 
 /// The verified tokens of one core, by all bytes of their text. Lives in [`policy::Core::memory`]; what it may hold is said by
-/// [`VerifiedTokens`], which all cores share.
+/// [`Remembered`], which all cores share.
 ///
 /// Two generations: what is used moves to the young one; when that holds half of what is allowed it becomes the old
 /// one, and what was not used since is forgotten. So memory is bounded, and an entry costs the same however many
@@ -69,7 +69,7 @@ impl TokenCache {
         self.len() == 0
     }
 
-    pub(crate) fn get(&mut self, token: &[u8], limits: &VerifiedTokens) -> Option<&mut Entry> {
+    pub(crate) fn get(&mut self, token: &[u8], limits: &Remembered) -> Option<&mut Entry> {
         if let Some((token, entry)) = self.old.tokens.remove_entry(token) {
             self.old.bytes -= token.len();
             self.put(token, entry, limits);
@@ -77,17 +77,17 @@ impl TokenCache {
         self.young.tokens.get_mut(token)
     }
 
-    pub(crate) fn put(&mut self, token: Box<[u8]>, entry: Entry, limits: &VerifiedTokens) {
-        let (tokens_max, bytes_max) = (limits.tokens_max / 2, limits.bytes_max / 2);
+    pub(crate) fn put(&mut self, token: Box<[u8]>, entry: Entry, limits: &Remembered) {
+        let (tokens_max, bytes_max) = (limits.tokens_max / 2, limits.token_bytes_max / 2);
         if token.len() > bytes_max || tokens_max == 0 {
-            limits.forget(1);
+            limits.forget(Memory::Tokens, 1);
             return;
         }
         self.remove(&token);
         let full =
             self.young.tokens.len() >= tokens_max || self.young.bytes + token.len() > bytes_max;
         if full {
-            limits.forget(self.old.tokens.len());
+            limits.forget(Memory::Tokens, self.old.tokens.len());
             self.old = std::mem::take(&mut self.young);
         }
         self.young.bytes += token.len();
@@ -105,18 +105,16 @@ impl TokenCache {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::Ordering;
-
     use base::{ApplicationId, CredentialId, TokenMarks};
 
     use super::*;
     use crate::testing::Bench;
 
-    fn limits(tokens_max: usize, bytes_max: usize) -> VerifiedTokens {
-        VerifiedTokens {
+    fn limits(tokens_max: usize, token_bytes_max: usize) -> Remembered {
+        Remembered {
             tokens_max,
-            bytes_max,
-            ..VerifiedTokens::default()
+            token_bytes_max,
+            ..Remembered::default()
         }
     }
 
@@ -169,7 +167,7 @@ mod tests {
             }
             assert!(cache.get(b"token-00500", &limits).is_none());
             // Each that is not there any more was counted.
-            let forgotten = limits.forgotten.load(Ordering::Relaxed);
+            let forgotten = limits.forgotten(Memory::Tokens);
             assert_eq!(forgotten + cache.len() as u64, 1000);
         }
     }
@@ -183,7 +181,7 @@ mod tests {
         assert!(cache.is_empty());
         cache.put((*b"abc").into(), entry(&bench), &limits);
         cache.put((*b"abc").into(), entry(&bench), &limits);
-        assert_eq!(limits.forgotten.load(Ordering::Relaxed), 1);
+        assert_eq!(limits.forgotten(Memory::Tokens), 1);
         assert_eq!((cache.len(), cache.young.bytes), (1, 3));
         cache.remove(b"abc");
         assert_eq!((cache.len(), cache.young.bytes), (0, 0));

@@ -20,9 +20,9 @@ use crate::backend_auth::BackendAuth;
 use crate::backend_tokens::{BackendTokens, NoBackendTokens};
 use crate::directory::{Directory, SubscriptionView};
 use crate::passwords::{NoPasswords, Passwords};
+use crate::remembered::Remembered;
 use crate::secrets::Secrets;
 use crate::services::{AuthorizationCounts, Services};
-use crate::verified_tokens::VerifiedTokens;
 
 /// One request on its way to the backend. Lives on one core.
 pub struct RequestCx {
@@ -201,8 +201,8 @@ pub struct Runtime {
     pub backend_tokens: Arc<dyn BackendTokens>,
     /// What came of external authorization.
     pub authorization: Arc<AuthorizationCounts>,
-    /// How many verified tokens are remembered.
-    pub verified_tokens: Arc<VerifiedTokens>,
+    /// What each core remembers at most.
+    pub remembered: Arc<Remembered>,
 }
 
 impl Runtime {
@@ -222,7 +222,7 @@ impl Runtime {
             backend_auth: Arc::default(),
             backend_tokens: Arc::new(NoBackendTokens),
             authorization: Arc::default(),
-            verified_tokens: Arc::default(),
+            remembered: Arc::default(),
         }
     }
 }

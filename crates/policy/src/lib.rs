@@ -17,10 +17,10 @@ pub mod limit;
 mod outside;
 pub mod passwords;
 pub mod reject;
+mod remembered;
 pub mod secrets;
 pub mod services;
 pub mod stamp;
-mod verified_tokens;
 pub mod waits;
 
 use std::future::Future;
@@ -45,9 +45,9 @@ pub use limit::{Ask, AskedBy, Asks, Measure, Meter, NamedLimit, PlanWindow};
 pub use outside::{Introspected, Outside};
 pub use passwords::{Guessed, NoPasswords, PasswordGuess, Passwords};
 pub use reject::{Fact, Instead, Reason, Reject, Response};
+pub use remembered::{Forgotten, Memory, Remembered};
 pub use secrets::{Secrets, from_files};
 pub use services::{Ahead, AuthorizationCounts, Peeked, ServiceAnswer, ServiceCall, Services};
-pub use verified_tokens::VerifiedTokens;
 pub use waits::{Wait, Waits};
 
 /// A future that stays on its core.

@@ -6,12 +6,11 @@ use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use crate::context::Core;
+use crate::remembered::Memory;
 use crate::stamp::{LOOK_EVERY_MS, Stamp};
 
 /// The largest file that is read.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
-/// Sets of files of which one core remembers what was made; what is beyond is made anew.
-const REMEMBERED_MAX: usize = 1_024;
 
 /// The node's folder of secrets (`--secrets-dir`), kept by whoever runs the node.
 #[derive(Clone, Debug, Default)]
@@ -90,7 +89,9 @@ pub fn from_files<T: 'static>(
         }
         return made.now.clone();
     }
-    if memory.all.len() >= REMEMBERED_MAX {
+    let limits = &core.runtime.remembered;
+    if memory.all.len() >= limits.secrets_max {
+        limits.forget(Memory::Secrets, memory.all.len());
         memory.all.clear();
     }
     let stamps = stamps(folder, files);

@@ -35,6 +35,43 @@ fn escaped(pem: &str) -> String {
     percent_encoding::utf8_percent_encode(pem, percent_encoding::NON_ALPHANUMERIC).to_string()
 }
 
+/// Beyond it they are read anew.
+#[test]
+fn a_bounded_number_of_fields_is_remembered() {
+    let mut runtime = policy::Runtime::new(
+        Arc::new(policy::NobodyKnown),
+        Arc::new(limits::Authority::local(limits::Quotas::new(
+            limits::Room::for_keys(10),
+        ))),
+        Arc::new(base::ManualClock::at(0)),
+    );
+    runtime.remembered = Arc::new(policy::Remembered {
+        forwarded_max: 2,
+        ..policy::Remembered::default()
+    });
+    let core = Core::new(Arc::new(runtime));
+    let root = Authority::root("root");
+    let mut first = None;
+    for (serial, forgotten) in [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)] {
+        let own = root.issue("till", serial, |_| {});
+        let field = format!(":{}:", STANDARD.encode(&own.der));
+        let headers = HeaderMap::from_iter([(CLIENT_CERT, field.parse().unwrap())]);
+        let read = || {
+            forwarding("client-cert")
+                .certificate(&core, &headers)
+                .unwrap()
+        };
+        let certificate = read();
+        assert!(Arc::ptr_eq(&certificate, &read()), "it is remembered");
+        first.get_or_insert((headers.clone(), certificate));
+        let counted = core.runtime.remembered.forgotten(Memory::Forwarded);
+        assert_eq!(counted, forgotten, "{serial}");
+    }
+    let (headers, before) = first.unwrap();
+    let again = forwarding("client-cert").certificate(&core, &headers);
+    assert!(!Arc::ptr_eq(&again.unwrap(), &before), "it was forgotten");
+}
+
 #[test]
 fn rfc_9440() {
     let root = Authority::root("root");

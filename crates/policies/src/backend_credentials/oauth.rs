@@ -18,6 +18,7 @@ use super::config::{ClientAuth, OauthConfig};
 use super::{missing, secret_text, unreadable};
 use crate::secret_file::path;
 
+/// Unless the document says another.
 const TIMEOUT: Duration = Duration::from_ms(5_000);
 const LIFETIME: Duration = Duration::from_ms(300_000);
 /// How often a core looks whether there is a newer token, and a newer secret.

@@ -5,15 +5,12 @@ use std::sync::Arc;
 
 use aws_lc_rs::hmac;
 use aws_lc_rs::rand::SystemRandom;
-use policy::RequestCx;
+use policy::{Memory, Remembered, RequestCx};
 
 use super::Shown;
 
-/// What one core remembers; beyond it all is forgotten and checked anew.
-const REMEMBERED_MAX: usize = 10_000;
-
 /// Right pairs by their keyed digest, each with the hash that it was held against: when the user's line changes it is right
-/// no more.
+/// no more. Beyond [`Remembered::passwords_max`] all is forgotten and checked anew.
 #[derive(Default)]
 pub(super) struct Known(HashMap<[u8; 32], Arc<str>, foldhash::quality::RandomState>);
 
@@ -52,8 +49,9 @@ impl Known {
             .is_some_and(|known| **known == *stored)
     }
 
-    pub(super) fn put(&mut self, digest: &hmac::Tag, stored: Arc<str>) {
-        if self.0.len() >= REMEMBERED_MAX {
+    pub(super) fn put(&mut self, digest: &hmac::Tag, stored: Arc<str>, limits: &Remembered) {
+        if self.0.len() >= limits.passwords_max {
+            limits.forget(Memory::Passwords, self.0.len());
             self.0.clear();
         }
         self.0.insert(bytes(digest), stored);

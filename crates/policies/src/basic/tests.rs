@@ -160,6 +160,30 @@ fn a_right_pair_is_remembered_until_its_line_changes() {
     );
 }
 
+/// Two of them in a test; what is forgotten is checked again.
+#[test]
+fn a_bounded_number_of_pairs_is_remembered() {
+    let bench = Bench::new();
+    let users = ["alice", "bob", "carol"];
+    write(&bench, &users.map(|name| line(name, "hunter2")).concat());
+    let policy = compile("basic", config(json!({})));
+    let forgotten = || {
+        let remembered = &bench.core.runtime.remembered;
+        remembered.forgotten(policy::Memory::Passwords)
+    };
+    let passes = |name: &str| {
+        let mut cx = with(&bench, &format!("{name}:hunter2"));
+        bench.run(&*policy, &mut cx).unwrap();
+        asked(&bench).len()
+    };
+    for (name, checks) in [("alice", 1), ("bob", 1), ("alice", 0), ("bob", 0)] {
+        assert_eq!((passes(name), forgotten()), (checks, 0), "{name}");
+    }
+    for (name, checks) in [("carol", 1), ("alice", 1), ("carol", 0)] {
+        assert_eq!((passes(name), forgotten()), (checks, 2), "{name}");
+    }
+}
+
 #[test]
 fn two_lists_are_two() {
     let bench = Bench::new();

@@ -6,7 +6,8 @@ use super::Misunderstood;
 use super::messages::{HeaderValueOption, OkHttpResponse};
 use crate::{api_key, hop_by_hop, identity_headers, owned_headers};
 
-/// The most fields and parameters that a service changes.
+/// The most fields and parameters that a service changes: as many as a request has by default. Nobody passes with more, and
+/// `failed` counts it; how long an answer is is said by the document (`maxAnswer`).
 const CHANGES_MAX: usize = 100;
 
 /// What is done with a field.

@@ -199,6 +199,26 @@ fn what_was_verified_is_not_believed_for_long() {
     assert_eq!(told(&bench, &*policy, &till(&next)).0, "");
 }
 
+/// Two of them in a test; what is forgotten is verified again.
+#[test]
+fn a_bounded_number_of_certificates_is_remembered() {
+    let bench = Bench::new();
+    let root = Authority::root("partners");
+    write(&bench, "ca.crt", &root.pem());
+    let policy = compile("mutualTls", config(json!({"application": APPLICATION})));
+    let forgotten = || {
+        let remembered = &bench.core.runtime.remembered;
+        remembered.forgotten(policy::Memory::Certificates)
+    };
+    for (serial, expected) in [(1, 0), (2, 0), (3, 2), (4, 2), (5, 4)] {
+        let shown = root.issue("till", serial, |_| {});
+        for _ in 0..2 {
+            assert_eq!(told(&bench, &*policy, &shown).0, "");
+        }
+        assert_eq!(forgotten(), expected, "{serial}");
+    }
+}
+
 #[test]
 fn a_certificate_that_expires_meanwhile_is_refused() {
     let bench = Bench::new();

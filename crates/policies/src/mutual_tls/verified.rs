@@ -3,12 +3,10 @@
 use std::collections::HashMap;
 
 use base::Digest;
-use policy::Principal;
+use policy::{Memory, Principal, Remembered};
 
-/// What one core remembers; beyond it all is forgotten and verified anew.
-const REMEMBERED_MAX: usize = 10_000;
-
-/// Whom certificates stand for, by the configuration that took them and their SHA-256.
+/// Whom certificates stand for, by the configuration that took them and their SHA-256. Beyond [`Remembered::certificates_max`] all is
+/// forgotten and verified anew.
 #[derive(Default)]
 pub(super) struct Verified(HashMap<Key, Entry, foldhash::quality::RandomState>);
 
@@ -28,8 +26,9 @@ impl Verified {
         self.0.get(key)
     }
 
-    pub(super) fn put(&mut self, key: Key, entry: Entry) {
-        if self.0.len() >= REMEMBERED_MAX {
+    pub(super) fn put(&mut self, key: Key, entry: Entry, limits: &Remembered) {
+        if self.0.len() >= limits.certificates_max {
+            limits.forget(Memory::Certificates, self.0.len());
             self.0.clear();
         }
         self.0.insert(key, entry);

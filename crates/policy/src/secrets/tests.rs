@@ -3,7 +3,7 @@ use std::sync::Arc;
 use base::ManualClock;
 
 use super::*;
-use crate::{NobodyKnown, Runtime};
+use crate::{NobodyKnown, Remembered, Runtime};
 
 fn core(folder: &Path) -> Rc<Core> {
     let quotas = Arc::new(limits::Authority::local(limits::Quotas::new(
@@ -12,6 +12,10 @@ fn core(folder: &Path) -> Rc<Core> {
     let clock = Arc::new(ManualClock::at(0));
     let mut runtime = Runtime::new(Arc::new(NobodyKnown), quotas, clock);
     runtime.secrets = Secrets::at(folder.to_owned());
+    runtime.remembered = Arc::new(Remembered {
+        secrets_max: 2,
+        ..Remembered::default()
+    });
     Core::new(Arc::new(runtime))
 }
 
@@ -76,4 +80,29 @@ fn without_a_folder_there_is_nothing() {
     let clock = Arc::new(ManualClock::at(0));
     let core = Core::new(Arc::new(Runtime::new(Arc::new(NobodyKnown), quotas, clock)));
     assert_eq!(joined(&core, 0), None);
+}
+
+/// Two of them in a test; what is forgotten is read again.
+#[test]
+fn what_is_made_of_a_bounded_number_of_files_is_remembered() {
+    let folder = tempfile::tempdir().unwrap();
+    let core = core(folder.path());
+    let mut read = 0;
+    for (name, reads, forgotten) in [
+        ("a", 1, 0),
+        ("b", 2, 0),
+        ("a", 2, 0),
+        ("c", 3, 2),
+        ("c", 3, 2),
+        ("a", 4, 2),
+    ] {
+        std::fs::write(folder.path().join(name), name).unwrap();
+        let made = from_files::<u8>(&core, 0, &[name.into()], |_| {
+            read += 1;
+            Ok(0)
+        });
+        assert!(made.is_some());
+        let counted = core.runtime.remembered.forgotten(Memory::Secrets);
+        assert_eq!((read, counted), (reads, forgotten), "{name}");
+    }
 }

@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use gateway::asking::AskingLimits;
 use gateway::backend_tokens::TokenLimits;
 use gateway::issuers;
-use policy::{BackendAuth, VerifiedTokens};
+use policy::{BackendAuth, Remembered};
 
 use super::options::set;
 use super::{Options, Span, UpError};
@@ -118,29 +118,66 @@ pub(super) fn asking(options: &Options) -> Result<AskingLimits, UpError> {
     Ok(limits)
 }
 
-/// How many verified tokens the cores remember.
+/// What each core remembers of callers and of files.
 ///
 /// # Errors
 /// [`UpError::Options`] for a value out of bounds.
-pub(super) fn verified_tokens(options: &Options) -> Result<VerifiedTokens, UpError> {
-    let mut verified = VerifiedTokens::default();
-    bounded(
-        "--gateway-verified-tokens-max",
+pub(super) fn remembered(options: &Options) -> Result<Remembered, UpError> {
+    let mut all = Remembered::default();
+    let many = 10_000_000;
+    for (flag, limit, least, most) in [
         (
-            &mut verified.tokens_max,
-            options.gateway_verified_tokens_max,
+            "--gateway-verified-tokens-max",
+            (&mut all.tokens_max, options.gateway_verified_tokens_max),
+            0,
+            many,
         ),
-        0..=10_000_000,
-    )?;
-    bounded(
-        "--gateway-verified-tokens-bytes-max",
         (
-            &mut verified.bytes_max,
-            options.gateway_verified_tokens_bytes_max,
+            "--gateway-verified-tokens-bytes-max",
+            (
+                &mut all.token_bytes_max,
+                options.gateway_verified_tokens_bytes_max,
+            ),
+            0,
+            2_047 * MIB,
         ),
-        0..=2_047 * MIB,
-    )?;
-    Ok(verified)
+        (
+            "--gateway-verified-passwords-max",
+            (
+                &mut all.passwords_max,
+                options.gateway_verified_passwords_max,
+            ),
+            1,
+            many,
+        ),
+        (
+            "--gateway-verified-certificates-max",
+            (
+                &mut all.certificates_max,
+                options.gateway_verified_certificates_max,
+            ),
+            1,
+            many,
+        ),
+        (
+            "--gateway-forwarded-certificates-max",
+            (
+                &mut all.forwarded_max,
+                options.gateway_forwarded_certificates_max,
+            ),
+            1,
+            many,
+        ),
+        (
+            "--gateway-secrets-max",
+            (&mut all.secrets_max, options.gateway_secrets_max),
+            16,
+            many,
+        ),
+    ] {
+        bounded(flag, limit, least..=most)?;
+    }
+    Ok(all)
 }
 
 /// What the cores remember of what the node shows backends.
@@ -257,7 +294,7 @@ mod tests {
         let options = Line::try_parse_from(line).unwrap().options;
         issuers(&options)?;
         asking(&options)?;
-        verified_tokens(&options)?;
+        remembered(&options)?;
         backend_tokens(&options)?;
         Ok(())
     }
@@ -278,6 +315,10 @@ mod tests {
             ("--gateway-question-pause", "0s", "61s"),
             ("--gateway-verified-tokens-max", "0", "10000001"),
             ("--gateway-verified-tokens-bytes-max", "0", "4000000000"),
+            ("--gateway-verified-passwords-max", "1", "0"),
+            ("--gateway-verified-certificates-max", "1", "0"),
+            ("--gateway-forwarded-certificates-max", "1", "0"),
+            ("--gateway-secrets-max", "16", "15"),
             ("--gateway-backend-token-answer-bytes-max", "1024", "1"),
             ("--gateway-backend-token-bytes-max", "1", "0"),
             ("--gateway-backend-token-pause", "1ms", "0s"),
@@ -304,7 +345,7 @@ mod tests {
         ];
         let options = Line::try_parse_from(line).unwrap().options;
         assert_eq!(issuers(&options).unwrap().keys_wait_ms, 2_000);
-        assert_eq!(verified_tokens(&options).unwrap().tokens_max, 7);
+        assert_eq!(remembered(&options).unwrap().tokens_max, 7);
         let tokens = backend_tokens(&options).unwrap();
         assert_eq!((tokens.pause_ms, tokens.pause_ms_max), (120_000, 120_000));
     }

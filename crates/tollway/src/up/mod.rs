@@ -312,7 +312,7 @@ impl NodeSide {
         let passwords = Arc::new(CheckedApart::new(options, Arc::clone(&clock))?);
         let checked = passwords.counts();
         let backend_auth = Arc::new(authentication::backend_auth(options));
-        let verified_tokens = Arc::new(authentication::verified_tokens(options)?);
+        let remembered = Arc::new(authentication::remembered(options)?);
         let tokens = Arc::new(BackendTokens::new(
             outbound::fetcher(options)?,
             Arc::clone(&clock),
@@ -322,7 +322,7 @@ impl NodeSide {
             auth: Arc::clone(&backend_auth),
             tokens: tokens.counts(),
             authorization: Arc::default(),
-            verified: Arc::clone(&verified_tokens),
+            remembered: Arc::clone(&remembered),
         };
         let runtime = Arc::new(policy::Runtime {
             directory: Arc::clone(&directory) as _,
@@ -333,7 +333,7 @@ impl NodeSide {
             backend_auth,
             backend_tokens: tokens as _,
             authorization: Arc::clone(&shown.authorization),
-            verified_tokens,
+            remembered,
         });
         config.tracing.sink = sink;
         config.sockets = sockets;

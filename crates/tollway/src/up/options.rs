@@ -125,6 +125,14 @@ options! {
     gateway_verified_tokens_max: usize = "N";
     /// Bytes of their texts, for each core [default: 16777216]
     gateway_verified_tokens_bytes_max: usize = "N";
+    /// Right passwords of `basic` that each core remembers; what is beyond is checked again [default: 10000]
+    gateway_verified_passwords_max: usize = "N";
+    /// Verified client certificates that each core remembers; what is beyond is verified again [default: 10000]
+    gateway_verified_certificates_max: usize = "N";
+    /// Forwarded certificates that each core remembers; what is beyond is read again [default: 1000]
+    gateway_forwarded_certificates_max: usize = "N";
+    /// Files of the folder of secrets that each core remembers, of each kind; what is beyond is read again [default: 1024]
+    gateway_secrets_max: usize = "N";
     /// Fetches of an issuer's keys that tokens of unknown keys may cause at once [default: 6]
     gateway_issuer_refetches_max: u64 = "N";
     /// Time after which they may cause one more [default: 10s]

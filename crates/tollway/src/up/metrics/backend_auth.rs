@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gateway::backend_tokens::TokenCounts;
-use policy::{AuthorizationCounts, BackendAuth, VerifiedTokens};
+use policy::{AuthorizationCounts, BackendAuth, Remembered};
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
 use prometheus_client::metrics::MetricType;
@@ -18,7 +18,7 @@ pub(in crate::up) struct Shown {
     pub(in crate::up) auth: Arc<BackendAuth>,
     pub(in crate::up) tokens: Arc<TokenCounts>,
     pub(in crate::up) authorization: Arc<AuthorizationCounts>,
-    pub(in crate::up) verified: Arc<VerifiedTokens>,
+    pub(in crate::up) remembered: Arc<Remembered>,
 }
 
 impl Collector for Shown {
@@ -35,11 +35,6 @@ impl Collector for Shown {
                 "tollway_backend_jwts_forgotten",
                 "Tokens for backends that were forgotten, since a core remembered too many",
                 &shown.jwts_forgotten,
-            ),
-            (
-                "tollway_gateway_verified_tokens_forgotten",
-                "Verified tokens that were forgotten, since a core remembered too many or too long ones",
-                &self.verified.forgotten,
             ),
             (
                 "tollway_backend_tokens_forgotten",
@@ -75,26 +70,25 @@ impl Collector for Shown {
             "OAuth clients whose tokens for backends are kept",
             tokens.clients.load(Ordering::Relaxed),
         )?;
-        self.token_limits(&mut plain)?;
+        by_label(
+            &mut plain,
+            "tollway_gateway_forgotten",
+            "What cores forgot of what they remember, since it was too much, and verify or read again",
+            "what",
+            self.remembered.counts(),
+        )?;
+        by_label(
+            &mut plain,
+            "tollway_backend_token_limits_hit",
+            "How often a limit on access tokens for backends took effect",
+            "limit",
+            self.tokens.limits(),
+        )?;
         self.authorization(&mut plain)
     }
 }
 
 impl Shown {
-    fn token_limits(&self, plain: &mut Plain<'_>) -> fmt::Result {
-        let mut family = plain.0.encode_descriptor(
-            "tollway_backend_token_limits_hit",
-            "How often a limit on access tokens for backends took effect",
-            None,
-            MetricType::Counter,
-        )?;
-        for (limit, count) in self.tokens.limits() {
-            let count = ConstCounter::new(count);
-            count.encode(family.encode_family(&[("limit", limit)])?)?;
-        }
-        Ok(())
-    }
-
     fn authorization(&self, plain: &mut Plain<'_>) -> fmt::Result {
         let counts = &self.authorization;
         let all: [(&str, &AtomicU64); 5] = [
@@ -104,17 +98,30 @@ impl Shown {
             ("failed-open", &counts.failed_open),
             ("too-long", &counts.too_long),
         ];
-        let mut family = plain.0.encode_descriptor(
+        by_label(
+            plain,
             "tollway_external_authorization",
             "Calls that services decided on (`extAuthz`), by what came of it",
-            None,
-            MetricType::Counter,
-        )?;
-        for (result, count) in all {
-            let labels = [("result", result)];
-            let count = ConstCounter::new(count.load(Ordering::Relaxed));
-            count.encode(family.encode_family(&labels)?)?;
-        }
-        Ok(())
+            "result",
+            all.map(|(result, count)| (result, count.load(Ordering::Relaxed))),
+        )
     }
+}
+
+/// A counter with one label.
+fn by_label<'l>(
+    plain: &mut Plain<'_>,
+    name: &str,
+    help: &str,
+    label: &str,
+    counts: impl IntoIterator<Item = (&'l str, u64)>,
+) -> fmt::Result {
+    let mut family = plain
+        .0
+        .encode_descriptor(name, help, None, MetricType::Counter)?;
+    for (value, count) in counts {
+        let labels = [(label, value)];
+        ConstCounter::new(count).encode(family.encode_family(&labels)?)?;
+    }
+    Ok(())
 }
