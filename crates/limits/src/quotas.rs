@@ -80,7 +80,8 @@ pub struct Quotas {
 pub struct Numbers {
     /// Counters of keys.
     pub counters: usize,
-    /// Calls that were counted together with others, or refused, because there was no room for another counter.
+    /// Look-ups of counters for which there was no room: their calls are counted together with others, or refused. A call that is held
+    /// against several limits looks twice for each when it passes.
     pub overflowed: u64,
 }
 

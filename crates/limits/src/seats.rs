@@ -39,7 +39,7 @@ pub(crate) struct Seats {
     held: AtomicUsize,
     chosen: AtomicUsize,
     each: Box<[AtomicU32]>,
-    /// Calls that were counted together because there was no seat for their key.
+    /// Look-ups of counters for which there was no seat.
     pub(crate) overflowed: AtomicU64,
 }
 

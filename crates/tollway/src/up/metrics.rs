@@ -222,7 +222,7 @@ impl Node {
     fn limits(&self, plain: &mut Plain<'_>) -> fmt::Result {
         plain.counter(
             "tollway_node_quota_overflows",
-            "Calls that were counted together with others, or refused, because there was no room for a counter",
+            "Look-ups of counters for which there was no room: their calls are counted together with others, or refused",
             self.authority.counters().numbers().overflowed,
         )?;
         plain.counter(
