@@ -391,15 +391,22 @@ fn documents_are_counted() {
 
 #[test]
 fn large_texts_are_read_in_linear_time() {
-    let keys: Vec<String> = (0..100_000)
-        .map(|n| format!("\"key{n}\": {{\"$ref\": \"#/key{n}\"}}"))
-        .collect();
-    let text = format!("{{{}}}", keys.join(","));
-    let node = read(&text);
-    let started = std::time::Instant::now();
-    assert!((0..100_000).all(|n| node.pointer(&format!("/key{n}/$ref")).is_some()));
+    // The best of some tries: a machine that stands still within one of them says nothing of lookups.
+    let look_up_all = |count: u32| {
+        let keys: Vec<String> = (0..count)
+            .map(|n| format!("\"key{n}\": {{\"$ref\": \"#/key{n}\"}}"))
+            .collect();
+        let node = read(&format!("{{{}}}", keys.join(",")));
+        let once = |_| {
+            let started = std::time::Instant::now();
+            assert!((0..count).all(|n| node.pointer(&format!("/key{n}/$ref")).is_some()));
+            started.elapsed()
+        };
+        (0..3).map(once).min().unwrap()
+    };
+    let (few, many) = (look_up_all(10_000), look_up_all(100_000));
     assert!(
-        started.elapsed().as_secs() < 5,
-        "lookups do not walk all keys"
+        many < 50 * few,
+        "lookups do not walk all keys: {few:?}, {many:?}"
     );
 }

@@ -87,7 +87,7 @@ impl Endpoint {
             scope: Some("a b".to_owned()),
             audience: None,
             resource: None,
-            timeout_ms: 5_000,
+            timeout_ms: 60_000,
             lifetime_ms: 300_000,
         };
         change(&mut request);
@@ -178,7 +178,7 @@ async fn it_is_renewed_while_the_one_before_is_good() {
     assert_eq!(endpoint.asked().len(), 1);
     clock.advance_ms(1_000);
     assert_eq!(value(&tokens, &client).await.unwrap(), "Bearer first");
-    let deadline = tokio::time::Instant::now() + Duration::from_secs(10);
+    let deadline = tokio::time::Instant::now() + Duration::from_mins(1);
     while value(&tokens, &client).await.unwrap() != "Bearer second" {
         assert!(tokio::time::Instant::now() < deadline, "it is not renewed");
         tokio::time::sleep(Duration::from_millis(10)).await;

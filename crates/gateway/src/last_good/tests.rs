@@ -68,7 +68,7 @@ fn update(revision: u64, reset: bool, entries: Vec<(EntryKey, Option<Entry>)>) -
 
 /// Waits until this revision is on the disk.
 pub(crate) fn kept(state: &KeeperState, revision: u64) {
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while state.revision() != revision {
         assert!(
             Instant::now() < deadline,
@@ -216,7 +216,7 @@ fn a_large_base_goes_into_many_records_and_one_too_large_is_not_kept() {
     let keeper = Keeper::start(settings).unwrap();
     let state = keeper.state();
     keeper.base(update(6, true, many()), 1);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while state.failures() == 0 {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(1));
@@ -231,7 +231,7 @@ fn deltas_that_outgrow_the_base_ask_for_a_new_one() {
     keeper.base(update(1, true, vec![]), 1);
     let entries: Vec<_> = (0..20_000).map(application).collect();
     keeper.delta(update(2, false, entries), 2);
-    let deadline = Instant::now() + Duration::from_secs(20);
+    let deadline = Instant::now() + Duration::from_mins(1);
     while !keeper.wants_base() {
         assert!(Instant::now() < deadline);
         std::thread::sleep(Duration::from_millis(1));

@@ -65,7 +65,7 @@ fn interleaved(addresses: &[SocketAddr]) -> VecDeque<SocketAddr> {
 mod tests {
     use std::time::Instant;
 
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpSocket};
 
     use super::*;
 
@@ -97,9 +97,10 @@ mod tests {
     async fn an_address_that_refuses_costs_no_time() {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let good = listener.local_addr().unwrap();
-        let closed = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        // Bound, so that nobody else gets it, and not listening.
+        let closed = TcpSocket::new_v4().unwrap();
+        closed.bind(([127, 0, 0, 1], 0).into()).unwrap();
         let bad = closed.local_addr().unwrap();
-        drop(closed);
         let connected = connect(&[bad, good], Duration::from_secs(60))
             .await
             .unwrap();

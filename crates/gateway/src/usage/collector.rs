@@ -27,6 +27,8 @@ pub struct Collector {
     plane: Arc<dyn ControlPlane>,
     clock: Arc<dyn Clock>,
     interval: Duration,
+    /// How long the end waits for what was not sent yet.
+    last_send: Duration,
     spool: Arc<Mutex<Spool>>,
     state: Arc<UsageState>,
     news: Arc<Notify>,
@@ -70,6 +72,7 @@ impl Collector {
             plane,
             clock,
             interval: interval.max(Duration::from_millis(1)),
+            last_send: LAST_SEND,
             spool: Arc::new(Mutex::new(spool)),
             state: Arc::default(),
             news: Arc::default(),
@@ -135,7 +138,10 @@ impl Collector {
         self.keep(Counted::nothing(self.clock.unix_ms()), true)
             .await;
         let all_sent = sender::emptied(&self.spool, &self.state);
-        if tokio::time::timeout(LAST_SEND, all_sent).await.is_err() {
+        if tokio::time::timeout(self.last_send, all_sent)
+            .await
+            .is_err()
+        {
             tracing::warn!("usage is left in the spool; it is sent after the next start");
         }
     }

@@ -9,7 +9,7 @@ use parts::{Dnsmasq, GrpcHealth};
 use snapshot::{Check, CheckAsk, Endpoint, Health, Lookup, Scheme};
 
 use crate::balance::{Answering, asked, until};
-use crate::sandbox::{Sandbox, Setup, soon};
+use crate::sandbox::{Nobody, Sandbox, Setup, soon};
 
 fn by_name(name: &str, port: u16, lookup: Lookup) -> Endpoint {
     Endpoint {
@@ -108,8 +108,8 @@ async fn records_are_believed_as_long_as_they_say() {
     let life = Duration::from_secs(4);
     let dns = Dnsmasq::start(&[("orders", ONE)], &[], 4);
     let setup = at_server(&dns, by_name("orders.test", port, Lookup::Addresses));
-    let sandbox = setup.start();
     let before_first = Instant::now();
+    let sandbox = setup.start();
     assert!(only("a")(&asked(&sandbox, 4).await));
     dns.set_hosts(&[("orders", TWO)]);
     while before_first.elapsed() < life {
@@ -263,6 +263,11 @@ async fn grpc_checks_agree_with_a_real_health_service() {
     setup.backend.health = grpc_check("");
     let sandbox = setup.start();
     says(&sandbox, "healthy", "").await;
+    // The check under way breaks off, or the next one finds nobody.
     drop(server);
-    says(&sandbox, "unhealthy", "connecting failed").await;
+    says(&sandbox, "unhealthy", "").await;
+    let nobody = Nobody::bind();
+    let mut setup = Setup::new(vec![nobody.endpoint()]);
+    setup.backend.health = grpc_check("");
+    says(&setup.start(), "unhealthy", "connecting failed").await;
 }

@@ -3,7 +3,7 @@
 //! A call counts at some moment between the reading of its clock and its answer. So whatever that moment was, the
 //! calls that began and ended inside a window were counted in it.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -67,8 +67,31 @@ fn stress(
     })
 }
 
-/// How long one run takes.
+/// How long one run takes, where the machine gives its threads their turns meanwhile.
 const RUN: Duration = Duration::from_millis(250);
+/// How long is waited for that.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// Counts the calls that a limit admits, so that a run goes on until it has seen enough of them.
+#[derive(Default)]
+struct Passed(AtomicU64);
+
+impl Passed {
+    fn count(&self, decision: Decision) -> Decision {
+        let one = u64::from(matches!(decision, Decision::Admitted { .. }));
+        self.0.fetch_add(one, Ordering::Relaxed);
+        decision
+    }
+
+    /// Drives by short steps: for [`RUN`], and until more than so many calls have passed.
+    fn beyond(&self, calls: u64, mut step: impl FnMut()) {
+        let begun = Instant::now();
+        while begun.elapsed() < RUN || self.0.load(Ordering::Relaxed) <= calls {
+            assert!(begun.elapsed() < PATIENCE, "{:?} calls passed", self.0);
+            step();
+        }
+    }
+}
 
 /// Turns the clock on by uneven steps, far more often than a bucket lasts and sometimes by more than a window.
 fn turn(clock: &ManualClock, window_ms: u64, run: Duration) {
@@ -94,8 +117,11 @@ fn with_a_clock_turned_by_hand_no_window_exceeds_the_limit() {
     for (window_ms, buckets, limit) in [(50, 5, 7), (100, 32, 40), (10, 10, 3), (1000, 32, 500)] {
         let clock = ManualClock::at(0);
         let window = SlidingWindow::new(window_ms, buckets, 0);
-        let calls = stress(&clock, &|now_ms| window.admit(limit, 1, now_ms), || {
-            turn(&clock, window_ms, RUN);
+        let passed = Passed::default();
+        let admit = |now_ms| passed.count(window.admit(limit, 1, now_ms));
+        let calls = stress(&clock, &admit, || {
+            let step = Duration::from_millis(10);
+            passed.beyond(limit * 2, || turn(&clock, window_ms, step));
         });
         assert!(
             calls.len() as u64 > limit * 2,
@@ -117,12 +143,14 @@ fn with_the_real_clock_no_window_exceeds_the_limit_and_each_gets_it() {
     let (window_ms, buckets, limit) = (100, 20, 3000);
     let clock = SystemClock::new();
     let window = SlidingWindow::new(window_ms, buckets, 0);
-    let calls = stress(&clock, &|now_ms| window.admit(limit, 1, now_ms), || {
+    let passed = Passed::default();
+    let admit = |now_ms| passed.count(window.admit(limit, 1, now_ms));
+    let calls = stress(&clock, &admit, || {
+        passed.beyond(2 * limit, thread::yield_now);
         while clock.monotonic_ms() < 700 {
             thread::yield_now();
         }
     });
-    // 700 ms hold six whole rounds of window and bucket; a third of that allows for a busy machine.
     assert!(
         calls.len() as u64 >= 2 * limit,
         "only {} calls passed",
@@ -146,8 +174,11 @@ fn two_quotas_under_threads_keep_both_and_leave_no_charge_behind() {
     let clock = ManualClock::at(0);
     let quotas = Quotas::new(Room::for_keys(10));
     let both = [claim(1, wide), claim(1, narrow)];
-    let calls = stress(&clock, &|now_ms| quotas.admit_all(&both, now_ms).1, || {
-        turn(&clock, 20, RUN);
+    let passed = Passed::default();
+    let admit = |now_ms| passed.count(quotas.admit_all(&both, now_ms).1);
+    let calls = stress(&clock, &admit, || {
+        let step = Duration::from_millis(10);
+        passed.beyond(narrow.limit, || turn(&clock, 20, step));
     });
     // The clock runs far faster here than threads are scheduled: who is put aside while it makes a ring right keeps the
     // others waiting.
@@ -174,16 +205,14 @@ fn sweeping_all_the_time_forgets_no_call() {
     };
     let clock = ManualClock::at(0);
     let quotas = Quotas::new(Room::for_keys(10));
-    let calls = stress(
-        &clock,
-        &|now_ms| quotas.admit(key(1), quota, 1, now_ms),
-        || {
-            for _ in 0..400 {
-                turn(&clock, quota.window_ms, Duration::from_millis(1));
-                quotas.sweep(clock.monotonic_ms());
-            }
-        },
-    );
+    let passed = Passed::default();
+    let admit = |now_ms| passed.count(quotas.admit(key(1), quota, 1, now_ms));
+    let calls = stress(&clock, &admit, || {
+        passed.beyond(quota.limit * 2, || {
+            turn(&clock, quota.window_ms, Duration::from_millis(1));
+            quotas.sweep(clock.monotonic_ms());
+        });
+    });
     assert!(
         calls.len() as u64 > quota.limit * 2,
         "only {} calls passed",

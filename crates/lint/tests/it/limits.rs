@@ -47,7 +47,7 @@ fn the_work_is_bounded() {
         };
         let findings = lint::lint(&root, &ruleset, &limits);
         assert!(
-            started.elapsed() < Duration::from_secs(10),
+            started.elapsed() < Duration::from_mins(1),
             "{:?}",
             started.elapsed()
         );

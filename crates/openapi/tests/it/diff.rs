@@ -172,7 +172,7 @@ fn nothing_differs_from_itself() {
             eprintln!("{}: {size} bytes, {took:?}", path.display());
         }
         assert!(
-            took < Duration::from_secs(10),
+            took < Duration::from_mins(1),
             "{}: {took:?}",
             path.display()
         );
@@ -190,7 +190,7 @@ fn any_two_definitions_are_compared_in_bounded_time() {
             let found = diff(old, new, &Limits::default());
             let took = started.elapsed();
             assert!(
-                took < Duration::from_secs(10),
+                took < Duration::from_mins(1),
                 "{} {}: {took:?}",
                 path.display(),
                 other.display()
@@ -232,7 +232,7 @@ fn definitions_that_differ_everywhere_are_compared_in_bounded_time() {
             path.display()
         );
         assert!(
-            took < Duration::from_secs(20),
+            took < Duration::from_mins(1),
             "{}: {took:?}",
             path.display()
         );

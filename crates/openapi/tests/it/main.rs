@@ -80,7 +80,7 @@ fn real_definitions_are_imported_whole() {
             };
             let took = started.elapsed();
             assert!(
-                took < Duration::from_secs(10),
+                took < Duration::from_mins(1),
                 "{}: {took:?}",
                 path.display()
             );
@@ -141,7 +141,7 @@ fn entity_expansion_is_refused_in_bounded_memory_and_time() {
         .env(CHILD, "1")
         .spawn()
         .unwrap();
-    let deadline = Instant::now() + Duration::from_secs(30);
+    let deadline = Instant::now() + Duration::from_mins(1);
     loop {
         if let Some(status) = child.try_wait().unwrap() {
             assert!(status.success(), "{status}");
@@ -150,9 +150,9 @@ fn entity_expansion_is_refused_in_bounded_memory_and_time() {
         if Instant::now() > deadline {
             child.kill().unwrap();
             child.wait().unwrap();
-            panic!("not read within 30 seconds");
+            panic!("not read within a minute");
         }
-        std::thread::yield_now();
+        std::thread::sleep(Duration::from_millis(5));
     }
 }
 

@@ -235,7 +235,7 @@ fn every_answer_of_the_corpus_has_an_example_that_fits_its_schema() {
                         ));
                     }
                 }
-                assert!(one.elapsed() < Duration::from_secs(20), "{template}");
+                assert!(one.elapsed() < Duration::from_mins(1), "{template}");
                 let request =
                     mock::request(&root, operation.method, template, None, &Options::default())
                         .unwrap();
@@ -558,7 +558,7 @@ fn time_and_size_are_bounded() {
         let started = Instant::now();
         let value = answer(&definition(schema, schemas), 0).to_string();
         assert!(
-            started.elapsed() < Duration::from_secs(5),
+            started.elapsed() < Duration::from_mins(1),
             "{schema}: {:?}",
             started.elapsed()
         );

@@ -71,7 +71,7 @@ proptest! {
         let back = diff(&new, &old, &Limits::default());
         // Whether anything differs does not depend on the direction of time.
         prop_assert_eq!(found.is_empty(), back.is_empty());
-        prop_assert!(started.elapsed() < Duration::from_secs(20));
+        prop_assert!(started.elapsed() < Duration::from_mins(1));
     }
 
     #[test]
@@ -82,6 +82,6 @@ proptest! {
         let size = answer.unwrap().body.unwrap().value.to_string().len();
         prop_assert!(size < 10_000_000, "{} bytes", size);
         prop_assert!(mock::request(&root, Method::Post, "/a", None, &options).is_ok());
-        prop_assert!(started.elapsed() < Duration::from_secs(20));
+        prop_assert!(started.elapsed() < Duration::from_mins(1));
     }
 }

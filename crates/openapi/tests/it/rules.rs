@@ -388,7 +388,7 @@ fn a_definition_of_faults_costs_little() {
         let found = check(&text, &Limits::default(), &Rules::default()).expect_err("faults");
         assert!(found.0.len() <= Limits::default().problems_max);
         assert!(
-            started.elapsed() < std::time::Duration::from_secs(20),
+            started.elapsed() < std::time::Duration::from_mins(1),
             "{:?}",
             started.elapsed()
         );

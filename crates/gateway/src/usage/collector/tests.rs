@@ -10,7 +10,7 @@ use super::*;
 use crate::usage::table::{Call, Subject};
 use crate::usage::{Tally, channel};
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_mins(1);
 const INTERVAL: Duration = Duration::from_millis(5);
 const ROOMY: u64 = 1 << 20;
 
@@ -132,13 +132,15 @@ impl Node1 {
         let tallies = vec![tally(), tally()];
         drop(outlet);
         let plane = Arc::clone(plane);
-        let collector = Collector::new(
+        let mut collector = Collector::new(
             flushes,
             spool,
             interval,
             plane.clone() as _,
             clock.clone() as _,
         );
+        // However busy the machine is.
+        collector.last_send = PATIENCE;
         let state = collector.state();
         Self {
             tallies,
@@ -183,7 +185,7 @@ impl Node1 {
     async fn stop(mut self) {
         self.tallies.clear();
         let collector = self.collector.take().unwrap();
-        tokio::time::timeout(PATIENCE, collector)
+        tokio::time::timeout(2 * PATIENCE, collector)
             .await
             .unwrap()
             .unwrap();
