@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 /// The version that `./.ci/tools` builds.
 const VERSION: &str = "2.2.1";
 /// How long one case may wait for the server, in seconds.
-const TIMEOUT_S: &str = "5";
+const TIMEOUT_S: &str = "60";
 
 /// What became of a case.
 #[derive(Clone, PartialEq, Eq, Debug)]

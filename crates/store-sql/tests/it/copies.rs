@@ -9,7 +9,7 @@ use store::{Page, RecordKind, ResourceStore, Store};
 use store_sql::{CopyError, OpenError, OpenOptions, SqlStore, back_up, restore};
 use tempfile::TempDir;
 
-use super::{api, batch, options};
+use super::{api, batch, options, patient};
 
 async fn names(store: &SqlStore) -> Vec<String> {
     let (org, filter) = (Org::default_org(), store::Filter::default());
@@ -23,7 +23,9 @@ async fn names(store: &SqlStore) -> Vec<String> {
 }
 
 async fn open(path: &Path) -> SqlStore {
-    SqlStore::open(&OpenOptions::at(path)).await.unwrap()
+    SqlStore::open(&patient(OpenOptions::at(path)))
+        .await
+        .unwrap()
 }
 
 /// Writers go on while copies are made; each copy is a moment: batches are in it whole, and nothing is newer than its

@@ -19,7 +19,7 @@ use store::{ChangeKey, HistoryFilter, Page, RecordKind, ResourceStore, Store, St
 use store_sql::{OpenOptions, SqlStore};
 use tempfile::TempDir;
 
-use super::{Home, api, batch, options};
+use super::{Home, api, batch, options, patient};
 
 const FOLDER: &str = "STORE_SQL_CRASH_FOLDER";
 const URL: &str = "STORE_SQL_CRASH_URL";
@@ -52,7 +52,7 @@ async fn child() {
     };
     let options = match (std::env::var_os(FOLDER), std::env::var(URL)) {
         (Some(folder), _) => options(Path::new(&folder)),
-        (None, url) => OpenOptions::on(url.unwrap().parse().unwrap()),
+        (None, url) => patient(OpenOptions::on(url.unwrap().parse().unwrap())),
     };
     let store = Arc::new(SqlStore::open(&options).await.unwrap());
     let tasks = (0..WRITERS).map(|writer| {

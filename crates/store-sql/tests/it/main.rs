@@ -27,7 +27,18 @@ async fn fresh() -> (Box<SqlStore>, TempDir) {
 }
 
 fn options(folder: &Path) -> OpenOptions {
-    OpenOptions::at(folder.join("tollway.db"))
+    patient(OpenOptions::at(folder.join("tollway.db")))
+}
+
+/// Waits for others as long as a busy machine may take.
+fn patient(options: OpenOptions) -> OpenOptions {
+    let patience = std::time::Duration::from_mins(1);
+    OpenOptions {
+        lock_timeout: patience,
+        queue_timeout: patience,
+        connect_timeout: patience,
+        ..options
+    }
 }
 
 /// Where the database of a test is.
@@ -49,7 +60,7 @@ impl Home {
     fn options(&self) -> OpenOptions {
         match self {
             Self::Folder(folder) => options(folder.path()),
-            Self::Server(url) => OpenOptions::on(url.parse().unwrap()),
+            Self::Server(url) => patient(OpenOptions::on(url.parse().unwrap())),
         }
     }
 

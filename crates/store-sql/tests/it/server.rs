@@ -7,7 +7,7 @@ use parts::Postgres;
 use store::{Page, RecordKind, ResourceStore, Store, StoreError};
 use store_sql::{OpenError, OpenOptions, SqlStore};
 
-use super::{Home, api, batch};
+use super::{Home, api, batch, patient};
 
 /// How long anything may take, however busy the machine is.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -87,7 +87,7 @@ async fn tls_is_verified_where_it_is_demanded() {
     let error = refused(&verified).await;
     assert!(matches!(error, OpenError::Tls { .. }), "{error}");
     let vouched = format!("{verified}&sslrootcert={}", certificate.display());
-    let store = SqlStore::open(&OpenOptions::on(vouched.parse().unwrap())).await;
+    let store = SqlStore::open(&patient(OpenOptions::on(vouched.parse().unwrap()))).await;
     let store = store.unwrap();
     store.commit(batch(vec![api("pets", "")])).await.unwrap();
     store.close().await;
@@ -220,7 +220,7 @@ async fn a_restart_of_the_server_is_survived() {
     let options = OpenOptions {
         queue_timeout: Duration::from_secs(2),
         poll_interval: Duration::from_millis(50),
-        ..OpenOptions::on(postgres.database().parse().unwrap())
+        ..patient(OpenOptions::on(postgres.database().parse().unwrap()))
     };
     let store = SqlStore::open(&options).await.unwrap();
     let other = SqlStore::open(&options).await.unwrap();
