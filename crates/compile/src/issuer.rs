@@ -64,7 +64,8 @@ const AUTH0: Preset = Preset {
     scopes: &["scope"],
     roles: &["permissions"],
     types: &[TokenType::AccessToken, TokenType::Jwt],
-    require: &[],
+    // The Auth0 profile has `azp`, that of RFC 9068 `client_id`; ID tokens have neither.
+    require: &["'azp' in principal.claims || 'client_id' in principal.claims"],
 };
 
 const WSO2: Preset = Preset {

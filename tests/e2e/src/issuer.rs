@@ -12,11 +12,16 @@ use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::TokioIo;
 use jose::SigningKey;
+use parts::pki::Issued;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use serde_json::{Value, json};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
 
-/// An issuer on a free port of loopback, without TLS; it ends with the value.
+/// An issuer on a free port of loopback; it ends with the value.
 ///
 /// It has metadata (OpenID Connect Discovery), a set of keys, and answers at `/introspect` what was said of a token.
 pub struct OutsideIssuer {
@@ -53,25 +58,44 @@ impl Drop for OutsideIssuer {
 }
 
 impl OutsideIssuer {
-    /// Starts one with these keys.
+    /// Starts one with these keys, without TLS.
     pub async fn start(keys: &[&SigningKey]) -> anyhow::Result<Self> {
+        Self::start_with(keys, None).await
+    }
+
+    /// Starts one with these keys that shows this certificate.
+    pub async fn start_tls(keys: &[&SigningKey], shows: &Issued) -> anyhow::Result<Self> {
+        let chain = vec![CertificateDer::from(shows.der.clone())];
+        let private = PrivateKeyDer::from_pem_slice(shows.key_pem.as_bytes())?;
+        let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+        let config = rustls::ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()?
+            .with_no_client_auth()
+            .with_single_cert(chain, private)?;
+        Self::start_with(keys, Some(TlsAcceptor::from(Arc::new(config)))).await
+    }
+
+    async fn start_with(keys: &[&SigningKey], tls: Option<TlsAcceptor>) -> anyhow::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
-        let url = format!("http://{}", listener.local_addr()?);
+        let scheme = if tls.is_some() { "https" } else { "http" };
+        let url = format!("{scheme}://{}", listener.local_addr()?);
         let state = Arc::<State>::default();
         let of_task = Arc::clone(&state);
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
-                let state = Arc::clone(&of_task);
+                let (state, tls) = (Arc::clone(&of_task), tls.clone());
                 if state.down.load(Ordering::SeqCst) {
                     continue;
                 }
                 tokio::spawn(async move {
-                    let service = hyper::service::service_fn(move |request| {
-                        let state = Arc::clone(&state);
-                        async move { Ok::<_, Infallible>(state.answer(request).await) }
-                    });
-                    let server = hyper::server::conn::http1::Builder::new();
-                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
+                    match tls {
+                        None => serve(stream, state).await,
+                        Some(tls) => {
+                            if let Ok(stream) = tls.accept(stream).await {
+                                serve(stream, state).await;
+                            }
+                        }
+                    }
                 });
             }
         });
@@ -156,6 +180,16 @@ impl OutsideIssuer {
             "client_id": client,
         })
     }
+}
+
+async fn serve(stream: impl AsyncRead + AsyncWrite + Unpin, state: Arc<State>) {
+    let service = hyper::service::service_fn(move |request| {
+        let state = Arc::clone(&state);
+        async move { Ok::<_, Infallible>(state.answer(request).await) }
+    });
+    let server = hyper::server::conn::http1::Builder::new();
+    // A client that goes away is no fault of the issuer's.
+    let _ = server.serve_connection(TokioIo::new(stream), service).await;
 }
 
 /// Seconds since 1970.

@@ -56,7 +56,11 @@ fn presets_tell_access_tokens_from_others() {
             ],
             vec![json!({"aud": "shop", "ver": "2.0", "nonce": "a"})],
         ),
-        (&AUTH0, vec![json!({"azp": "shop"})], vec![]),
+        (
+            &AUTH0,
+            vec![json!({"azp": "shop"}), json!({"client_id": "shop"})],
+            vec![json!({"aud": "shop", "nonce": "a", "sid": "b"})],
+        ),
         (&WSO2, vec![json!({"client_id": "shop"})], vec![]),
         (&GENERAL, vec![json!({"client_id": "shop"})], vec![]),
     ] {

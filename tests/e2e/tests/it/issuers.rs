@@ -5,6 +5,7 @@ mod attacks;
 mod introspection;
 mod keycloak;
 mod limits;
+mod vendors;
 
 use std::time::{Duration, Instant};
 
