@@ -9,7 +9,8 @@ use crate::context::Core;
 use crate::remembered::Memory;
 use crate::stamp::{LOOK_EVERY_MS, Stamp};
 
-/// The largest file that is read.
+/// The largest file that is read. It keeps mistakes out of memory: no secret, list of users or list of revoked certificates comes
+/// near.
 pub const FILE_BYTES_MAX: u64 = 16 << 20;
 
 /// The node's folder of secrets (`--secrets-dir`), kept by whoever runs the node.

@@ -358,7 +358,7 @@ async fn users_with_passwords_count_as_an_application() {
 }
 
 /// A line as `tollway basic-user` makes it.
-async fn made_line(name: &str, password: &str) -> String {
+pub(crate) async fn made_line(name: &str, password: &str) -> String {
     let password = base::Secret::new(password.to_owned());
     let hash = credentials::Passwords::default().hash(password).await;
     format!("{name}:{}\n", hash.unwrap())

@@ -9,6 +9,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 use tollway::up::Span;
 
+use crate::authentication::made_line;
 use crate::world::World;
 
 fn ms(ms: u64) -> Option<Span> {
@@ -62,6 +63,72 @@ async fn verified_tokens_are_remembered_as_far_as_is_said() {
             assert_eq!(called(&world, &token).await.0, 200);
         }
         assert_eq!(world.sandbox.metric(FORGOTTEN).await, forgotten);
+    }
+}
+
+/// One is checked at a time and one remembered; none may wait, and one wrong guess costs time.
+#[tokio::test]
+async fn passwords_are_checked_and_remembered_as_far_as_is_said() {
+    let world = World::start(|options| {
+        options.gateway_workers = Some(1);
+        options.gateway_passwords_parallel = Some(1);
+        options.gateway_passwords_waiting = Some(0);
+        options.gateway_verified_passwords_max = Some(1);
+        options.identity_account_failures = Some(1);
+    })
+    .await;
+    let users = ["alice", "bob", "carol", "dora"];
+    let mut lines = String::new();
+    for user in users {
+        lines += &made_line(user, "correct horse").await;
+    }
+    world.secret("partners/users", &lines);
+    let basic =
+        json!({"basic": {"users": {"secretRef": "partners"}, "application": world.api.app}});
+    world.change(|spec| spec["security"] = json!([basic])).await;
+    let call = async |user: &str, password: &str| {
+        let request = world.sandbox.http.get(format!("{}/pets", world.api.url));
+        let answer = request.basic_auth(user, Some(password)).send().await;
+        answer.unwrap().status().as_u16()
+    };
+    let metric = async |name: &str| world.sandbox.metric(name).await;
+    let forgotten = async || metric("tollway_gateway_forgotten_total{what=\"passwords\"}").await;
+
+    assert_eq!(call("alice", "correct horse").await, 200);
+    assert_eq!(call("alice", "correct horse").await, 200);
+    assert_eq!(metric("tollway_gateway_passwords_checked_total ").await, 1);
+    assert_eq!(forgotten().await, 0);
+    assert_eq!(call("bob", "correct horse").await, 200);
+    assert_eq!(forgotten().await, 1);
+    assert_eq!(call("alice", "correct horse").await, 200);
+    assert_eq!(forgotten().await, 2);
+    assert_eq!(metric("tollway_gateway_passwords_checked_total ").await, 3);
+
+    let begun = Instant::now();
+    let mut busy = 0;
+    while busy == 0 {
+        let calls = users.map(|user| call(user, "correct horse"));
+        let answers = futures_util::future::join_all(calls).await;
+        assert!(answers.iter().all(|status| [200, 503].contains(status)));
+        busy += answers.iter().filter(|status| **status == 503).count() as u64;
+        assert!(begun.elapsed() < Duration::from_secs(20));
+    }
+    assert_eq!(metric("tollway_gateway_passwords_busy_total ").await, busy);
+
+    assert_eq!(call("bob", "battery staple").await, 401);
+    // Whoever is remembered is asked for nothing: now that is not bob.
+    assert_eq!(call("alice", "correct horse").await, 200);
+    assert_eq!(call("bob", "correct horse").await, 429);
+    assert_eq!(metric("tollway_gateway_passwords_delayed_total ").await, 1);
+    // What was not there to be forgotten is told all the same.
+    for what in [
+        "tokens",
+        "certificates",
+        "forwarded_certificates",
+        "secrets",
+    ] {
+        let name = format!("tollway_gateway_forgotten_total{{what=\"{what}\"}}");
+        assert_eq!(metric(&name).await, 0, "{what}");
     }
 }
 
