@@ -189,7 +189,7 @@ labels! {
         UpstreamStreams = "upstream_streams",
         /// A backend has as many calls as its circuit breaker allows.
         BackendRequests = "backend_requests",
-        /// A backend has as many calls as its circuit breaker allows: a call waits for its turn.
+        /// A backend has as many calls as its circuit breaker allows: a call comes to its queue.
         BackendQueue = "backend_queue",
         /// As many calls wait for a connection to a backend as its circuit breaker allows.
         BackendPending = "backend_pending",

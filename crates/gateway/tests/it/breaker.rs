@@ -245,6 +245,8 @@ async fn calls_wait_for_their_turn_at_a_full_backend() {
     hit(&sandbox, "backend_queue", 1).await;
     let mut three = sandbox.connect().await;
     refused(&mut three, "BACKEND_OVERLOADED", "1").await;
+    hit(&sandbox, "backend_queue", 2).await;
+    hit(&sandbox, "backend_requests", 1).await;
     backend.send(OK).await;
     assert_eq!(one.answer().await.1, "ok");
     // The second one's turn has come.
@@ -272,4 +274,6 @@ async fn calls_wait_for_their_turn_at_a_full_backend() {
     let mut backend = peer.accept().await;
     backend.head().await;
     refused(&mut two, "BACKEND_OVERLOADED", "1").await;
+    hit(&sandbox, "backend_queue", 1).await;
+    hit(&sandbox, "backend_requests", 1).await;
 }
