@@ -51,8 +51,9 @@ where
         () = stop(&mut stopped) => {}
     }
     // The library closes a connection that has sent nothing yet. Its client cannot tell that from a server that fails, and
-    // its request may be in the socket already.
+    // its request may be in the socket already: then that counts, also where everything stood still for longer.
     tokio::select! {
+        biased;
         _ = connection.as_mut() => return,
         () = asked.notified() => {}
         () = tokio::time::sleep(FIRST_REQUEST) => {}

@@ -36,8 +36,8 @@ pub(super) struct LimitState {
     clock: Arc<dyn Clock>,
     path: PathBuf,
     bytes_max: u64,
-    /// Another process has the file.
-    given_away: AtomicBool,
+    /// Another process has the file, or this one has not read it yet.
+    not_ours: AtomicBool,
     /// What was written last, without the times.
     written: Mutex<Option<Digest>>,
     failed: AtomicU64,
@@ -84,14 +84,14 @@ impl LimitState {
             clock,
             path: data_dir.join(FILE),
             bytes_max,
-            given_away: AtomicBool::new(false),
+            not_ours: AtomicBool::new(true),
             written: Mutex::new(None),
             failed: AtomicU64::new(0),
             unusable: AtomicU64::new(0),
         }
     }
 
-    /// Goes on from what a process before this one has counted.
+    /// Goes on from what a process before this one has counted; from now on the file is this one's.
     pub(super) fn load(&self) {
         match self.loaded() {
             Ok(Some(count)) => tracing::debug!(count, "limits go on from what was saved"),
@@ -101,6 +101,7 @@ impl LimitState {
                 tracing::error!(path = %self.path.display(), %error, "limits begin anew");
             }
         }
+        self.not_ours.store(false, Ordering::Release);
     }
 
     fn loaded(&self) -> Result<Option<usize>, Unusable> {
@@ -131,7 +132,7 @@ impl LimitState {
     pub(super) fn save(&self) {
         // One at a time, and none behind the hand-over.
         let mut written = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        if self.given_away.load(Ordering::Acquire) {
+        if self.not_ours.load(Ordering::Acquire) {
             return;
         }
         let (now_ms, unix_ms) = (self.clock.monotonic_ms(), self.clock.unix_ms());
@@ -177,12 +178,12 @@ impl LimitState {
     pub(super) fn give_away(&self) {
         self.save();
         let _last = self.written.lock().unwrap_or_else(PoisonError::into_inner);
-        self.given_away.store(true, Ordering::Release);
+        self.not_ours.store(true, Ordering::Release);
     }
 
     /// The other process did not take over.
     pub(super) fn take_back(&self) {
-        self.given_away.store(false, Ordering::Release);
+        self.not_ours.store(false, Ordering::Release);
     }
 
     /// Times that saving failed.
@@ -264,6 +265,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(1_800_000_000_000));
         let before = state(folder.path(), &clock);
+        before.load();
         assert_eq!(passes(&before), 3);
         before.save();
         let path = folder.path().join(FILE);
@@ -273,6 +275,7 @@ mod tests {
         fs::write(&path, bytes).unwrap();
         let after = state(folder.path(), &clock);
         assert!(matches!(after.loaded(), Err(Unusable::Damaged)));
+        after.load();
         assert_eq!(passes(&after), 3);
         after.save();
         let again = state(folder.path(), &clock);
@@ -284,6 +287,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(1_800_000_000_000));
         let state = state(folder.path(), &clock);
+        state.load();
         let path = folder.path().join(FILE);
         passes(&state);
         state.save();
@@ -304,11 +308,28 @@ mod tests {
         assert!(path.exists());
     }
 
+    /// A process that takes over may need longer for its start than is between two saves. (req: R3, C4)
+    #[test]
+    fn what_was_not_read_is_not_written_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
+        let before = state(folder.path(), &clock);
+        before.load();
+        passes(&before);
+        before.save();
+        let after = state(folder.path(), &clock);
+        after.save();
+        before.give_away();
+        after.load();
+        assert_eq!(passes(&after), 0);
+    }
+
     #[test]
     fn a_file_that_is_too_large_is_neither_written_nor_read() {
         let folder = tempfile::tempdir().unwrap();
         let clock = Arc::new(ManualClock::at(1_800_000_000_000));
         let before = state(folder.path(), &clock);
+        before.load();
         passes(&before);
         before.save();
         let path = folder.path().join(FILE);

@@ -231,8 +231,9 @@ impl Running {
         let descriptors = self.descriptors().map_err(|error| error.to_string())?;
         let mut giving = Giving::begin(door, upgrade, own_binary, descriptors).await?;
         tracing::info!("a new process is ready: it gets the control side");
-        self.limits.give_away();
         self.servers.stop(CONTROL_END_TIME).await;
+        // At the last moment: calls are counted until the other one accepts.
+        self.limits.give_away();
         match giving.finish().await {
             Ok(id) => {
                 // Who hears that it is done comes to the other one.
