@@ -76,7 +76,7 @@ const context = await chromium.launchPersistentContext(PROFILE, {
 const page = context.pages()[0] ?? (await context.newPage());
 const refused = [];
 page.on('console', (message) => message.type() === 'error' && refused.push(message.text()));
-page.setDefaultTimeout(20_000);
+page.setDefaultTimeout(120_000);
 const told = { inaccessible: [] };
 
 /** Holds the page against WCAG 2 AA, which takes scripts, and makes a picture of it where somebody wants to look. */

@@ -68,7 +68,7 @@ async function refused(promise) {
   return told?.error ?? error.code ?? String(error);
 }
 const eventually = async (what, holds) => {
-  for (const end = Date.now() + 20_000; !(await holds()); await new Promise((go) => setTimeout(go, 50))) {
+  for (const end = Date.now() + 60_000; !(await holds()); await new Promise((go) => setTimeout(go, 50))) {
     assert(Date.now() < end, what);
   }
 };

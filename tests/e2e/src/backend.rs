@@ -34,7 +34,7 @@ type Body = BoxBody<Bytes, Infallible>;
 /// A running backend; it ends with the value.
 ///
 /// It echoes method, target and body as JSON. `/sse` answers events as [`Backend::push`] sends them, `/slow` after
-/// half a second, `/status/NNN` with that status.
+/// half a second, `/slow?never` not at all, `/status/NNN` with that status.
 pub struct Backend {
     address: SocketAddr,
     seen: Arc<Mutex<Vec<Seen>>>,
@@ -168,6 +168,9 @@ async fn answer(
         return Ok(response);
     }
     if path.ends_with("/slow") {
+        if target.ends_with("?never") {
+            return std::future::pending().await;
+        }
         tokio::time::sleep(Duration::from_millis(500)).await;
     }
     let mut response = Response::new(Full::new(Bytes::from(echo.to_string())).boxed());

@@ -1,13 +1,11 @@
 //! Bytes on a socket, for what no HTTP client would send.
 
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-/// How long the gateway may take to answer or close; far more than it needs.
-const PATIENCE: Duration = Duration::from_secs(5);
+use crate::PATIENCE;
 
 /// What came back.
 #[derive(Debug)]
@@ -36,19 +34,18 @@ impl Answer {
     }
 }
 
-/// Sends bytes and reads until the peer closes, or until it has said nothing for `quiet`.
+/// Sends bytes and reads until the peer closes, or has said nothing for longer than anybody waits.
 ///
 /// # Errors
 /// When the connection cannot be made; a reset counts as closed.
-pub async fn send(address: SocketAddr, bytes: &[u8], quiet: Duration) -> anyhow::Result<Answer> {
+pub async fn send(address: SocketAddr, bytes: &[u8]) -> anyhow::Result<Answer> {
     let mut stream = TcpStream::connect(address).await?;
     // A peer that closes while it is still being written to is an answer, not a fault of the test.
     let _ = stream.write_all(bytes).await;
     let mut received = Vec::new();
     let mut buffer = [0; 16 * 1024];
     let closed = loop {
-        let limit = if received.is_empty() { PATIENCE } else { quiet };
-        match tokio::time::timeout(limit, stream.read(&mut buffer)).await {
+        match tokio::time::timeout(PATIENCE, stream.read(&mut buffer)).await {
             Ok(Ok(0) | Err(_)) => break true,
             Ok(Ok(count)) => received.extend_from_slice(&buffer[..count]),
             Err(_) => break false,

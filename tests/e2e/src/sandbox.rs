@@ -1,12 +1,12 @@
 //! A whole platform in this process, on free ports and in a temporary folder.
 
-use std::time::Duration;
-
 use anyhow::{Context, ensure};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tollway::up::{Options, Running};
+use tollway::up::{Options, Running, Span};
+
+use crate::PATIENCE;
 
 /// A running platform and somebody who is logged in as its admin.
 pub struct Sandbox {
@@ -51,6 +51,7 @@ impl Sandbox {
         let password_file = folder.path().join("password");
         std::fs::write(&password_file, Self::PASSWORD)?;
         let free = || Some(([127, 0, 0, 1], 0).into());
+        let patience = Some(Span(PATIENCE));
         let mut options = Options {
             data_dir: Some(folder.path().join("data")),
             admin_password_file: Some(password_file),
@@ -61,6 +62,11 @@ impl Sandbox {
             // Ports change with a restart, the issuer must not.
             public_url: Some("http://tollway.test".into()),
             gateway_workers: Some(2),
+            // What is in time on a machine that stands still for a while is not what is tested.
+            acknowledge_timeout: patience,
+            gateway_question_timeout: patience,
+            upstream_connect_timeout: patience,
+            identity_code_lifetime: patience,
             ..Options::default()
         };
         change(&mut options);
@@ -203,12 +209,12 @@ impl Sandbox {
                     Ok(answer) if answer.status() == StatusCode::OK => {
                         return answer.json().await.expect("it is JSON");
                     }
-                    _ => tokio::time::sleep(Duration::from_millis(50)).await,
+                    _ => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
                 }
             }
         };
-        let known = tokio::time::timeout(Duration::from_secs(20), known).await;
-        known.expect("the call is explained within a second or two")
+        let known = tokio::time::timeout(PATIENCE, known).await;
+        known.expect("the call is explained in the end")
     }
 
     /// Imports a definition, publishes it under `plan` and subscribes a new application.

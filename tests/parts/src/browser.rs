@@ -25,7 +25,7 @@ pub fn run(script: &str, variables: &[(&str, &str)]) -> String {
         .expect("a temporary folder can be made");
     let mut command = Command::new("timeout");
     command
-        .args(["-k", "5", "180", "node"])
+        .args(["-k", "5", "900", "node"])
         .arg(scripts.join(script))
         .env("CHROMIUM", chromium())
         .env("MODULES", &modules)

@@ -13,7 +13,7 @@ use crate::keeper::Keeper;
 
 /// How often it is started anew because somebody else took its port meanwhile.
 const STARTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// An SRV record of `_http._tcp.NAME.test`.
 #[derive(Clone, Copy, Debug)]

@@ -35,7 +35,7 @@ pub fn run(script: &str, ca: &Path, variables: &[(&str, &str)]) -> Vec<String> {
     );
     let mut command = Command::new("timeout");
     command
-        .args(["-k", "5", "180", program])
+        .args(["-k", "5", "900", program])
         .arg(scripts.join(script))
         .env("MODULES", &folder)
         .env("PYTHONPATH", &folder)

@@ -14,7 +14,7 @@ cat >/dev/null
 pid=$(head -n 1 "$2" 2>/dev/null)
 if [ -n "$pid" ] && [ "$(readlink "/proc/$pid/cwd")" = "$3" ]; then
     kill -QUIT "$pid"
-    for _ in $(seq 100); do
+    for _ in $(seq 1200); do
         [ "$(readlink "/proc/$pid/cwd")" = "$3" ] || break
         sleep 0.05
     done

@@ -9,7 +9,7 @@ use crate::keeper::Keeper;
 
 /// How often it is started anew because somebody else took one of its ports.
 const STARTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A server that is ours: it and its folder go with this, or with the process.
 pub(crate) struct Launched {

@@ -21,6 +21,8 @@ pub mod postgres;
 pub mod prometheus;
 mod python;
 
+use std::io::Read as _;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::PathBuf;
 
 pub use dnsmasq::Dnsmasq;
@@ -39,12 +41,23 @@ pub(crate) fn cache() -> PathBuf {
     cache.unwrap_or_else(home).join("tollway")
 }
 
-/// A port of loopback that is free at this moment; whoever takes it must be ready for another one to be faster.
+/// A port of loopback that is free, for somebody who is told where to listen.
+///
+/// It has had a connection that was closed from its side: for a minute the kernel gives it to nobody who asks for any port, and
+/// to whoever asks for this one by `SO_REUSEADDR`, as servers do.
 ///
 /// # Panics
 /// When there is none.
 #[must_use]
 pub fn free_port() -> u16 {
-    let free = std::net::TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-    free.expect("loopback has a free port").port()
+    let held = || {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+        let address = listener.local_addr()?;
+        let mut client = TcpStream::connect(address)?;
+        drop(listener.accept()?);
+        // The end has come: the connection waits at the side that closed first.
+        client.read_to_end(&mut Vec::new())?;
+        std::io::Result::Ok(address.port())
+    };
+    held().expect("loopback has a free port")
 }

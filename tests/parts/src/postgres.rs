@@ -1,7 +1,6 @@
 //! PostgreSQL: a cluster of its own, with TLS, listening on loopback.
 
 use std::fs::File;
-use std::net::TcpListener;
 use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
@@ -10,13 +9,14 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::free_port;
 use crate::keeper::Keeper;
 
 const USER: &str = "tollway";
 const PASSWORD: &str = "of this cluster alone";
 /// How often a server is started anew because somebody else took its port meanwhile.
 const STARTS: usize = 5;
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 /// A throw-away cluster.
 ///
@@ -82,8 +82,7 @@ impl Postgres {
             _keeper: keeper,
         };
         for _ in 0..STARTS {
-            let free = TcpListener::bind("127.0.0.1:0").and_then(|socket| socket.local_addr());
-            this.port = free.expect("loopback has a free port").port();
+            this.port = free_port();
             if this.serve() {
                 return this;
             }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use e2e::{Api, Backend, Sandbox};
+use e2e::{Api, Backend, PATIENCE, Sandbox};
 use parts::pki::{Authority, Issued};
 use reqwest::{Client, Identity, Method, RequestBuilder, StatusCode};
 use serde_json::{Value, json};
@@ -103,7 +103,7 @@ async fn becomes(expected: &(StatusCode, String), ask: impl AsyncFn() -> (Status
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
     };
-    let became = tokio::time::timeout(Duration::from_secs(20), asking).await;
+    let became = tokio::time::timeout(PATIENCE, asking).await;
     assert!(became.is_ok(), "{expected:?} is not answered");
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::Sandbox;
+use e2e::{PATIENCE, Sandbox};
 use jose::SigningKey;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -111,15 +111,20 @@ async fn passwords_are_checked_and_remembered_as_far_as_is_said() {
         let answers = futures_util::future::join_all(calls).await;
         assert!(answers.iter().all(|status| [200, 503].contains(status)));
         busy += answers.iter().filter(|status| **status == 503).count() as u64;
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(begun.elapsed() < PATIENCE);
     }
     assert_eq!(metric("tollway_gateway_passwords_busy_total ").await, busy);
 
     assert_eq!(call("bob", "battery staple").await, 401);
     // Whoever is remembered is asked for nothing: now that is not bob.
     assert_eq!(call("alice", "correct horse").await, 200);
-    assert_eq!(call("bob", "correct horse").await, 429);
-    assert_eq!(metric("tollway_gateway_passwords_delayed_total ").await, 1);
+    // The first delay is a second, which may be over on a machine that stands still.
+    let begun = Instant::now();
+    while call("bob", "correct horse").await != 429 {
+        call("bob", "battery staple").await;
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    assert!(metric("tollway_gateway_passwords_delayed_total ").await >= 1);
     // What was not there to be forgotten is told all the same.
     for what in [
         "tokens",
@@ -208,13 +213,13 @@ async fn a_state_of_limits_that_cannot_be_kept_is_counted() {
     let new = file.with_extension("state.new");
     let begun = Instant::now();
     while std::fs::create_dir(&new).is_err() {
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     let begun = Instant::now();
     while world.sandbox.metric(failed).await == 0 {
         assert_eq!(call(&world).await, StatusCode::OK);
-        assert!(begun.elapsed() < Duration::from_secs(20));
+        assert!(begun.elapsed() < PATIENCE);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     assert_eq!(world.sandbox.metric(unusable).await, 0);

@@ -1,8 +1,9 @@
 //! What the gateway proves itself to backends with, over real sockets; tokens come from the platform's own authorization
 //! server.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use e2e::PATIENCE;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -43,7 +44,7 @@ impl World {
                 tokio::time::sleep(Duration::from_millis(50)).await;
             }
         };
-        let shown = tokio::time::timeout(Duration::from_secs(20), showing).await;
+        let shown = tokio::time::timeout(PATIENCE, showing).await;
         assert!(
             shown.is_ok(),
             "{what} is not shown: {:?}",
@@ -112,6 +113,7 @@ async fn a_token_is_asked_for_once_and_shown_to_the_backend() {
     world.change(|spec| spec["security"] = security).await;
     let oauth = json!({"tokenUrl": token_url, "clientId": id, "clientSecret": {"secretRef": "pets-backend"}});
     world.secret("pets-backend/client-secret", "secret-text");
+    let begun = Instant::now();
     world
         .policies(json!([{"backendCredentials": {"oauth": oauth}}]))
         .await;
@@ -130,7 +132,8 @@ async fn a_token_is_asked_for_once_and_shown_to_the_backend() {
         .sandbox
         .metric("tollway_backend_tokens_failed_total ")
         .await;
-    assert!((1..=4).contains(&failed), "it is left alone: {failed}");
+    let most = 4 + begun.elapsed().as_secs();
+    assert!((1..=most).contains(&failed), "it is left alone: {failed}");
 
     world.secret("pets-backend/client-secret", secret);
     world

@@ -1,14 +1,12 @@
 //! "Why was this call refused?", answered from the trace id alone (req: O5).
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use e2e::{Api, Backend, Sandbox};
+use e2e::{Api, Backend, PATIENCE, Sandbox};
 use reqwest::{Method, RequestBuilder};
 use serde_json::{Value, json};
 
 use crate::PETS;
-
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A platform with the pets, and somebody who makes mistakes.
 struct World {
@@ -354,12 +352,13 @@ async fn quotas_and_backends() {
     let call = |path: &str| world.request(Method::GET, path).header("x-api-key", &key);
 
     // A backend that is too slow, then one that is away.
+    let begun = Instant::now();
     world
         .change_api(|spec| spec["policies"] = json!([{"timeout": "100ms"}]))
         .await;
     let decision = world
         .expect(
-            call("/slow"),
+            call("/slow?never"),
             &[
                 ("/answer/code", json!("BACKEND_TIMEOUT")),
                 ("/backend/tries/0/error", json!("no answer in time")),
@@ -371,7 +370,8 @@ async fn quotas_and_backends() {
         )
         .await;
     let took = decision["backend"]["tries"][0]["tookUs"].as_u64().unwrap();
-    assert!((90_000..400_000).contains(&took), "{took}");
+    let whole = begun.elapsed().as_micros();
+    assert!(took >= 90_000 && u128::from(took) < whole, "{took}");
     assert!(rejected(&decision).is_empty(), "no policy refused");
     assert_eq!(decision["quota"]["limit"], 5000);
     assert_eq!(decision["caller"]["plan"], "Gold");
@@ -453,7 +453,7 @@ async fn circuits_and_certificates_of_backends() {
     let gone = json!({
         "endpoints": [{"url": "http://127.0.0.1:1"}],
         "retry": {"attempts": 1},
-        "circuitBreaker": {"errorRate": "100%", "minRequests": 4, "openFor": "1m"},
+        "circuitBreaker": {"errorRate": "100%", "minRequests": 4, "openFor": "1h", "window": "1h"},
     });
     world
         .change_api(|spec| spec["backends"]["production"] = gone)

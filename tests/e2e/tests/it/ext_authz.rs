@@ -31,7 +31,7 @@ impl World {
             .header("X-Tenant", "forged")
             .header("X-Secret", "1")
             .header("X-List", "a")
-            .header("X-Seconds", "4")
+            .header("X-Seconds", "3600")
             .header("Cookie", "session=secret");
         let request = match body {
             Some(body) => request.body(body.to_owned()),
@@ -65,19 +65,19 @@ impl World {
 async fn a_grpc_service_decides() {
     let world = World::start(|_| {}).await;
     let mut service = ExtAuthz::start();
-    let config = |allow: bool| {
-        json!([{"extAuthz": {"backend": "authz", "timeout": "3s", "failureModeAllow": allow,
+    let config = |allow: bool, timeout: &str| {
+        json!([{"extAuthz": {"backend": "authz", "timeout": timeout, "failureModeAllow": allow,
             "grpc": {"context": {"rule": "pets"}}, "body": {"maxBytes": "20B"}}}])
     };
     let unknown = world
-        .try_change(|spec| spec["policies"] = config(false))
+        .try_change(|spec| spec["policies"] = config(false, "1m"))
         .await;
     let problem: Value = unknown.json().await.unwrap();
     let fault = &problem["errors"][0];
     assert_eq!(fault["rule"], "unknown-reference", "{problem}");
     assert_eq!(fault["pointer"], "/spec/policies/0/extAuthz/backend");
     world.service(&service, "http2").await;
-    world.policies(config(false)).await;
+    world.policies(config(false, "1m")).await;
 
     let answer = world.wish("", None).await;
     assert_eq!(answer.status(), StatusCode::OK);
@@ -122,12 +122,14 @@ async fn a_grpc_service_decides() {
     assert_eq!(answer.text().await.unwrap(), "not you");
     assert!(world.backend.seen().is_empty());
     let undecided = (503, "EXTERNAL_AUTHORIZATION_FAILED".to_owned());
-    for wish in ["error", "host", "neither", "late"] {
+    for wish in ["error", "host", "neither"] {
         assert_eq!(world.refused(wish).await, undecided, "{wish}");
     }
+    world.policies(config(false, "300ms")).await;
+    assert_eq!(world.refused("late").await, undecided);
     drop(service);
     assert_eq!(world.refused("").await, undecided, "the service is gone");
-    world.policies(config(true)).await;
+    world.policies(config(true, "1m")).await;
     assert_eq!(world.wish("", None).await.status(), StatusCode::OK);
     let counts = [
         world.count("allowed").await,
@@ -151,7 +153,7 @@ async fn an_http_service_decides() {
     world.service(&service, "http1").await;
     let body = json!({"maxBytes": "4B", "allowPartial": true});
     world
-        .policies(json!([{"extAuthz": {"backend": "authz", "timeout": "3s", "http": {"pathPrefix": "/check"},
+        .policies(json!([{"extAuthz": {"backend": "authz", "timeout": "1m", "http": {"pathPrefix": "/check"},
             "headers": ["X-Wish"], "upstreamHeaders": ["X-Tenant"], "body": body}}]))
         .await;
     let long = "0123456789".repeat(20_000);

@@ -1,12 +1,9 @@
 //! Ambiguous framing never reaches the backend as a second request (req: S4). Bytes on a raw socket.
 
-use std::time::Duration;
-
 use e2e::{Backend, Sandbox, raw};
 
 use crate::PETS;
 
-const QUIET: Duration = Duration::from_millis(300);
 const HIDDEN: &str = "GET /pets/1.0.0/pets/666 HTTP/1.1\r\nHost: h\r\nX-Api-Key: KEY\r\n\r\n";
 
 /// Heads that must be refused: what stands between the request line and the empty line, and the body behind it.
@@ -167,7 +164,7 @@ async fn forbidden_framing_is_refused_and_closed() {
             "POST /pets/1.0.0/pets HTTP/1.1\r\nX-Api-Key: {}\r\n{head}\r\n{body}{hidden}",
             api.key
         );
-        let answer = raw::send(address, text.as_bytes(), QUIET).await.unwrap();
+        let answer = raw::send(address, text.as_bytes()).await.unwrap();
         assert!(
             answer.closed,
             "{name}: the connection stayed open: {answer:?}"
@@ -209,7 +206,7 @@ async fn request_lines_are_strict() {
         "GET /pets/1.0.0/pets",
     ] {
         let text = format!("{line}\r\nHost: h\r\nX-Api-Key: {}\r\n\r\n", api.key);
-        let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes(), QUIET)
+        let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes())
             .await
             .unwrap();
         assert!(
@@ -237,7 +234,7 @@ async fn clean_requests_pass_in_order() {
          {post}Content-Length: 3\r\n\r\nabc\
          GET /pets/1.0.0/pets/7 HTTP/1.1\r\nHost: h\r\nX-Api-Key: {key}\r\nConnection: close\r\n\r\n"
     );
-    let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes(), QUIET)
+    let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes())
         .await
         .unwrap();
     assert_eq!(answer.answers(), 3, "{answer:?}");

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use e2e::{Backend, Sandbox};
+use e2e::{Backend, PATIENCE, Sandbox};
 use parts::Postgres;
 use parts::pki::Authority;
 use reqwest::Method;
@@ -34,23 +34,19 @@ async fn questions_about_unknown_tokens_are_bounded_and_counted() {
     let sandbox = sandbox.await.unwrap();
     let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
     let api = api.unwrap();
+    let begun = Instant::now();
     for token in ["twa_1", "twa_2", "twa_3", "twa_1", "twa_2", "twa_3"] {
         let refused = called(&sandbox, &api.url, token).await;
         assert_eq!(refused, (401, "TOKEN_INVALID".to_owned()));
     }
-    // Two are remembered, the third is asked for each time.
-    assert_eq!(
-        sandbox
-            .metric("tollway_node_questions_opaque_tokens_total ")
-            .await,
-        4
-    );
-    assert_eq!(
-        sandbox
-            .metric("tollway_node_questions_not_remembered_total ")
-            .await,
-        2
-    );
+    // Two are remembered, for ten seconds; the third is asked for each time.
+    let all_are_remembered = begun.elapsed() < Duration::from_secs(9);
+    let asked = sandbox.metric("tollway_node_questions_opaque_tokens_total ");
+    let asked = asked.await;
+    assert!(asked == 4 || asked > 4 && !all_are_remembered, "{asked}");
+    let name = "tollway_node_questions_not_remembered_total ";
+    let forgotten = sandbox.metric(name).await;
+    assert!(forgotten == 2 || !all_are_remembered, "{forgotten}");
     assert_eq!(
         sandbox
             .metric("tollway_node_questions_refused_total ")
@@ -125,11 +121,11 @@ async fn questions_that_may_not_wait_are_refused() {
     );
 }
 
-/// While somebody holds the table that has the answer. By default a call would wait for two seconds.
+/// While somebody holds the table that has the answer: one platform gives up before the other one does.
 #[tokio::test]
 async fn questions_are_waited_for_no_longer_than_is_said() {
     const LOCK: &str =
-        "BEGIN; LOCK TABLE opaque_tokens IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(60); COMMIT";
+        "BEGIN; LOCK TABLE opaque_tokens IN ACCESS EXCLUSIVE MODE; SELECT pg_sleep(600); COMMIT";
     let server = Postgres::shared();
     let url = server.database();
     let name = url.rsplit('/').next().unwrap();
@@ -140,6 +136,13 @@ async fn questions_are_waited_for_no_longer_than_is_said() {
         options.gateway_question_timeout = Some(Span(Duration::from_millis(20)));
     });
     let sandbox = sandbox.await.unwrap();
+    let patient = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
+        options.database_url = Some(url.parse().unwrap());
+        options.database_lock_timeout = Some(Span(10 * PATIENCE));
+        options.gateway_question_timeout = Some(Span(10 * PATIENCE));
+        options.key_file = Some(sandbox.data_dir().join("tollway.key"));
+    });
+    let patient = patient.await.unwrap();
     let api = sandbox.api("pets", PETS, &backend.url(), "Unlimited").await;
     let api = api.unwrap();
     let database = name.clone();
@@ -148,15 +151,19 @@ async fn questions_are_waited_for_no_longer_than_is_said() {
         let locks = "FROM pg_locks WHERE relation = 'opaque_tokens'::regclass AND granted AND mode = 'AccessExclusiveLock'";
         server.sql(&name, &format!("SELECT {what} {locks}"))
     };
-    let until = Instant::now() + Duration::from_secs(20);
+    let until = Instant::now() + PATIENCE;
     while holders("count(*)").trim() != "1" {
         assert!(!holder.is_finished() && Instant::now() < until);
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
-    let begun = Instant::now();
-    let refused = called(&sandbox, &api.url, "twa_1").await;
+    let url = format!("{}/pets/1.0.0", patient.gateway());
+    let mut waiting = std::pin::pin!(called(&patient, &url, "twa_1"));
+    let refused = tokio::select! {
+        biased;
+        early = &mut waiting => panic!("{early:?}"),
+        refused = called(&sandbox, &api.url, "twa_1") => refused,
+    };
     assert_eq!(refused, (503, "TOKEN_UNVERIFIED".to_owned()));
-    assert!(begun.elapsed() < Duration::from_millis(1_900));
     assert_eq!(
         sandbox
             .metric("tollway_node_questions_unanswered_total ")
@@ -166,8 +173,7 @@ async fn questions_are_waited_for_no_longer_than_is_said() {
     holders("pg_terminate_backend(pid)");
     // It was cut off, and that is well.
     let _ = holder.await;
-    let answered = called(&sandbox, &api.url, "twa_1").await;
-    assert_eq!(answered, (401, "TOKEN_INVALID".to_owned()));
+    assert_eq!(waiting.await, (401, "TOKEN_INVALID".to_owned()));
 }
 
 /// By default nobody looks for the next ten minutes, and 30 days are longer than what is told of (req: T6).
@@ -192,7 +198,7 @@ async fn ends_of_credentials_are_noted_as_early_and_as_soon_as_is_said() {
         }
         sandbox.metric(name).await
     };
-    let noted = tokio::time::timeout(Duration::from_secs(20), noted).await;
+    let noted = tokio::time::timeout(PATIENCE, noted).await;
     assert_eq!(noted, Ok(1), "the one that ends within 31 days");
 }
 
@@ -229,7 +235,7 @@ async fn handshakes_are_bounded_and_counted() {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
-        let waited = tokio::time::timeout(Duration::from_secs(8), wait).await;
+        let waited = tokio::time::timeout(PATIENCE, wait).await;
         assert!(waited.is_ok(), "{name} is not {value}");
     };
     let silent = TcpStream::connect(address).await.unwrap();

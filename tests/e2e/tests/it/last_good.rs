@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use e2e::{Backend, Sandbox};
+use e2e::{Backend, PATIENCE, Sandbox};
 use parts::Postgres;
 use reqwest::{Client, Method, StatusCode};
 use tollway::up::{Options, Role, Running};
@@ -16,7 +16,6 @@ fn gateway(url: &str, key_file: &Path, data: &Path) -> Options {
     Options {
         data_dir: Some(data.to_owned()),
         database_url: Some(url.parse().unwrap()),
-        database_connect_timeout: Some("1s".parse().unwrap()),
         key_file: Some(key_file.to_owned()),
         role: Some(Role::Gateway),
         gateway_http_listen: free(),
@@ -29,7 +28,7 @@ fn gateway(url: &str, key_file: &Path, data: &Path) -> Options {
 }
 
 async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + PATIENCE;
     while !holds().await {
         assert!(Instant::now() < deadline, "{what} takes too long");
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -92,9 +91,9 @@ async fn a_gateway_starts_without_its_database_and_joins_it_later() {
         .await
         .unwrap();
     postgres.stop();
-    let running = tollway::up::start(gateway(&url, &key_file, &edge))
-        .await
-        .unwrap();
+    let mut options = gateway(&url, &key_file, &edge);
+    options.database_connect_timeout = Some("1s".parse().unwrap());
+    let running = tollway::up::start(options).await.unwrap();
     // What it does not know it cannot hold against anybody.
     assert_eq!(call(&running, &api.key).await, StatusCode::OK);
     let (status, says) = text(&http, &running, "/readyz").await;

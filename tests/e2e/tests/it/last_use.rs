@@ -2,13 +2,11 @@
 
 use std::time::{Duration, SystemTime};
 
-use e2e::{Api, Backend, Sandbox};
+use e2e::{Api, Backend, PATIENCE, Sandbox};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use crate::PETS;
-
-const PATIENCE: Duration = Duration::from_secs(30);
 
 fn now_s() -> u64 {
     let now = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
@@ -32,8 +30,9 @@ async fn used(sandbox: &Sandbox, api: &Api, id: &str, text: usize) -> u64 {
     loop {
         let key = shown(sandbox, api, id).await;
         let (of_key, of_text) = (&key["lastUsedUnixS"], &key["secrets"][text]);
-        if let Some(at) = of_text["lastUsedUnixS"].as_u64() {
-            assert!(of_key.as_u64() >= Some(at), "{key}");
+        // Key and texts are read one after the other: the use may have been told between.
+        let at = of_text["lastUsedUnixS"].as_u64();
+        if let Some(at) = at.filter(|at| of_key.as_u64() >= Some(*at)) {
             return at;
         }
         assert!(tokio::time::Instant::now() < deadline, "{key}");
@@ -80,7 +79,8 @@ async fn the_last_use_of_a_key_is_told_and_stays() {
     let made = made.await.unwrap();
     let new = made["key"].as_str().unwrap();
     let texts = shown(&sandbox, &api, &id).await["secrets"].clone();
-    assert_eq!(texts[0]["lastUsedUnixS"], first);
+    // Of its three calls another one may have been told since.
+    assert!(texts[0]["lastUsedUnixS"].as_u64() >= Some(first), "{texts}");
     assert_eq!(texts[1]["lastUsedUnixS"], Value::Null, "{texts}");
     assert_eq!(call(&sandbox, new).await, StatusCode::OK);
     let second = used(&sandbox, &api, &id, 1).await;
@@ -93,5 +93,7 @@ async fn the_last_use_of_a_key_is_told_and_stays() {
     let sandbox = sandbox.restart().await.unwrap();
     let key = shown(&sandbox, &api, &id).await;
     assert_eq!(key["secrets"][1]["lastUsedUnixS"], second, "{key}");
-    assert_eq!(key["lastUsedUnixS"].as_u64(), Some(second.max(first)));
+    let last = key["lastUsedUnixS"].as_u64();
+    assert!(last >= Some(second.max(first)), "{key}");
+    assert!(last <= Some(now_s()), "{key}");
 }

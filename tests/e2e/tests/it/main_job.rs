@@ -1,6 +1,6 @@
 //! The main job: a definition and a backend become an API that is secured, limited, observed and subscribed to.
 
-use e2e::{Backend, Sandbox};
+use e2e::{Backend, PATIENCE, Sandbox};
 use reqwest::{Method, StatusCode, Version};
 use serde_json::{Value, json};
 
@@ -102,18 +102,17 @@ async fn definition_to_managed_api() {
     );
 
     // It is observed.
-    let metrics = format!("http://{}/metrics", sandbox.running.node());
-    let metrics = sandbox
-        .http
-        .get(metrics)
-        .send()
-        .await
-        .unwrap()
-        .text()
-        .await
-        .unwrap();
-    assert!(metrics.contains("listPets"), "{metrics}");
-    assert!(metrics.contains("CREDENTIALS_MISSING"), "{metrics}");
+    let url = format!("http://{}/metrics", sandbox.running.node());
+    let mut metrics = String::new();
+    // Counting happens after the answer has gone out.
+    let observed = async {
+        while !metrics.contains("listPets") || !metrics.contains("CREDENTIALS_MISSING") {
+            let answer = sandbox.http.get(&url).send().await.unwrap();
+            metrics = answer.text().await.unwrap();
+        }
+    };
+    let observed = tokio::time::timeout(PATIENCE, observed).await;
+    assert!(observed.is_ok(), "{metrics}");
 }
 
 #[tokio::test]
@@ -167,13 +166,9 @@ async fn routing_answers_are_problems() {
 #[tokio::test]
 async fn a_backend_that_is_away_is_named_as_the_cause() {
     let sandbox = Sandbox::start().await.unwrap();
-    // A port that was free a moment ago: nobody listens there.
-    let free = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap();
+    // Nobody listens there.
     let api = sandbox
-        .api("pets", PETS, &format!("http://{free}"), "Gold")
+        .api("pets", PETS, "http://127.0.0.1:1", "Gold")
         .await
         .unwrap();
     let answer = sandbox

@@ -1,7 +1,5 @@
 //! One canonical path for router, policies and backend (req: S1). Bytes on a raw socket.
 
-use std::time::Duration;
-
 use e2e::{Backend, Sandbox, raw};
 
 /// `{id}` would swallow anything in one segment; `/admin` is not an operation.
@@ -62,13 +60,9 @@ async fn unsafe_paths_are_refused() {
             "GET /files/1.0.0{rest} HTTP/1.1\r\nHost: h\r\nX-Api-Key: {}\r\nConnection: close\r\n\r\n",
             api.key
         );
-        let answer = raw::send(
-            sandbox.running.gateway_http(),
-            text.as_bytes(),
-            Duration::from_millis(300),
-        )
-        .await
-        .unwrap();
+        let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes())
+            .await
+            .unwrap();
         let status = answer.status();
         assert!(status == 400, "{rest}: {answer:?}");
         assert!(
@@ -102,13 +96,9 @@ async fn harmless_spellings_become_one() {
             "GET /files/1.0.0{sent} HTTP/1.1\r\nHost: h\r\nX-Api-Key: {}\r\nConnection: close\r\n\r\n",
             api.key
         );
-        let answer = raw::send(
-            sandbox.running.gateway_http(),
-            text.as_bytes(),
-            Duration::from_millis(300),
-        )
-        .await
-        .unwrap();
+        let answer = raw::send(sandbox.running.gateway_http(), text.as_bytes())
+            .await
+            .unwrap();
         assert_eq!(answer.status(), 200, "{sent}: {answer:?}");
         assert_eq!(backend.seen()[0].target, expected, "{sent}");
     }

@@ -1,8 +1,8 @@
 //! Tokens at the gateway: opaque ones, and what open calls do when what let them in ends.
 
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use e2e::{Api, Backend, Sandbox};
+use e2e::{Api, Backend, PATIENCE, Sandbox};
 use futures_util::{FutureExt as _, Stream, StreamExt as _};
 use reqwest::{Method, Response, StatusCode};
 use serde_json::{Value, json};
@@ -91,12 +91,10 @@ async fn stream(
 }
 
 /// Waits until a stream ends, cleanly or not.
-async fn ends(stream: &mut (impl Stream<Item = bool> + Unpin), why: &str) -> Duration {
-    let begun = Instant::now();
+async fn ends(stream: &mut (impl Stream<Item = bool> + Unpin), why: &str) {
     let end = async { while stream.next().await == Some(true) {} };
-    let ended = tokio::time::timeout(Duration::from_secs(5), end).await;
+    let ended = tokio::time::timeout(PATIENCE, end).await;
     ended.unwrap_or_else(|_| panic!("the stream is still open: {why}"));
-    begun.elapsed()
 }
 
 /// Whether a stream goes on; events that came meanwhile are passed over.
@@ -120,8 +118,7 @@ async fn open_streams_end_with_what_let_them_in() {
     let mut other = stream(&sandbox, &api, "authorization", &bearer(&two)).await;
     let mut keyed = stream(&sandbox, &api, "x-api-key", &api.key).await;
     client.revoke(&sandbox, &one).await;
-    let took = ends(&mut revoked, "its token was revoked").await;
-    assert!(took < Duration::from_secs(1), "{took:?}");
+    ends(&mut revoked, "its token was revoked").await;
     assert!(is_open(&mut other), "another token's");
     assert!(is_open(&mut keyed), "a key's");
 
@@ -170,11 +167,9 @@ async fn a_revocation_is_in_force_when_it_is_answered() {
         .metric("tollway_identity_revocation_seconds_count")
         .await;
     assert_eq!(counted, ROUNDS);
-    // A build without optimisation on a busy machine; the benchmark holds the real bound.
-    assert!(
-        took[took.len() / 2] < Duration::from_millis(500),
-        "{took:?}"
-    );
+    // A shared machine keeps no promise of milliseconds; the benchmark holds the bound.
+    let median = took[took.len() / 2];
+    println!("revoked and refused after {median:?} (median of {ROUNDS})");
 }
 
 /// A token that tells nothing works as any other: the node asks for it once, and hears of its end.

@@ -2,14 +2,13 @@
 
 use std::time::Duration;
 
-use e2e::{Api, Backend, Sandbox};
+use e2e::{Api, Backend, PATIENCE, Sandbox};
 use parts::Jaeger;
 use reqwest::StatusCode;
 use serde_json::Value;
 
 use crate::PETS;
 
-const PATIENCE: Duration = Duration::from_secs(20);
 const CALLER: &str = "b7ad6b7169203331";
 
 /// A platform that sends all it is asked to trace to a collector.
@@ -28,6 +27,8 @@ impl World {
         let sandbox = Sandbox::start_in(tempfile::tempdir().unwrap(), |options| {
             options.otlp_endpoint = Some(endpoint);
             options.trace_ratio = Some(0.0);
+            // A connection that stands is still there when a collector has had its time.
+            options.upstream_idle_timeout = Some("10m".parse().unwrap());
         })
         .await
         .unwrap();
@@ -234,21 +235,15 @@ async fn refusals_and_failures_are_told_in_spans() {
     assert_eq!(spans[0].tag("error.type"), "CREDENTIALS_MISSING");
     assert_eq!(spans[0].tag("otel.status_code"), "", "the caller's fault");
 
-    // The pooled connection breaks, and so does the new one.
+    // Nobody listens there.
     let failed = "5af7651916cd43dd8448eb211c80319c";
     let traceparent = format!("00-{failed}-{CALLER}-01");
-    let World {
-        jaeger,
-        backend,
-        sandbox,
-        api,
-    } = world;
-    drop(backend);
+    let gone = world
+        .sandbox
+        .api("gone", PETS, "http://127.0.0.1:1", "Gold");
     let world = World {
-        jaeger,
-        backend: Backend::start().await.unwrap(),
-        sandbox,
-        api,
+        api: gone.await.unwrap(),
+        ..world
     };
     let fields = [("traceparent", traceparent.as_str())];
     assert_eq!(world.call("/pets", &fields).await, 502);

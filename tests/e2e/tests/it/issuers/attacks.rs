@@ -74,11 +74,12 @@ async fn issuers_are_apart() {
     until("the keys", async || setting.call(&of_other).await.0 == 200).await;
     setting.passes(&own).await;
     // The client is registered for `outside`, not for its twin.
-    let told = setting.call(&of_twin).await;
-    assert_eq!(
-        told.2,
-        "the token's client is registered for no application here"
-    );
+    until("the twin's refusal", async || {
+        let told = setting.call(&of_twin).await;
+        assert_eq!(told.0, 401, "{told:?}");
+        told.2 == "the token's client is registered for no application here"
+    })
+    .await;
     // One issuer that says that it is the other one.
     for (key, iss) in [
         (&other_key, &setting.issuer.url),
@@ -161,10 +162,9 @@ async fn metadata_and_keys_come_from_where_they_may() {
 async fn a_slow_issuer_holds_nobody_up() {
     let setting = Setting::new(json!({})).await;
     setting.passes(&setting.token(json!({}))).await;
-    setting.issuer.delay(Duration::from_secs(60));
+    setting.issuer.delay(60 * PATIENCE);
     let stranger = SigningKey::generate_es256().unwrap();
     let unknown = sign(&stranger, "at+jwt", setting.claims(json!({})));
-    let begun = Instant::now();
     let slow = setting.call(&unknown);
     let others = async {
         for number in 0..20 {
@@ -173,14 +173,10 @@ async fn a_slow_issuer_holds_nobody_up() {
                 .await;
             setting.passes(&setting.api.token).await;
         }
-        begun.elapsed()
     };
-    let (told, took) = futures_util::future::join(slow, others).await;
+    let all = futures_util::future::join(slow, others);
+    let (told, ()) = tokio::time::timeout(PATIENCE, all)
+        .await
+        .expect("nobody waits for the issuer");
     assert_eq!(told.1, "TOKEN_INVALID", "{told:?}");
-    assert!(took < Duration::from_secs(3), "{took:?}");
-    assert!(
-        begun.elapsed() < Duration::from_secs(8),
-        "{:?}",
-        begun.elapsed()
-    );
 }
