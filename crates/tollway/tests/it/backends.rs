@@ -5,20 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::platform::User;
+use crate::platform::{PATIENCE, User};
 
-const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody listens there.
+const DOWN: &str = "127.0.0.1:1";
 
 /// req: GW2
 #[test]
 fn the_status_of_a_backend_shows_each_endpoint_and_why() {
     let user = User::start();
-    let (good, gone) = (
-        TcpListener::bind("127.0.0.1:0").unwrap(),
-        TcpListener::bind("127.0.0.1:0").unwrap(),
-    );
-    let (up, down) = (good.local_addr().unwrap(), gone.local_addr().unwrap());
-    drop(gone);
+    let good = TcpListener::bind("127.0.0.1:0").unwrap();
+    let (up, down) = (good.local_addr().unwrap(), DOWN);
     let document = format!(
         "kind: Backend\nmetadata: {{name: orders}}\nspec:\n  endpoints: [{{url: 'http://{up}'}}, {{url: 'http://{down}', weight: 2}}]\n  \
          health: {{tcp: {{every: 50ms}}, unhealthyAfter: 1}}\n---\n\
@@ -55,6 +52,7 @@ fn the_status_of_a_backend_shows_each_endpoint_and_why() {
             .contains("health: unhealthy")
     );
     // The answer is no where a node can call nobody.
+    let deadline = Instant::now() + PATIENCE;
     while user.run(&["backend", "status", "dr"]).status.code() != Some(1) {
         assert!(Instant::now() < deadline, "dr is called");
         std::thread::sleep(Duration::from_millis(50));
@@ -88,12 +86,10 @@ fn control(user: &User, method: &str, path: &str, body: Option<&Value>) -> Value
 #[test]
 fn a_circuit_that_is_not_closed_is_a_line_of_its_own() {
     let user = User::start();
-    let gone = TcpListener::bind("127.0.0.1:0").unwrap();
-    let down = gone.local_addr().unwrap();
-    drop(gone);
+    let down = DOWN;
     let document = format!(
         "kind: Backend\nmetadata: {{name: flaky}}\nspec:\n  endpoints: [{{url: 'http://{down}'}}]\n  \
-         circuitBreaker: {{errorRate: 50%, minRequests: 2, openFor: 1h}}\n"
+         circuitBreaker: {{errorRate: 50%, minRequests: 2, openFor: 1h, window: 1h}}\n"
     );
     std::fs::write(user.path("backend.yaml"), document).unwrap();
     user.ok(&["apply", "-f", "backend.yaml"]);

@@ -300,7 +300,7 @@ fn a_refused_call_is_explained_by_the_id_in_its_answer() {
     let problem = json(answer.split("\r\n\r\n").nth(1).unwrap());
     let id = problem["traceId"].as_str().unwrap();
     // Nodes tell it every second.
-    let patience = std::time::Instant::now() + std::time::Duration::from_secs(20);
+    let patience = std::time::Instant::now() + crate::platform::PATIENCE;
     while user.run(&["explain", id]).status.code() == Some(1) {
         assert!(std::time::Instant::now() < patience, "{id} stays unknown");
         std::thread::sleep(std::time::Duration::from_millis(50));

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 use std::sync::{Arc, Mutex};
 
-use crate::platform::User;
+use crate::platform::{PATIENCE, User};
 
 #[test]
 fn acknowledged_writes_survive_a_kill() {
@@ -189,7 +189,7 @@ fn a_quota_survives_a_kill() {
     let state = user.path("data/limits.state");
     let called = std::time::SystemTime::now();
     assert_eq!(left(&user, &token), "7");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(30);
+    let deadline = std::time::Instant::now() + PATIENCE;
     let written = || {
         let file = std::fs::metadata(&state);
         file.and_then(|file| file.modified()).ok()

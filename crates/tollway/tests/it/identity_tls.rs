@@ -8,10 +8,8 @@ use std::time::{Duration, Instant};
 
 use rcgen::{BasicConstraints, CertificateParams, DnType, IsCa, Issuer, KeyPair};
 
-use crate::platform::{BINARY, User};
+use crate::platform::{BINARY, PATIENCE, User};
 use crate::upgrade::{Foster, process_of};
-
-const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Who signs certificates, with what it signed in files.
 struct Authority {
@@ -114,7 +112,7 @@ impl Scene {
         command.args([
             "-sS",
             "--max-time",
-            "30",
+            "120",
             "--cacert",
             &path("ca.crt".into()),
         ]);

@@ -20,7 +20,7 @@ use std::time::Duration;
 use parts::Postgres;
 use tokio::runtime::Runtime;
 
-use crate::platform::User;
+use crate::platform::{PATIENCE, User};
 use claims::{Claim, Ledger, Tested};
 use site::{Backend, Site};
 
@@ -33,15 +33,13 @@ fn rounds() -> usize {
 const ANSWERS: usize = 25;
 /// … and how long it may go on after them, at most, in milliseconds.
 const FURTHER_MS: u64 = 400;
-/// Longest time until a round has its answers.
-const PATIENCE: Duration = Duration::from_secs(60);
 /// What is refused for ever is asked for again in later rounds; so much of it is kept.
 const KEPT: usize = 60;
 
 const FLAGS: [&str; 4] = [
-    // A restart of a debug build beside other tests may take long; a code must not end meanwhile.
+    // A restart of a debug build beside other tests may take long; a code should not end meanwhile. Longer ones are not given.
     "--identity-code-lifetime",
-    "10m",
+    "1m",
     // Then what was renewed without an answer may be renewed again, and has to be.
     "--identity-refresh-grace",
     "1h",

@@ -10,6 +10,9 @@ use tempfile::TempDir;
 pub(crate) const BINARY: &str = env!("CARGO_BIN_EXE_tollway");
 pub(crate) const PASSWORD: &str = "a platform of our own 7";
 
+/// How long a test waits for what has to come. A machine may be slow, and stand still for seconds: nobody waits for so long on one that is not.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(120);
+
 /// A running `tollway up`; it is killed with the value.
 pub(crate) struct Platform {
     process: Child,
@@ -42,6 +45,8 @@ pub(crate) fn up(data_dir: &Path) -> Command {
     }
     // Ports change with a restart, the issuer must not.
     command.args(["--public-url", "http://tollway.test"]);
+    // What is in time on a machine that stands still for a while is not what is tested.
+    command.args(["--acknowledge-timeout", "1m"]);
     command
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -104,7 +109,7 @@ impl Platform {
                 .unwrap()
                 .success()
         );
-        let patience = Instant::now() + Duration::from_secs(30);
+        let patience = Instant::now() + PATIENCE;
         loop {
             if let Some(status) = self.process.try_wait().unwrap() {
                 return status;

@@ -78,7 +78,7 @@ fn revisions_are_deployed_and_rolled_back() {
         done.trim(),
         "pets:1.0.0 on default: 1 -> 2, deployed: its node serves it"
     );
-    let done = user.ok(&["api", "deploy", "pets:1.0.0", "--timeout", "30s"]);
+    let done = user.ok(&["api", "deploy", "pets:1.0.0", "--timeout", "60s"]);
     assert!(done.contains("2 -> 2 (latest), deployed"), "{done}");
     let refused = user.fails(3, &["api", "deploy", "pets:1.0.0", "--revision", "9"]);
     assert!(

@@ -16,12 +16,10 @@ use tokio::task::JoinHandle;
 use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
-use crate::platform::User;
+use crate::platform::{PATIENCE, User};
 use crate::upgrade::{Foster, process_of};
 use crate::websockets::echo;
 
-/// A call takes no longer; what does has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
 /// Messages on one WebSocket before it is closed and the next is opened.
 const MESSAGES: u32 = 20;
 

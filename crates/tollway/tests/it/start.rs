@@ -207,22 +207,26 @@ fn the_log_holds_no_password() {
         .arg(&file)
         .env("TOLLWAY_LOG", "trace");
     let mut process = command.spawn().unwrap();
-    std::thread::sleep(std::time::Duration::from_millis(1500));
-    process.kill().unwrap();
+    let (mut told, mut logged) = (
+        process.stdout.take().unwrap(),
+        process.stderr.take().unwrap(),
+    );
+    let logging = std::thread::spawn(move || {
+        let mut log = String::new();
+        logged.read_to_string(&mut log).unwrap();
+        log
+    });
     let mut log = String::new();
-    process
-        .stderr
-        .take()
-        .unwrap()
-        .read_to_string(&mut log)
-        .unwrap();
-    process
-        .stdout
-        .take()
-        .unwrap()
-        .read_to_string(&mut log)
-        .unwrap();
+    let mut bytes = [0; 4096];
+    // It is said last.
+    while !log.contains("\nnode ") {
+        let length = told.read(&mut bytes).unwrap();
+        assert!(length > 0, "it did not start: {log}");
+        log.push_str(&String::from_utf8_lossy(&bytes[..length]));
+    }
+    process.kill().unwrap();
     process.wait().unwrap();
-    assert!(log.contains("control API"), "it did not start: {log}");
+    log.push_str(&logging.join().unwrap());
+    assert!(log.contains("INFO"), "it logs nothing: {log}");
     assert!(!log.contains("correct horse"), "the password is in the log");
 }

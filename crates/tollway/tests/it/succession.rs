@@ -4,7 +4,6 @@
 use std::io::ErrorKind;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixDatagram;
-use std::path::Path;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
@@ -12,9 +11,9 @@ use futures_util::{SinkExt, StreamExt};
 use rustix::process::Signal;
 use tokio_tungstenite::tungstenite::Message;
 
-use crate::platform::{BINARY, Platform, User, up};
+use crate::platform::{BINARY, PATIENCE, Platform, User, up};
 use crate::upgrade::{
-    Foster, PATIENCE, address, eventually, get, process_of, shown, tollway, upgraded_under_calls,
+    Foster, address, eventually, get, has_ended, process_of, shown, tollway, upgraded_under_calls,
 };
 use crate::websockets::{Socket, echo, opened};
 
@@ -112,30 +111,18 @@ async fn an_open_websocket_goes_on_at_the_old_process_until_its_drain_ends() {
     let mut old = opened(gateway, "/live/1.0.0/x", ("x-api-key", &key)).await;
     assert!(answers(&mut old, "before").await);
     let data = user.path("data");
+    let begun = Instant::now();
     let output = tokio::task::block_in_place(|| tollway(&data, &["upgrade"]));
-    let handed = Instant::now();
     let second = Foster::of(process_of(&output));
     // The new process has its own.
     let mut new = opened(gateway, "/live/1.0.0/x", ("x-api-key", &key)).await;
-    let mut passed = 0;
     while answers(&mut old, "after").await {
-        passed += 1;
         assert!(answers(&mut new, "new").await);
-        assert!(handed.elapsed() < PATIENCE, "it never ends");
+        assert!(begun.elapsed() < PATIENCE, "it never ends");
     }
-    // The drain began before the command ended, and is looked at four times a second.
-    assert!(
-        handed.elapsed() + Duration::from_secs(1) >= DRAIN,
-        "{:?}",
-        handed.elapsed()
-    );
-    assert!(passed > 0);
-    let old_process = format!("/proc/{}/fd", user.platform.id());
-    eventually("the old process ends", || {
-        !Path::new(&old_process)
-            .read_dir()
-            .is_ok_and(|mut list| list.next().is_some())
-    });
+    let took = begun.elapsed();
+    assert!(took >= DRAIN, "it ended after {took:?}");
+    has_ended("the old process", &user.platform);
     assert!(answers(&mut new, "behind").await);
     drop(second);
 }
@@ -169,11 +156,7 @@ fn a_service_manager_hears_of_start_reload_upgrade_and_stop() {
     both.sort();
     let main = format!("MAINPID={}", second.id);
     assert_eq!(both, [main.clone(), format!("{main}\nREADY=1")]);
-    eventually("the first process ends", || {
-        !Path::new(&format!("/proc/{}/fd", first.id()))
-            .read_dir()
-            .is_ok_and(|mut list| list.next().is_some())
-    });
+    has_ended("the first process", &first);
     second.signal(Signal::TERM);
     assert_eq!(heard(), "STOPPING=1");
     eventually("the second process ends", || !second.is_alive());

@@ -1,6 +1,7 @@
 //! Who uses the platform in a round, until it is gone.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -159,11 +160,12 @@ impl Actor {
     async fn codes(&self, mut tab: Tab) -> Forever {
         let web = &self.scene.web;
         for number in 0_u32.. {
+            let asked = Instant::now();
             let code = tab.code(&self.site, web).await?;
             self.ledger.answered();
             let claim = |state| self.ledger.claim(Claim::Code(code.clone(), state));
             match number % 3 {
-                0 => claim(CodeState::Fresh),
+                0 => claim(CodeState::Fresh(asked)),
                 1 => {
                     let Ok(answer) = redeem(&self.site, web, &code).await else {
                         claim(CodeState::Doubtful);

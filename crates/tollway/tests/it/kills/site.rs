@@ -2,14 +2,13 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::{SocketAddr, TcpListener};
-use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use reqwest::{Client, Method, RequestBuilder};
 use serde_json::{Value, json};
 
-use crate::platform::User;
+use crate::platform::{PATIENCE, User};
 
 /// What an operation path of the API answers when a call is let through.
 pub(crate) const CALL: &str = "/t/1.0.0/x";
@@ -61,7 +60,7 @@ impl Site {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let http = Client::builder()
             .redirect(reqwest::redirect::Policy::none())
-            .timeout(Duration::from_secs(30))
+            .timeout(PATIENCE)
             .build()
             .unwrap();
         Self {
