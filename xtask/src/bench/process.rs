@@ -13,7 +13,7 @@ use tokio::process::{Child, Command};
 /// The kernel counts CPU time for user space in hundredths of a second (`USER_HZ`), on every architecture of today.
 const TICKS_PER_SECOND: f64 = 100.0;
 /// How long a process may take to end after SIGTERM before it is killed.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(60);
 /// How long a process may take until it serves.
 const START_MAX: Duration = Duration::from_secs(60);
 

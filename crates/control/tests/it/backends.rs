@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use sync::endpoints::{BackendReport, EndpointHealth, EndpointReport};
 use sync::{Ack, ResourceKey};
 
-use crate::world::{World, node};
+use crate::world::{PATIENCE, World, node};
 
 fn backend(name: &str, failover: &[&str]) -> Value {
     json!({
@@ -168,7 +168,7 @@ async fn any_process_tells_of_all_nodes() {
     );
     let there = node("there", "default");
     other.plane().endpoints(&there, vec![ill]).await.unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let status = world
             .get("paul", "/backends/orders/status")

@@ -7,7 +7,7 @@ use control::ControlConfig;
 use serde_json::{Value, json};
 use sync::{Ack, BrokenApi, ResourceKey};
 
-use crate::world::{PETS, View, World, node};
+use crate::world::{PATIENCE, PETS, View, World, node};
 
 fn impatient() -> ControlConfig {
     ControlConfig {
@@ -106,7 +106,7 @@ async fn a_node_gets_the_apis_of_its_gateway_only() {
 
 /// Returns when so many nodes are alive, and all of them have acknowledged the newest revision.
 async fn current(world: &World, nodes: u64) {
-    let deadline = std::time::Instant::now() + Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + PATIENCE;
     loop {
         let summary = world.control.nodes();
         if (summary.alive, summary.behind) == (nodes, 0) {
@@ -222,7 +222,12 @@ async fn a_write_waits_for_every_live_node_and_says_so_when_one_is_silent() {
 
 #[tokio::test]
 async fn changed_returns_at_the_next_commit() {
-    let world = World::new().await;
+    // Without a commit it would return when a third of the lease is over.
+    let world = World::with(ControlConfig {
+        lease_ms: 3_600_000,
+        ..ControlConfig::default()
+    })
+    .await;
     let plane = world.control.plane();
     let revision = plane
         .pull(&node("n1", "default"), None)
@@ -240,7 +245,7 @@ async fn changed_returns_at_the_next_commit() {
         .post("admin", "/plans?wait=false", plan)
         .await
         .expect(201);
-    tokio::time::timeout(Duration::from_secs(1), waiting)
+    tokio::time::timeout(PATIENCE, waiting)
         .await
         .unwrap()
         .unwrap();

@@ -1,10 +1,9 @@
 //! Revisions of APIs, and which of them gateways serve.
 
-use control::ControlConfig;
 use serde_json::{Value, json};
 use sync::{Ack, ApiModel};
 
-use crate::world::{FakeNode, PETS, View, World, node};
+use crate::world::{FakeNode, PATIENCE, PETS, View, World, node};
 
 const PETS_2: &str = r"openapi: 3.0.3
 info: {title: Pets, version: 1.0.0}
@@ -62,8 +61,8 @@ fn templates(node: &FakeNode) -> Vec<String> {
     node.see(|view| view.apis.get("pets-1.0.0").map(of).unwrap_or_default())
 }
 
-async fn with_edge(config: ControlConfig) -> World {
-    let world = World::with(config).await;
+async fn with_edge() -> World {
+    let world = World::new().await;
     let edge = json!({"kind": "Gateway", "metadata": {"name": "edge"}, "spec": {}});
     world.post("admin", "/gateways", edge).await.expect(201);
     world.publish_pets("1.0.0").await;
@@ -72,7 +71,7 @@ async fn with_edge(config: ControlConfig) -> World {
 
 #[tokio::test]
 async fn a_change_of_the_content_makes_a_revision_and_nothing_else_does() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     assert_eq!(revisions(&world).await, [(1, vec!["default".to_owned()])]);
     // Where and whether it is served is no content.
     let blocked = json!({"state": "Blocked"});
@@ -122,7 +121,7 @@ async fn a_change_of_the_content_makes_a_revision_and_nothing_else_does() {
 
 #[tokio::test]
 async fn a_revision_is_read_as_it_was() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     redefine(&world, PETS_2).await;
     let first = world
         .get("paul", "/apis/pets-1.0.0/revisions/1")
@@ -197,7 +196,7 @@ async fn a_revision_is_read_as_it_was() {
 /// req: C1
 #[tokio::test]
 async fn each_gateway_serves_the_revision_that_is_deployed_there() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     let (here, there) = (world.node("n1", "default"), world.node("n2", "edge"));
     let answer = deploy(&world, "edge", json!(1)).await;
     assert_eq!(answer["state"], "Deployed");
@@ -279,7 +278,7 @@ async fn each_gateway_serves_the_revision_that_is_deployed_there() {
 /// Export and apply say the same of deployments, and diff finds nothing between them.
 #[tokio::test]
 async fn deployments_are_part_of_the_documents() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     redefine(&world, PETS_2).await;
     deploy(&world, "default", json!(1)).await;
     let export = world.get("paul", "/export").await.expect(200);
@@ -351,7 +350,7 @@ async fn deployments_are_part_of_the_documents() {
 
 #[tokio::test]
 async fn what_a_served_revision_needs_is_in_use() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     let backend = json!({"kind": "Backend", "metadata": {"name": "old"}, "spec": {"endpoints": [{"url": "http://b"}]}});
     world.post("paul", "/backends", backend).await.expect(201);
     let inline = json!({"production": {"endpoints": [{"url": "http://b"}]}});
@@ -394,7 +393,7 @@ async fn what_a_served_revision_needs_is_in_use() {
 /// The path that a revision was served at stays taken as long as it is served.
 #[tokio::test]
 async fn the_mounts_of_served_revisions_are_taken() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     deploy(&world, "default", json!(1)).await;
     change(&world, |document| {
         document["spec"]["context"] = json!("/animals");
@@ -418,7 +417,7 @@ async fn the_mounts_of_served_revisions_are_taken() {
 /// A revision that is served and does not reduce any more is broken alone, where it is served.
 #[tokio::test]
 async fn a_revision_that_breaks_is_broken_alone() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     let backend = json!({"kind": "Backend", "metadata": {"name": "old"}, "spec": {"endpoints": [{"url": "http://b"}]}});
     world.post("paul", "/backends", backend).await.expect(201);
     let inline = json!({"production": {"endpoints": [{"url": "http://b"}]}});
@@ -468,11 +467,7 @@ async fn a_revision_that_breaks_is_broken_alone() {
 /// req: C1
 #[tokio::test]
 async fn deploy_answers_when_the_group_has_it_and_tells_who_is_missing() {
-    let world = with_edge(ControlConfig {
-        acknowledge_ms: 60_000,
-        ..ControlConfig::default()
-    })
-    .await;
+    let world = with_edge().await;
     redefine(&world, PETS_2).await;
     // A group without nodes: at once.
     let answer = deploy(&world, "edge", json!(1)).await;
@@ -551,7 +546,7 @@ async fn deploy_answers_when_the_group_has_it_and_tells_who_is_missing() {
 /// req: C1. Two control processes over one store: each waits for the nodes of both.
 #[tokio::test]
 async fn nodes_of_another_control_process_are_waited_for() {
-    let world = with_edge(ControlConfig::default()).await;
+    let world = with_edge().await;
     let other = world.again();
     let plane = other.plane();
     let me = node("there", "default");
@@ -565,7 +560,7 @@ async fn nodes_of_another_control_process_are_waited_for() {
     };
     view.apply(plane.pull(&me, None).await.unwrap());
     plane.acknowledge(ack(&view)).await.unwrap();
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    let deadline = std::time::Instant::now() + PATIENCE;
     while world.store.node_list().await.unwrap().is_empty() {
         assert!(std::time::Instant::now() < deadline);
         tokio::time::sleep(std::time::Duration::from_millis(2)).await;

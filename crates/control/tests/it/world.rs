@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -17,6 +18,8 @@ use sync::{Ack, ApiModel, Entry, EntryKey, Node, NodeId, Update};
 use tower::ServiceExt as _;
 use utoipa::openapi::OpenApi;
 
+/// How long a test waits for what has to come, on a machine that may be slow and stand still for seconds.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// 2026-01-01
 const START_MS: u64 = 1_767_225_600_000;
 
@@ -87,9 +90,17 @@ impl Answer {
     }
 }
 
+/// Writers wait long enough for every node that is there.
+fn patient() -> ControlConfig {
+    ControlConfig {
+        acknowledge_ms: 60_000,
+        ..ControlConfig::default()
+    }
+}
+
 impl World {
     pub(crate) async fn new() -> Self {
-        Self::with(ControlConfig::default()).await
+        Self::with(patient()).await
     }
 
     pub(crate) async fn with(config: ControlConfig) -> Self {

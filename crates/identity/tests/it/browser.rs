@@ -16,9 +16,7 @@ async fn walk(scripts: &'static str) -> Value {
     let issuer = format!("http://localhost:{}", listener.local_addr().unwrap().port());
     let world = world_at(&issuer).await;
     // The client's port has to be known before it listens: its addresses are registered.
-    let free = TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let port = free.local_addr().unwrap().port().to_string();
-    drop(free);
+    let port = parts::free_port().to_string();
     let registered = ClientMetadata {
         redirect_uris: vec!["http://127.0.0.1/cb".to_owned()],
         client_uri: Some("https://app.example/about".to_owned()),
