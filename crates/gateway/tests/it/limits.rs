@@ -136,7 +136,12 @@ async fn time_of_the_first_byte() {
 #[tokio::test]
 async fn time_without_a_request() {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
-    let (_peer, sandbox) = with(|setup| setup.clock = clock.clone()).await;
+    let (_peer, sandbox) = with(|setup| {
+        setup.clock = clock.clone();
+        // One that is idle for longer than both is cut, and not counted.
+        setup.config.limits.head_timeout_ms = 3_600_000;
+    })
+    .await;
     let mut client = sandbox.connect().await;
     client.send("GET /none HTTP/1.1\r\nhost: x\r\n\r\n").await;
     client.answer().await;

@@ -14,6 +14,8 @@ async fn manual() -> (Peer, Sandbox, Arc<ManualClock>) {
     let clock = Arc::new(ManualClock::at(1_700_000_000_000));
     let mut setup = Setup::new(vec![peer.endpoint()]);
     setup.clock = clock.clone();
+    // One that is idle for longer than both is cut, and not counted.
+    setup.config.limits.head_timeout_ms = 3_600_000;
     (peer, setup.start(), clock)
 }
 

@@ -222,27 +222,21 @@ async fn a_restart_of_the_server_is_survived() {
         poll_interval: Duration::from_millis(50),
         ..patient(OpenOptions::on(postgres.database().parse().unwrap()))
     };
-    let store = SqlStore::open(&options).await.unwrap();
-    let other = SqlStore::open(&options).await.unwrap();
-    store.commit(batch(vec![api("pets", "1")])).await.unwrap();
+    // A busy machine may need longer than a call waits for a connection.
+    let store = eventually(async || SqlStore::open(&options).await).await;
+    let other = eventually(async || SqlStore::open(&options).await).await;
+    eventually(async || store.commit(batch(vec![api("pets", "1")])).await).await;
     postgres.stop();
     let error = store.commit(batch(vec![api("pets", "2")])).await;
     assert!(matches!(error, Err(StoreError::Database(_))));
     assert!(store.revision().await.is_err());
     assert!(store.turn().await.is_err());
     postgres.restart();
-    // A busy machine may need longer than a call waits for a connection.
-    let works = async {
-        loop {
-            if let Ok(revision) = store.commit(batch(vec![api("pets", "3")])).await {
-                return revision;
-            }
-        }
-    };
-    assert_eq!(within(PATIENCE, works).await, 2);
+    let revision = eventually(async || store.commit(batch(vec![api("pets", "3")])).await).await;
+    assert_eq!(revision, 2);
     within(PATIENCE, other.changed(1)).await;
-    assert_eq!(other.revision().await.unwrap(), 2);
-    drop(store.turn().await.unwrap());
+    assert_eq!(eventually(async || other.revision().await).await, 2);
+    drop(eventually(async || store.turn().await).await);
 }
 
 /// A turn is one for all processes, and whoever waits too long is told so.
@@ -261,8 +255,7 @@ async fn turns_are_shared_between_processes() {
     other.commit(batch(vec![api("pets", "")])).await.unwrap();
     drop(turn);
     // It is given back behind the drop.
-    let again = async { while other.turn().await.is_err() {} };
-    within(PATIENCE, again).await;
+    drop(eventually(async || other.turn().await).await);
 }
 
 /// A process that stands still within a commit keeps others waiting no longer than the lock timeout.
@@ -307,6 +300,18 @@ async fn connections_are_bounded() {
     assert!((1..=3).contains(&found.read), "{found:?}");
     assert!(found.write <= 2, "{found:?}");
     assert!(found.read_idle <= found.read && found.write_idle <= found.write);
+}
+
+/// What a call answers once it works, where the test has made its waits short.
+async fn eventually<T, E>(call: impl AsyncFn() -> Result<T, E>) -> T {
+    let works = async {
+        loop {
+            if let Ok(answer) = call().await {
+                return answer;
+            }
+        }
+    };
+    within(PATIENCE, works).await
 }
 
 /// Panics when it takes longer: a deadline, not a measurement.
