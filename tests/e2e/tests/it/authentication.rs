@@ -1,5 +1,7 @@
 //! Certificates, passwords, several credentials together, and rules on who calls, over real sockets.
 
+mod combinations;
+
 use std::time::Duration;
 
 use e2e::{Api, Backend, PATIENCE, Sandbox};
