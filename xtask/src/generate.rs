@@ -109,7 +109,7 @@ fn rules() -> String {
         let may_be = match rule.least {
             spec::RuleSeverity::Off => "off, warning, error",
             spec::RuleSeverity::Warning => "warning, error",
-            spec::RuleSeverity::Error => "error: it guards what the gateway needs",
+            spec::RuleSeverity::Error => "error",
         };
         let _ = writeln!(
             text,
