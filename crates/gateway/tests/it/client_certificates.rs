@@ -2,19 +2,23 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway::{ClientCertificates, Forwarding, TlsFiles};
 use parts::pki::{Authority, Issued};
 use policy::{ClientCertificate, Outcome, Phase, Policy, RequestCx, Step};
 use rustls::client::Resumption;
-use rustls::{ClientConfig, HandshakeKind, RootCertStore};
+use rustls::{ClientConfig, HandshakeKind, RootCertStore, SupportedProtocolVersion};
 use rustls_pki_types::pem::PemObject;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, field, soon};
+use crate::sandbox::{GET, Peer, Sandbox, Setup, Wire, field, soon};
+
+/// An answer behind which the backend closes: the next call comes over a connection of its own.
+const LAST: &str = "HTTP/1.1 200 OK\r\nconnection: close\r\ncontent-length: 2\r\n\r\nok";
 
 /// Writes what it sees of the client's certificate into a field of the backend's request.
 struct Tells;
@@ -61,11 +65,21 @@ async fn gateway(
 }
 
 fn client(root: &Authority, shows: Option<&Issued>, alpn: &[u8]) -> Arc<ClientConfig> {
+    client_of(root, shows, alpn, rustls::DEFAULT_VERSIONS)
+}
+
+/// A client of these versions of TLS, which keeps its sessions.
+fn client_of(
+    root: &Authority,
+    shows: Option<&Issued>,
+    alpn: &[u8],
+    versions: &[&'static SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from(root.der())).unwrap();
     let crypto = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(crypto)
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match shows {
@@ -105,7 +119,7 @@ async fn told<S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin>(
     for stripped in ["client-cert", "ssl-client-cert", "x-forwarded-client-cert"] {
         assert_eq!(field(&head, stripped), None, "the backend got {stripped}");
     }
-    backend.send(OK).await;
+    backend.send(LAST).await;
     assert_eq!(client.answer().await.1, "ok");
     let told = field(&head, "x-told").unwrap().to_owned();
     (told, client.into_inner())
@@ -174,6 +188,85 @@ async fn any_certificate_is_asked_for_and_told() {
     let without = client(&root, None, b"http/1.1");
     let stream = connect(&sandbox, &without).await.unwrap();
     assert_eq!(told(stream, &peer, GET).await.0, "none");
+}
+
+/// How a client that may have a session shakes hands, and what the gateway sees of its certificate then.
+async fn shakes(
+    sandbox: &Sandbox,
+    peer: &Peer,
+    config: &Arc<ClientConfig>,
+) -> (HandshakeKind, String) {
+    let stream = connect(sandbox, config).await.unwrap();
+    let kind = stream.get_ref().1.handshake_kind().unwrap();
+    (kind, told(stream, peer, GET).await.0)
+}
+
+/// Shakes hands until no session is resumed. Each time the client has a session: it has read an answer, and with it what
+/// the server said of sessions.
+async fn shows_again(sandbox: &Sandbox, peer: &Peer, config: &Arc<ClientConfig>, seen: &str) {
+    let shown = async {
+        loop {
+            let (kind, told) = shakes(sandbox, peer, config).await;
+            assert_eq!(told, seen);
+            match kind {
+                HandshakeKind::Resumed => tokio::time::sleep(Duration::from_millis(50)).await,
+                other => break other,
+            }
+        }
+    };
+    let kind = soon("the certificate is shown again", shown).await;
+    assert_eq!(kind, HandshakeKind::Full);
+}
+
+/// A session keeps its client's certificate; it is resumed until any of the listener's files has changed, which nobody has
+/// to tell the gateway.
+#[tokio::test]
+async fn sessions_are_resumed_until_the_files_change() {
+    for version in [&rustls::version::TLS12, &rustls::version::TLS13] {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, other) = (Authority::root("root"), Authority::root("other"));
+        let ca = folder.path().join("clients.pem");
+        std::fs::write(&ca, root.pem()).unwrap();
+        let asks = ClientCertificates {
+            required: false,
+            ca: Some(ca.clone()),
+        };
+        let (peer, sandbox) = gateway(folder.path(), &root, Some(asks), |_| {}).await;
+        let till = root.issue("till", 7, |_| {});
+        let config = client_of(&root, Some(&till), b"http/1.1", &[version]);
+        let seen = format!("{} 1 false", digest(&till));
+        let (full, resumed) = (
+            (HandshakeKind::Full, seen.clone()),
+            (HandshakeKind::Resumed, seen.clone()),
+        );
+        let shaken = || shakes(&sandbox, &peer, &config);
+        assert_eq!(shaken().await, full, "{version:?}");
+        for _ in 0..3 {
+            assert_eq!(shaken().await, resumed, "{version:?}");
+        }
+
+        // The listener's own certificate is renewed.
+        root.server().write(folder.path());
+        shows_again(&sandbox, &peer, &config, &seen).await;
+        assert_eq!(shaken().await, resumed, "{version:?}");
+        // Other authorities; this client's is still among them.
+        std::fs::write(&ca, format!("{}{}", root.pem(), other.pem())).unwrap();
+        shows_again(&sandbox, &peer, &config, &seen).await;
+        assert_eq!(shaken().await, resumed, "{version:?}");
+
+        // It is no longer: who has a session is not let in by it.
+        std::fs::write(&ca, other.pem()).unwrap();
+        let out = async {
+            while gets_in(&sandbox, &config).await {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+        };
+        soon("the client is not let in", out).await;
+        let foreign = other.issue("till", 7, |_| {});
+        let foreign = client_of(&root, Some(&foreign), b"http/1.1", &[version]);
+        assert!(gets_in(&sandbox, &foreign).await, "{version:?}");
+        assert!(!gets_in(&sandbox, &config).await, "{version:?}");
+    }
 }
 
 #[tokio::test]

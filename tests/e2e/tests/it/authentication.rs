@@ -1,6 +1,7 @@
 //! Certificates, passwords, several credentials together, and rules on who calls, over real sockets.
 
 mod combinations;
+mod open_calls;
 
 use std::time::Duration;
 
@@ -57,6 +58,15 @@ impl World {
         let path = self.sandbox.data_dir().join("secrets").join(name);
         std::fs::create_dir_all(path.parent().unwrap()).unwrap();
         std::fs::write(path, text).unwrap();
+    }
+
+    /// A key that an application wishes for: its id and its text.
+    async fn key(&self, app: &str, wish: Value) -> (String, String) {
+        let path = format!("/applications/{app}/api-keys");
+        let made = self.sandbox.call(Method::POST, &path, Some(wish)).await;
+        let made = made.unwrap();
+        let text = |name: &str| made[name].as_str().unwrap().to_owned();
+        (text("id"), text("key"))
     }
 
     /// A call over TLS.

@@ -10,13 +10,13 @@ use serde_json::{Value, json};
 use crate::PETS;
 
 /// A client of an application, and how it is asked for.
-struct Client {
+pub(crate) struct Client {
     id: String,
     secret: String,
 }
 
 impl Client {
-    async fn new(sandbox: &Sandbox, app: &str) -> Self {
+    pub(crate) async fn new(sandbox: &Sandbox, app: &str) -> Self {
         let path = format!("/applications/{app}/credentials");
         let made = sandbox.call(Method::POST, &path, None).await.unwrap();
         Self {
@@ -36,7 +36,7 @@ impl Client {
             .unwrap()
     }
 
-    async fn token(&self, sandbox: &Sandbox) -> String {
+    pub(crate) async fn token(&self, sandbox: &Sandbox) -> String {
         let form = "grant_type=client_credentials";
         let answer: Value = self
             .post(sandbox, "token", form)
@@ -47,7 +47,7 @@ impl Client {
         answer["access_token"].as_str().unwrap().to_owned()
     }
 
-    async fn revoke(&self, sandbox: &Sandbox, token: &str) {
+    pub(crate) async fn revoke(&self, sandbox: &Sandbox, token: &str) {
         let answer = self
             .post(sandbox, "revoke", &format!("token={token}"))
             .await;

@@ -19,14 +19,6 @@ impl World {
         let url = format!("https://{}/pets/1.0.0/pets", self.sandbox.gateway_https());
         client.post(url)
     }
-
-    /// A key of an application for an environment.
-    async fn key(&self, app: &str, environment: &str) -> String {
-        let path = format!("/applications/{app}/api-keys");
-        let wish = json!({ "environment": environment });
-        let made = self.sandbox.call(Method::POST, &path, Some(wish)).await;
-        made.unwrap()["key"].as_str().unwrap().to_owned()
-    }
 }
 
 /// Scopes that an operation asks for, by its definition or by the document.
@@ -82,6 +74,74 @@ async fn scopes_of_operations_hold_for_every_kind_of_caller() {
     );
 }
 
+/// An API key stands for all that its application may do, unless it was made with scopes of its own.
+///
+/// req: GW5
+#[tokio::test]
+async fn a_key_with_scopes_of_its_own_has_those_alone() {
+    let world = World::start(|_| {}).await;
+    let plain = client(None);
+    let limited = async |scopes: Value| {
+        let wish = json!({"limits": {"scopes": scopes}});
+        world.key(&world.api.app, wish).await
+    };
+    let get = async |key: &str| answer(world.get(&plain, "/pets").header("x-api-key", key)).await;
+    let post = async |key: &str| answer(world.post(&plain).header("x-api-key", key)).await;
+    let insufficient = refused(403, "SCOPE_INSUFFICIENT");
+
+    // By the definition `POST` asks for `pets:write`, and `GET` for none.
+    let (id, reads) = limited(json!(["pets:read"])).await;
+    let (_, writes) = limited(json!(["pets:write"])).await;
+    for key in [&world.api.key, &reads, &writes] {
+        assert_eq!(get(key).await, passed());
+    }
+    assert_eq!(post(&world.api.key).await, passed());
+    assert_eq!(post(&reads).await, insufficient);
+    assert_eq!(post(&writes).await, passed());
+
+    // By the document it asks for two; a key without scopes of its own is not held up by any.
+    let asked = json!([{"match": "POST /pets", "scopes": ["pets:write", "pets:admin"]}]);
+    world.change(|spec| spec["operations"] = asked).await;
+    let (_, both) = limited(json!(["pets:admin", "x", "pets:write"])).await;
+    assert_eq!(post(&world.api.key).await, passed());
+    assert_eq!(post(&writes).await, insufficient);
+    assert_eq!(post(&both).await, passed());
+
+    // The scopes are the key's, not the text's, and go when it is limited no more.
+    let path = format!("/applications/{}/api-keys/{id}", world.api.app);
+    let rotate = format!("{path}/rotate");
+    let rotated = world.sandbox.call(Method::POST, &rotate, Some(json!({})));
+    let rotated = rotated.await.unwrap()["key"].as_str().unwrap().to_owned();
+    assert_eq!(post(&rotated).await, insufficient);
+    let unlimited = json!({"limits": {}});
+    let changed = world.sandbox.call(Method::PATCH, &path, Some(unlimited));
+    changed.await.unwrap();
+    assert_eq!(post(&reads).await, passed());
+    assert_eq!(post(&rotated).await, passed());
+}
+
+/// Of two credentials of one application the first in the order of the list is the caller, and has its own scopes alone.
+#[tokio::test]
+async fn the_scopes_of_the_other_credential_do_not_count() {
+    let world = World::start(|_| {}).await;
+    let wish = json!({"limits": {"scopes": ["pets:read"]}});
+    let (_, reads) = world.key(&world.api.app, wish).await;
+    let plain = client(None);
+    // The token has the scope that `POST` asks for, the key has another one.
+    let call = async || {
+        let request = world.post(&plain).bearer_auth(&world.api.token);
+        answer(request.header("x-api-key", &reads)).await
+    };
+    let (token, key) = (json!({"jwt": {}}), json!({"apiKey": {}}));
+    for (order, expected) in [
+        ([&token, &key], passed()),
+        ([&key, &token], refused(403, "SCOPE_INSUFFICIENT")),
+    ] {
+        world.security(json!([{ "allOf": order }])).await;
+        assert_eq!(call().await, expected, "{order:?}");
+    }
+}
+
 /// Several requirements of an operation are alternatives; the schemes of one are needed together.
 ///
 /// req: GW5
@@ -135,10 +195,9 @@ async fn all_of_them_are_of_one_application_and_one_environment() {
         .subscribe("rival", "pets", "Gold")
         .await
         .unwrap();
-    let (rival, trial) = (
-        world.key("rival", "production").await,
-        world.key(&world.api.app, "sandbox").await,
-    );
+    let (_, rival) = world.key("rival", json!({})).await;
+    let trial = json!({"environment": "sandbox"});
+    let (_, trial) = world.key(&world.api.app, trial).await;
     world
         .security(json!([{"allOf": [{"jwt": {}}, {"apiKey": {}}]}]))
         .await;
