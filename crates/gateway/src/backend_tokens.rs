@@ -12,8 +12,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, Digest, Secret};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use fetch::{FetchError, Fetcher};
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
@@ -23,7 +21,9 @@ use policy::{BackendToken, NoToken, TokenClient, TokenProof, TokenRequest};
 use serde::Deserialize;
 use tokio::runtime::Handle;
 use url::Url;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
+
+use crate::client_basic;
 
 /// Tokens are shown so much less long than they are good: the call has to arrive.
 const EARLY_MS: u64 = 5_000;
@@ -323,7 +323,7 @@ impl Asker {
         }
         let in_form = request.proof == TokenProof::Form;
         let form = form(request, in_form.then_some(secret));
-        let credentials = (!in_form).then(|| basic(&request.client_id, secret));
+        let credentials = (!in_form).then(|| client_basic::value(&request.client_id, secret));
         let bytes_max = self.limits.answer_bytes_max;
         let asked = self.fetcher.ask_form(&url, form, credentials, bytes_max);
         asked.await.map_err(|error| {
@@ -391,20 +391,6 @@ fn form(request: &TokenRequest, secret: Option<&Secret<String>>) -> String {
         form.append_pair("client_secret", secret.expose());
     }
     form.finish()
-}
-
-/// RFC 6749 §2.3.1: both are encoded as in a form first.
-fn basic(client_id: &str, secret: &Secret<String>) -> HeaderValue {
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = Secret::new(format!(
-        "{}:{}",
-        encoded(client_id),
-        encoded(secret.expose())
-    ));
-    let text = format!("Basic {}", STANDARD.encode(pair.expose()));
-    let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
-    value.set_sensitive(true);
-    value
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

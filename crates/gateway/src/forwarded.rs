@@ -65,10 +65,7 @@ impl Forwarding {
         };
         let certificate = Arc::new(ClientCertificate::new(read?, true)?);
         let limits = &core.runtime.remembered;
-        if memory.0.len() >= limits.forwarded_max {
-            limits.forget(Memory::Forwarded, memory.0.len());
-            memory.0.clear();
-        }
+        limits.make_room(Memory::Forwarded, &mut memory.0);
         memory.0.insert(key, Arc::clone(&certificate));
         Some(certificate)
     }

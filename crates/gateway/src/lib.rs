@@ -14,6 +14,7 @@ pub mod asking;
 pub mod backend_tokens;
 mod body;
 mod broken;
+mod client_basic;
 mod config;
 mod connection;
 pub mod decisions;

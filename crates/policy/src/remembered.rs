@@ -1,5 +1,6 @@
 //! What each core remembers, so that nothing is verified or read at every call: its limits, and what is counted of it.
 
+use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 /// One a process; its cores share it. Nothing of it is written by a call that finds what is remembered.
@@ -66,6 +67,24 @@ impl Default for Remembered {
 }
 
 impl Remembered {
+    fn most(&self, of: Memory) -> usize {
+        match of {
+            Memory::Tokens => self.tokens_max,
+            Memory::Passwords => self.passwords_max,
+            Memory::Certificates => self.certificates_max,
+            Memory::Forwarded => self.forwarded_max,
+            Memory::Secrets => self.secrets_max,
+        }
+    }
+
+    /// Forgets all that is there when one more would be too much: what is used comes again.
+    pub fn make_room<K, V, S>(&self, of: Memory, all: &mut HashMap<K, V, S>) {
+        if all.len() >= self.most(of) {
+            self.forget(of, all.len());
+            all.clear();
+        }
+    }
+
     /// So many more were forgotten, or not remembered, since there were too many.
     pub fn forget(&self, of: Memory, more: usize) {
         self.forgotten.0[of as usize].fetch_add(more as u64, Ordering::Relaxed);

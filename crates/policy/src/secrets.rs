@@ -91,10 +91,7 @@ pub fn from_files<T: 'static>(
         return made.now.clone();
     }
     let limits = &core.runtime.remembered;
-    if memory.all.len() >= limits.secrets_max {
-        limits.forget(Memory::Secrets, memory.all.len());
-        memory.all.clear();
-    }
+    limits.make_room(Memory::Secrets, &mut memory.all);
     let stamps = stamps(folder, files);
     let now = read(core, folder, files, make);
     let made = Made {

@@ -1,6 +1,8 @@
 use std::sync::atomic::AtomicUsize;
 
 use base::ManualClock;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use fetch::{Allow, FetchConfig, SystemResolver};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpListener;

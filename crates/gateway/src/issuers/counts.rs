@@ -99,9 +99,9 @@ impl Collector for Issuers {
             None,
             MetricType::Counter,
         )?;
-        for (limit, count) in Limit::LABELS.into_iter().zip(&counts.limits) {
+        for (limit, count) in Limit::LABELS.iter().zip(&counts.limits) {
             let count = ConstCounter::new(count.load(Ordering::Relaxed));
-            count.encode(family.encode_family(&[("limit", limit)])?)?;
+            count.encode(family.encode_family(&[("limit", *limit)])?)?;
         }
         let reports = self.reports();
         let named = |report: &sync::IssuerReport| format!("{}/{}", report.key.org, report.key.name);

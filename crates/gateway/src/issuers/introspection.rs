@@ -10,24 +10,22 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use base::{Clock, Digest};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use fetch::FetchError;
 use futures_util::FutureExt as _;
 use futures_util::future::Shared;
-use http::HeaderValue;
 use policy::{Asking, Introspected, NotAnswered};
 use serde_json::{Map, Value};
 use sync::issuer::IntrospectionModel;
 use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
-use url::form_urlencoded::{Serializer, byte_serialize};
+use url::form_urlencoded::Serializer;
 
 use super::Settings;
 use super::counts::Counts;
 use super::limits::Limit;
 use super::metadata::{Fault, Places};
 use super::secret::{SecretFault, SecretOf};
+use crate::client_basic;
 
 /// `None`: the token is not active.
 type Answer = Option<Arc<Introspected>>;
@@ -185,9 +183,10 @@ impl Introspector {
         let _connection = self.connections.acquire().await;
         let url = self.places.introspection().await.map_err(AskFault::Place)?;
         let secret = self.secret.get(self.clock.monotonic_ms())?;
-        let client = (self.model.client_id.as_str(), secret.expose().as_str());
+        let client_id = self.model.client_id.as_str();
+        let client = (client_id, secret.expose().as_str());
         let form = form(token, self.model.in_form.then_some(client));
-        let credentials = (!self.model.in_form).then(|| basic(client.0, client.1));
+        let credentials = (!self.model.in_form).then(|| client_basic::value(client_id, &secret));
         let fetcher = self.places.fetcher();
         let body = fetcher.ask_form(&url, form, credentials, self.answer_bytes_max);
         let body = body.await.map_err(|error| match error {
@@ -255,16 +254,6 @@ fn is_other_token(members: &Map<String, Value>) -> bool {
     })
 }
 
-/// RFC 6749 §2.3.1: both are encoded as in a form first.
-fn basic(client_id: &str, secret: &str) -> HeaderValue {
-    let encoded = |text: &str| byte_serialize(text.as_bytes()).collect::<String>();
-    let pair = format!("{}:{}", encoded(client_id), encoded(secret));
-    let text = format!("Basic {}", STANDARD.encode(pair));
-    let mut value = HeaderValue::from_str(&text).expect("base64 is visible ASCII");
-    value.set_sensitive(true);
-    value
-}
-
 /// Answers, in two generations: what is used moves to the young one; when that holds half of what is allowed it becomes the old one, and what
 /// was not used since is forgotten.
 struct Remembered {
@@ -324,12 +313,6 @@ mod tests {
         }
         assert!(known.get(&digest(500), 0).is_none());
         assert!(known.get(&digest(0), 100).is_none(), "over");
-    }
-
-    #[test]
-    fn credentials_are_encoded_twice() {
-        // RFC 6749 §2.3.1, and its example of the encoding in §B.
-        assert_eq!(basic("a b", "ü:%"), "Basic YStiOiVDMyVCQyUzQSUyNQ==");
     }
 
     #[test]

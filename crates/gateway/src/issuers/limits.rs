@@ -2,6 +2,8 @@
 
 use jose::KeySetRules;
 
+use crate::metrics::labels;
+
 /// Limits of one issuer each. Times are in milliseconds, sizes in bytes. What is hit is counted by [`Limit`].
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub struct Limits {
@@ -55,49 +57,32 @@ impl Limits {
     }
 }
 
-/// A limit that took effect, for metrics.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-pub(super) enum Limit {
-    /// Keys were not fetched again for an unknown one: [`Limits::refetches_max`].
-    Refetches,
-    /// Keys were fetched again for an unknown one later than they could have been.
-    RefetchPause,
-    /// A fetch failed, and is tried again after [`Limits::retry_ms`].
-    Retry,
-    /// A call did not wait any longer for keys.
-    KeysWait,
-    /// Metadata or keys took too long.
-    FetchTimeout,
-    /// Metadata or keys are too long.
-    KeysBytes,
-    /// A set has too many keys.
-    Keys,
-    /// An answer about a token is too long.
-    AnswerBytes,
-    /// An answer about a token took longer than the document allows (`introspection.timeout`).
-    AnswerTimeout,
-    /// A question waited until others were answered.
-    QuestionsParallel,
-    /// A question was not asked, as many wait as the document allows (`introspection.waitingMax`).
-    QuestionsWaiting,
-    /// An answer was forgotten, as many are remembered as the document allows (`introspection.cache.entriesMax`).
-    Answers,
-}
-
-impl Limit {
-    /// The labels, in the order of the variants.
-    pub(super) const LABELS: [&str; 12] = [
-        "refetches",
-        "refetch_pause",
-        "retry",
-        "keys_wait",
-        "fetch_timeout",
-        "keys_bytes",
-        "keys",
-        "answer_bytes",
-        "answer_timeout",
-        "questions_parallel",
-        "questions_waiting",
-        "answers",
-    ];
+labels! {
+    /// A limit that took effect.
+    Limit {
+        /// Keys were not fetched again for an unknown one: [`Limits::refetches_max`].
+        Refetches = "refetches",
+        /// Keys were fetched again for an unknown one later than they could have been.
+        RefetchPause = "refetch_pause",
+        /// A fetch failed, and is tried again after [`Limits::retry_ms`].
+        Retry = "retry",
+        /// A call did not wait any longer for keys.
+        KeysWait = "keys_wait",
+        /// Metadata or keys took too long.
+        FetchTimeout = "fetch_timeout",
+        /// Metadata or keys are too long.
+        KeysBytes = "keys_bytes",
+        /// A set has too many keys.
+        Keys = "keys",
+        /// An answer about a token is too long.
+        AnswerBytes = "answer_bytes",
+        /// An answer about a token took longer than the document allows (`introspection.timeout`).
+        AnswerTimeout = "answer_timeout",
+        /// A question waited until others were answered.
+        QuestionsParallel = "questions_parallel",
+        /// A question was not asked, as many wait as the document allows (`introspection.waitingMax`).
+        QuestionsWaiting = "questions_waiting",
+        /// An answer was forgotten, as many are remembered as the document allows (`introspection.cache.entriesMax`).
+        Answers = "answers",
+    }
 }

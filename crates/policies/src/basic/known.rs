@@ -50,10 +50,7 @@ impl Known {
     }
 
     pub(super) fn put(&mut self, digest: &hmac::Tag, stored: Arc<str>, limits: &Remembered) {
-        if self.0.len() >= limits.passwords_max {
-            limits.forget(Memory::Passwords, self.0.len());
-            self.0.clear();
-        }
+        limits.make_room(Memory::Passwords, &mut self.0);
         self.0.insert(bytes(digest), stored);
     }
 }

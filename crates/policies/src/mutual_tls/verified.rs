@@ -27,10 +27,7 @@ impl Verified {
     }
 
     pub(super) fn put(&mut self, key: Key, entry: Entry, limits: &Remembered) {
-        if self.0.len() >= limits.certificates_max {
-            limits.forget(Memory::Certificates, self.0.len());
-            self.0.clear();
-        }
+        limits.make_room(Memory::Certificates, &mut self.0);
         self.0.insert(key, entry);
     }
 }

@@ -8,7 +8,7 @@ use gateway::backend_tokens::TokenLimits;
 use gateway::issuers;
 use policy::{BackendAuth, Remembered};
 
-use super::options::set;
+use super::options::{set, within};
 use super::{Options, Span, UpError};
 
 const SECOND: u64 = 1_000;
@@ -246,15 +246,8 @@ pub(super) fn bounded<T: PartialOrd + fmt::Display>(
     (limit, configured): (&mut T, Option<T>),
     bounds: RangeInclusive<T>,
 ) -> Result<(), UpError> {
-    let Some(value) = configured else {
-        return Ok(());
-    };
-    if !bounds.contains(&value) {
-        let (start, end) = bounds.into_inner();
-        let fault = format!("{flag} is {value}, it goes from {start} to {end}");
-        return Err(UpError::Options(fault));
-    }
-    *limit = value;
+    let value = configured.map(|value| within(flag, value, "", bounds));
+    set(limit, value.transpose()?);
     Ok(())
 }
 
@@ -264,15 +257,8 @@ fn bounded_ms(
     (limit, configured): (&mut u64, Option<Span>),
     bounds: RangeInclusive<u64>,
 ) -> Result<(), UpError> {
-    let Some(value) = configured.map(Span::as_ms) else {
-        return Ok(());
-    };
-    if !bounds.contains(&value) {
-        let (start, end) = bounds.into_inner();
-        let fault = format!("{flag} is {value}ms, it goes from {start}ms to {end}ms");
-        return Err(UpError::Options(fault));
-    }
-    *limit = value;
+    let value = configured.map(|value| within(flag, value.as_ms(), "ms", bounds));
+    set(limit, value.transpose()?);
     Ok(())
 }
 

@@ -226,10 +226,36 @@ mod tests {
         window_ms: 60_000,
     };
 
-    fn state(folder: &Path, clock: &Arc<ManualClock>) -> LimitState {
-        let authority = Authority::local(Quotas::new(Room::for_keys(10)));
-        let clock = Arc::clone(clock) as _;
-        LimitState::new(Arc::new(authority), clock, folder, BYTES_MAX)
+    /// A data folder, and the clock of the processes that have it one after the other.
+    struct Place {
+        folder: tempfile::TempDir,
+        clock: Arc<ManualClock>,
+    }
+
+    impl Place {
+        fn new() -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                clock: Arc::new(ManualClock::at(1_800_000_000_000)),
+            }
+        }
+
+        fn file(&self) -> PathBuf {
+            self.folder.path().join(FILE)
+        }
+
+        /// A process that has not read the file.
+        fn begun(&self) -> LimitState {
+            let authority = Arc::new(Authority::local(Quotas::new(Room::for_keys(10))));
+            let clock = Arc::clone(&self.clock) as _;
+            LimitState::new(authority, clock, self.folder.path(), BYTES_MAX)
+        }
+
+        fn loaded(&self) -> LimitState {
+            let state = self.begun();
+            state.load();
+            state
+        }
     }
 
     fn passes(state: &LimitState) -> usize {
@@ -247,59 +273,52 @@ mod tests {
     /// req: R3
     #[test]
     fn a_start_goes_on_from_what_was_saved() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let before = state(folder.path(), &clock);
-        before.load();
+        let place = Place::new();
+        let before = place.loaded();
         assert_eq!(passes(&before), 3);
         before.save();
-        let after = state(folder.path(), &clock);
-        after.load();
+        let after = place.loaded();
         assert_eq!(passes(&after), 0);
-        clock.advance_ms(62_000);
+        place.clock.advance_ms(62_000);
         assert_eq!(passes(&after), 3);
     }
 
     #[test]
     fn a_damaged_file_is_left_out_and_replaced() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let before = state(folder.path(), &clock);
-        before.load();
+        let place = Place::new();
+        let before = place.loaded();
         assert_eq!(passes(&before), 3);
         before.save();
-        let path = folder.path().join(FILE);
+        let path = place.file();
         let mut bytes = fs::read(&path).unwrap();
         let middle = bytes.len() / 2;
         bytes[middle] ^= 1;
         fs::write(&path, bytes).unwrap();
-        let after = state(folder.path(), &clock);
+        let after = place.begun();
         assert!(matches!(after.loaded(), Err(Unusable::Damaged)));
         after.load();
         assert_eq!(passes(&after), 3);
         after.save();
-        let again = state(folder.path(), &clock);
+        let again = place.begun();
         assert!(matches!(again.loaded(), Ok(Some(1))));
     }
 
     #[test]
     fn what_has_not_changed_is_not_written_and_what_is_given_away_neither() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let state = state(folder.path(), &clock);
-        state.load();
-        let path = folder.path().join(FILE);
+        let place = Place::new();
+        let state = place.loaded();
+        let path = place.file();
         passes(&state);
         state.save();
         fs::remove_file(&path).unwrap();
-        clock.advance_ms(1000);
+        place.clock.advance_ms(1000);
         state.save();
         assert!(!path.exists(), "it is the same");
-        clock.advance_ms(100_000);
+        place.clock.advance_ms(100_000);
         passes(&state);
         state.give_away();
         fs::remove_file(&path).unwrap();
-        clock.advance_ms(100_000);
+        place.clock.advance_ms(100_000);
         passes(&state);
         state.save();
         assert!(!path.exists(), "it is another process's");
@@ -311,13 +330,11 @@ mod tests {
     /// A process that takes over may need longer for its start than is between two saves. (req: R3, C4)
     #[test]
     fn what_was_not_read_is_not_written_over() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let before = state(folder.path(), &clock);
-        before.load();
+        let place = Place::new();
+        let before = place.loaded();
         passes(&before);
         before.save();
-        let after = state(folder.path(), &clock);
+        let after = place.begun();
         after.save();
         before.give_away();
         after.load();
@@ -326,15 +343,13 @@ mod tests {
 
     #[test]
     fn a_file_that_is_too_large_is_neither_written_nor_read() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let before = state(folder.path(), &clock);
-        before.load();
+        let place = Place::new();
+        let before = place.loaded();
         passes(&before);
         before.save();
-        let path = folder.path().join(FILE);
+        let path = place.file();
         let bytes = fs::metadata(&path).unwrap().len();
-        let mut small = state(folder.path(), &clock);
+        let mut small = place.begun();
         small.bytes_max = bytes - 1;
         small.load();
         assert_eq!(small.unusable(), 1);
@@ -354,9 +369,9 @@ mod tests {
 
     #[test]
     fn a_disk_that_fails_is_counted() {
-        let folder = tempfile::tempdir().unwrap();
-        let clock = Arc::new(ManualClock::at(1_800_000_000_000));
-        let state = state(&folder.path().join("nowhere"), &clock);
+        let place = Place::new();
+        let mut state = place.begun();
+        state.path = place.folder.path().join("nowhere").join(FILE);
         state.load();
         passes(&state);
         state.save();

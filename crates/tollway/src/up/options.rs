@@ -1,6 +1,8 @@
 //! How `tollway up` is configured: one struct is the flags, the environment and the keys of the config file.
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -569,7 +571,12 @@ impl Options {
             Some(Propagation::B3) => gateway::Propagation::B3,
             Some(Propagation::B3Single) => gateway::Propagation::B3Single,
         };
-        config.tracing.ratio = share("--trace-ratio", self.trace_ratio.unwrap_or(1.0))?;
+        config.tracing.ratio = within(
+            "--trace-ratio",
+            self.trace_ratio.unwrap_or(1.0),
+            "",
+            0.0..=1.0,
+        )?;
         set(&mut config.decisions_max, self.gateway_decisions_max);
         set(&mut config.workers, self.gateway_workers);
         set(&mut config.series_max, self.gateway_metric_series_max);
@@ -667,7 +674,7 @@ impl Options {
         }
         set(&mut log.sample, self.access_log_sample);
         set(&mut log.queue_max, self.access_log_queue_max);
-        log.sample = share("--access-log-sample", log.sample)?;
+        log.sample = within("--access-log-sample", log.sample, "", 0.0..=1.0)?;
         Ok(Some(log))
     }
 
@@ -692,13 +699,19 @@ impl Options {
     }
 }
 
-/// A share from 0 to 1.
-fn share(flag: &str, value: f64) -> Result<f64, UpError> {
-    if (0.0..=1.0).contains(&value) {
+/// A value within its bounds, as people give it in `unit`.
+pub(super) fn within<T: PartialOrd + fmt::Display>(
+    flag: &str,
+    value: T,
+    unit: &str,
+    bounds: RangeInclusive<T>,
+) -> Result<T, UpError> {
+    if bounds.contains(&value) {
         return Ok(value);
     }
-    let message = format!("{flag} is {value}, it goes from 0 to 1");
-    Err(UpError::Options(message))
+    let (start, end) = bounds.into_inner();
+    let fault = format!("{flag} is {value}{unit}, it goes from {start}{unit} to {end}{unit}");
+    Err(UpError::Options(fault))
 }
 
 pub(super) fn set<T>(default: &mut T, configured: Option<T>) {
