@@ -7,11 +7,11 @@ use std::rc::Rc;
 
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
-use hyper::body::Incoming;
 use policy::services::{BodyAhead, PeekFault, Peeked};
 use policy::{Chain, LocalFuture, RequestCx};
 
 use crate::body::{BodyError, BodyState, RequestBody};
+use crate::connection::Inflow;
 use crate::upstream::Replay;
 use crate::worker::Worker;
 
@@ -70,7 +70,7 @@ impl Taken {
 /// A client's body before the backend gets it.
 pub(crate) enum Arriving {
     /// As it comes.
-    Untouched(Incoming),
+    Untouched(Inflow),
     /// A policy may have looked at it.
     Taken(Taken),
 }
@@ -81,7 +81,7 @@ impl Arriving {
         worker: &Rc<Worker>,
         chain: &Chain,
         cx: &mut RequestCx,
-        incoming: Incoming,
+        incoming: Inflow,
     ) -> Self {
         if !chain.looks_ahead() || incoming.is_end_stream() {
             return Self::Untouched(incoming);

@@ -8,10 +8,10 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use hyper::body::Incoming;
 use policy::Principal;
 
 use crate::config::Limits;
+use crate::connection::Inflow;
 use crate::live::Place;
 use crate::metrics::Limit;
 use crate::pace::{self, Pace};
@@ -130,7 +130,7 @@ pub(crate) enum RequestBody {
     Empty,
     /// Passes as it comes.
     Streaming {
-        incoming: Incoming,
+        incoming: Inflow,
         /// Bytes that may still come.
         left: u64,
         state: Rc<BodyState>,
@@ -144,7 +144,7 @@ impl RequestBody {
     /// Wraps what hyper received, with its state where there is a body.
     /// `bytes_max`: how large it may be.
     pub(crate) fn new(
-        incoming: Incoming,
+        incoming: Inflow,
         bytes_max: u64,
         worker: &Rc<Worker>,
     ) -> (Self, Option<Rc<BodyState>>) {

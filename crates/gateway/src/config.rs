@@ -184,11 +184,14 @@ pub struct Limits {
     pub pipelined_max: usize,
     /// Size of a request's body. An API may ask for less.
     pub body_bytes_max: u64,
+    /// How much of what a client still sends is read and dropped when its connection ends with the answer under way (HTTP/1.1).
+    pub unread_bytes_max: u64,
     /// What a path may be.
     pub path: PathRules,
     /// From the first byte of a head to its end.
     pub head_timeout_ms: u64,
-    /// How long a client may send nothing of a body that is waited for, while no answer has begun.
+    /// How long a client may send nothing of a body that is waited for, while no answer has begun; and how long what it
+    /// sends is read and dropped when its connection ends.
     pub body_timeout_ms: u64,
     /// How long a client may take nothing of an answer that is ready for it.
     pub answer_timeout_ms: u64,
@@ -271,6 +274,7 @@ impl Default for Limits {
             chunk_extension_bytes_max: 4 * 1024,
             pipelined_max: 100,
             body_bytes_max: 1 << 30,
+            unread_bytes_max: 64 << 20,
             path: PathRules::default(),
             head_timeout_ms: 10_000,
             body_timeout_ms: 30_000,

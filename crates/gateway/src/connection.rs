@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod opening;
+mod unread;
 mod watched;
 
 use std::cell::{Cell, OnceCell, RefCell};
@@ -27,6 +28,8 @@ use crate::seats::Seat;
 use crate::timers;
 use crate::tunnel::Tunnel;
 use crate::worker::{Accepted, Worker};
+pub(crate) use unread::Inflow;
+use unread::Unread;
 
 /// What the sweep has decided about a connection.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -62,8 +65,11 @@ pub(crate) struct Connection {
     active: Cell<u32>,
     /// When the latest request ended, or the connection began.
     idle_since_ms: Cell<u64>,
-    /// When something was begun that the client has to end: a head, or with HTTP/2 any frame but one of a body.
+    /// When something was begun that the client has to end: a head, or with HTTP/2 any frame but one of a body. Or since
+    /// when it owes the rest of a body that was answered.
     head_since_ms: Cell<Option<u64>>,
+    /// The body of the latest request; HTTP/1.1 only.
+    unread: Unread,
     /// Answers that wait for the client on the wire; HTTP/2 only.
     streams: Cell<Streams>,
     /// Answers that were handed over and whose heads have not gone out; HTTP/2 only.
@@ -158,6 +164,9 @@ impl Connection {
     pub(crate) fn request_ended(&self, now_ms: u64) {
         self.active.set(self.active.get() - 1);
         self.idle_since_ms.set(now_ms);
+        if self.owes_rest() {
+            self.head_since_ms.set(Some(now_ms));
+        }
         if let Some(guard) = self.guard.get() {
             guard.answered();
         }
@@ -180,9 +189,11 @@ impl Connection {
         self.guard.get().and_then(guard::Handle::violation)
     }
 
-    /// Whether an answer over HTTP/1.1 has to say that it is the last one.
-    pub(crate) fn ends_with_this(&self) -> bool {
-        self.order.get() == Order::Drain && self.guard.get().is_some()
+    /// Has the connection's task look again.
+    fn wake(&self) {
+        if let Some(waker) = &*self.waker.borrow() {
+            waker.wake_by_ref();
+        }
     }
 
     /// Whether the request in flight asks for a WebSocket over HTTP/1.1.
@@ -207,7 +218,7 @@ impl Connection {
         self.active.get() == 0
             && self.head_since_ms.get().is_none()
             && !self.blocked.get()
-            && self.guard.get().is_some_and(guard::Handle::is_between)
+            && self.is_between()
     }
 
     /// Whether the client has to end something that it has begun; HTTP/2 only.
@@ -254,9 +265,7 @@ impl Connection {
     fn give(&self, order: Order) {
         if self.order.get() != order {
             self.order.set(order);
-            if let Some(waker) = &*self.waker.borrow() {
-                waker.wake_by_ref();
-            }
+            self.wake();
         }
     }
 
@@ -274,7 +283,13 @@ impl Connection {
         let passed = |since_ms: u64| now_ms.saturating_sub(since_ms);
         let is_over = |since_ms: Option<u64>, ms| since_ms.is_some_and(|since| passed(since) > ms);
         if is_over(self.head_since_ms.get(), limits.head_timeout_ms) {
-            self.end(worker, Limit::HeadTimeout, Order::HeadTimedOut);
+            // A request that was answered has no second answer.
+            let order = if self.owes_rest() {
+                Order::Cut
+            } else {
+                Order::HeadTimedOut
+            };
+            self.end(worker, Limit::HeadTimeout, order);
         } else if is_over(self.stuck_since_ms(now_ms), limits.answer_timeout_ms)
             || self.has_slow_outflow(worker)
         {
@@ -390,6 +405,7 @@ impl Registry {
             active: Cell::new(0),
             idle_since_ms: Cell::new(now_ms),
             head_since_ms: Cell::new(None),
+            unread: Unread::default(),
             streams: Cell::default(),
             unsent: Cell::new(0),
             outflows: RefCell::default(),

@@ -47,9 +47,6 @@ pub const REFUSED: &str = "TOLLWAY-REFUSED";
 const STAND_IN: &[u8] = b"TOLLWAY-REFUSED / HTTP/1.1\r\nhost: refused\r\nconnection: close\r\n\r\n";
 /// How much is read at once while a head is held back.
 const READ_BYTES: usize = 4096;
-/// What a client may still have sent is read and dropped before the socket closes, up to this much: closing a socket
-/// with unread bytes resets it, and the client might lose the answer.
-const DRAIN_BYTES_MAX: usize = 64 * 1024;
 
 /// What a message may be. Sizes are in bytes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -156,8 +153,8 @@ struct Told {
     violation: RefCell<Option<Violation>>,
     /// Requests that were answered to the end, or given up.
     answered: Cell<usize>,
-    /// Whether something has passed that is not answered, or was begun and has not passed.
-    under_way: Cell<bool>,
+    /// How many bytes of what was begun have not passed; `None` where nobody knows, as before anything is read.
+    to_come: Cell<Option<u64>>,
     /// The request in flight asks for a WebSocket.
     waits: Cell<bool>,
     waker: RefCell<Option<Waker>>,
@@ -177,7 +174,12 @@ impl Handle {
 
     /// Whether every message that has begun has passed as a whole.
     pub(crate) fn is_between(&self) -> bool {
-        !self.0.under_way.get()
+        self.to_come() == Some(0)
+    }
+
+    /// How many bytes of the message that has begun have not passed; `None` where nobody knows.
+    pub(crate) fn to_come(&self) -> Option<u64> {
+        self.0.to_come.get()
     }
 
     /// Whether the request in flight asks for a WebSocket: what the client sends behind it is held.
@@ -364,8 +366,8 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
             return Poll::Ready(Ok(()));
         }
         let polled = this.poll_checked(cx, buf);
-        let under_way = !this.held.is_empty() || !this.scanner.is_between();
-        this.handle.0.under_way.set(under_way);
+        let to_come = this.scanner.to_come().filter(|_| this.held.is_empty());
+        this.handle.0.to_come.set(to_come);
         polled
     }
 }
@@ -442,25 +444,7 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let this = self.get_mut();
-        ready!(Pin::new(&mut this.inner).poll_shutdown(cx))?;
-        if this.ended.is_some() {
-            drain(&mut this.inner, cx);
-        }
-        Poll::Ready(Ok(()))
-    }
-}
-
-/// Drops what is there to be read; does not wait for more.
-fn drain<IO: AsyncRead + Unpin>(inner: &mut IO, cx: &mut Context<'_>) {
-    let mut dropped = 0;
-    let mut bytes = [0; READ_BYTES];
-    while dropped < DRAIN_BYTES_MAX {
-        let mut buf = ReadBuf::new(&mut bytes);
-        match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
-            Poll::Ready(Ok(())) if !buf.filled().is_empty() => dropped += buf.filled().len(),
-            _ => return,
-        }
+        Pin::new(&mut self.get_mut().inner).poll_shutdown(cx)
     }
 }
 

@@ -156,6 +156,8 @@ labels! {
         Pipelined = "pipelined",
         /// The request's body is too large.
         Body = "body",
+        /// What is read and dropped of what comes when the connection ends.
+        Unread = "unread",
         /// The TLS handshake or the PROXY header took too long.
         OpeningTimeout = "opening_timeout",
         /// The header of the PROXY protocol is missing, malformed, or from somebody who may not send one.

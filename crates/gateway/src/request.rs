@@ -23,7 +23,7 @@ use usage::StatusClass;
 
 use crate::ahead::Arriving;
 use crate::body::AnswerBody;
-use crate::connection::Connection;
+use crate::connection::{Connection, Inflow};
 use crate::decisions::Matched;
 use crate::live;
 use crate::metrics::Limit;
@@ -66,6 +66,7 @@ pub(crate) async fn handle(
 ) -> Result<Response<AnswerBody>, Infallible> {
     let mut record = Record::begin(&worker, &connection);
     let (parts, incoming) = request.into_parts();
+    let incoming = Inflow::new(&connection, &parts.headers, incoming);
     let mut opened = context(&worker, &connection, parts);
     let handshake = opened.handshake.take();
     let cx = &mut opened.cx;
@@ -123,7 +124,10 @@ pub(crate) async fn handle(
     }
     record.counts(counted);
     let mut response = finish(&worker, opened, &snapshot, &matched, answer, record);
-    if connection.ends_with_this() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    let closes = || response.headers().contains_key(CONNECTION);
+    if connection.answer_begins(closes, &worker)
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
         let close = HeaderValue::from_static("close");
         response.headers_mut().insert(CONNECTION, close);
     }
@@ -155,7 +159,7 @@ async fn route<'s>(
     scene: Scene<'s>,
     host: &HeaderValue,
     cx: &mut RequestCx,
-    incoming: Incoming,
+    incoming: Inflow,
 ) -> (Matched<'s>, Answer) {
     let worker = scene.worker;
     match scene.snapshot.find(&host_key(host), &cx.path, &cx.method) {
@@ -267,7 +271,7 @@ async fn operate<'s>(
     matched: &mut Matched<'s>,
     operation: &'s Operation,
     cx: &mut RequestCx,
-    incoming: Incoming,
+    incoming: Inflow,
 ) -> Answer {
     let arriving = Arriving::new(scene.worker, &operation.chain, cx, incoming);
     let (passed, run) = operation.chain.run(cx).await;

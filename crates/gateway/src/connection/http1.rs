@@ -4,14 +4,15 @@
 //! without a request gives all of that back after a second, and only its guard and its socket stay; the next byte begins
 //! anew.
 
-use std::pin::Pin;
+use std::mem::MaybeUninit;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, ready};
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWriteExt, ReadBuf};
 
 use super::watched::Watched;
 use super::{Connection, Order, ServeError};
@@ -21,10 +22,13 @@ use crate::io::Stream;
 use crate::metrics::Limit;
 use crate::tunnel::Tunnel;
 use crate::worker::Worker;
-use crate::{answer, request};
+use crate::{answer, request, timers};
 
 /// What is read or written at once, at least.
 const BUFFER_BYTES: usize = 64 * 1024;
+
+/// What is read at once of what nobody wants.
+const LINGER_READ_BYTES: usize = 16 * 1024;
 
 /// Header fields that hyper takes without being told a number.
 const HYPER_HEADERS_MAX: usize = 100;
@@ -37,6 +41,8 @@ const HYPER_HEADERS_MAX: usize = 100;
 enum End {
     /// The connection is done with.
     Done(Result<(), hyper::Error>),
+    /// All answers have gone out, and the client may still be sending what nobody reads.
+    Unread(Stream),
     /// The head did not come in time.
     HeadTimedOut(Stream),
     /// The connection is a tunnel now; with what the client has sent already.
@@ -57,6 +63,11 @@ pub(super) async fn serve(
     let ended = loop {
         match Box::pin(serve_awake(worker, connection, guarded)).await {
             End::Done(ended) => break ended.map_err(ServeError::Http),
+            End::Unread(stream) => {
+                count_exceeded(worker, &handle);
+                Box::pin(linger(worker, connection, stream)).await;
+                return Ok(());
+            }
             End::HeadTimedOut(stream) => break Box::pin(say_timed_out(worker, stream)).await,
             End::Switched(tunnel, stream, ahead) => {
                 Box::pin(tunnel.run(stream, ahead)).await;
@@ -71,6 +82,12 @@ pub(super) async fn serve(
             }
         }
     };
+    count_exceeded(worker, &handle);
+    ended
+}
+
+/// Counts the limit that what the client sent was beyond, where there is one.
+fn count_exceeded(worker: &Worker, handle: &guard::Handle) {
     if let Some(exceeded) = handle.violation().and_then(|violation| violation.exceeded) {
         worker.numbers().limit(match exceeded {
             Exceeded::Head => Limit::Head,
@@ -80,7 +97,6 @@ pub(super) async fn serve(
             Exceeded::Pipelined => Limit::Pipelined,
         });
     }
-    ended
 }
 
 /// Serves until the connection ends, or nothing is under way any more.
@@ -110,11 +126,15 @@ async fn serve_awake(
                 Pin::new(&mut http).graceful_shutdown();
             }
             Order::HeadTimedOut => return Poll::Ready(Left::HeadTimedOut),
-            Order::Cut => return Poll::Ready(Left::Done(Ok(()))),
+            Order::Cut => return Poll::Ready(Left::Cut),
             Order::Go | Order::Drain | Order::CloseGracefully | Order::Rest => {}
         }
         if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
             return Poll::Ready(Left::Done(ended));
+        }
+        if connection.unread.stays() {
+            connection.unread.drop_rest(cx);
+            connection.rest_came();
         }
         // Asked again behind the poll: something may have come.
         if connection.order.get() == Order::Rest {
@@ -135,7 +155,11 @@ async fn serve_awake(
             ahead.extend(held);
             End::Switched(tunnel, watched.stream, ahead)
         }
+        (Left::Done(Ok(())), None) if connection.has_unread() => {
+            End::Unread(parts.io.into_inner().into_inner().stream)
+        }
         (Left::Done(ended), _) => End::Done(ended),
+        (Left::Cut, _) => End::Done(Ok(())),
         (Left::HeadTimedOut, _) => End::HeadTimedOut(parts.io.into_inner().into_inner().stream),
         (Left::Quiet, _) if parts.read_buf.is_empty() => End::Rest(parts.io.into_inner()),
         // Nothing waits for an answer, so this would be the rest of a body that nobody wanted: never a request.
@@ -147,6 +171,8 @@ async fn serve_awake(
 enum Left {
     /// It has ended, or is to.
     Done(Result<(), hyper::Error>),
+    /// It is to end at once.
+    Cut,
     /// The head did not come in time.
     HeadTimedOut,
     /// Nothing is under way.
@@ -202,6 +228,50 @@ impl Drop for Resting<'_> {
         self.worker.numbers().resting.down();
         self.connection.resting.set(false);
     }
+}
+
+/// Ends our side, and reads and drops what the client still sends, until it ends too or has had enough time: a socket that
+/// is closed with unread bytes is reset, and who is still sending may never read its answer (RFC 9112 §9.6).
+async fn linger(worker: &Rc<Worker>, connection: &Connection, mut stream: Stream) {
+    let limits = &worker.config.limits;
+    connection.lingers();
+    let over = async {
+        // The library has done so, unless another protocol was asked for.
+        stream.shutdown().await.ok()?;
+        drop_unread(connection, &mut stream, limits.unread_bytes_max).await
+    };
+    let deadline_ms = worker.read_clock() + limits.body_timeout_ms;
+    let over = timers::until(&worker.timers, &*worker.clock, deadline_ms, pin!(over)).await;
+    if let Some(limit) = over.unwrap_or(Some(Limit::BodyTimeout)) {
+        worker.numbers().limit(limit);
+    }
+}
+
+/// Reads and drops up to so many bytes, while the connection may go on; the limit where there are more.
+async fn drop_unread(connection: &Connection, stream: &mut Stream, max: u64) -> Option<Limit> {
+    let mut left = max;
+    std::future::poll_fn(|cx| {
+        let mut bytes = [MaybeUninit::uninit(); LINGER_READ_BYTES];
+        loop {
+            match connection.order.get() {
+                Order::Go | Order::Drain | Order::Rest => {}
+                Order::CloseGracefully | Order::HeadTimedOut | Order::Cut => {
+                    return Poll::Ready(None);
+                }
+            }
+            let mut buf = ReadBuf::uninit(&mut bytes);
+            let read = ready!(Pin::new(&mut *stream).poll_read(cx, &mut buf));
+            let length = buf.filled().len() as u64;
+            if read.is_err() || length == 0 {
+                return Poll::Ready(None);
+            }
+            match left.checked_sub(length) {
+                Some(rest) => left = rest,
+                None => return Poll::Ready(Some(Limit::Unread)),
+            }
+        }
+    })
+    .await
 }
 
 async fn say_timed_out(worker: &Worker, mut stream: Stream) -> Result<(), ServeError> {

@@ -10,12 +10,15 @@ use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
+use super::READ_BYTES;
 use super::calm::{Calm, Flood, Sent};
-use super::drain;
 use super::frames::Frames;
 use crate::config::H2Limits;
 
 const ENHANCE_YOUR_CALM: u8 = 0xb;
+/// What a client may still have sent is read and dropped before the socket closes, up to this much: closing a socket
+/// with unread bytes resets it, and the client might lose the answer.
+const DRAIN_BYTES_MAX: usize = 64 * 1024;
 
 /// Who is told of what passes.
 pub trait Watch {
@@ -146,6 +149,19 @@ impl<IO: AsyncRead + AsyncWrite + Unpin, W: Watch> Counted<IO, W> {
             io::ErrorKind::InvalidData,
             format!("too many frames of one kind: {flood:?}"),
         )
+    }
+}
+
+/// Drops what is there to be read; does not wait for more.
+fn drain<IO: AsyncRead + Unpin>(inner: &mut IO, cx: &mut Context<'_>) {
+    let mut dropped = 0;
+    let mut bytes = [0; READ_BYTES];
+    while dropped < DRAIN_BYTES_MAX {
+        let mut buf = ReadBuf::new(&mut bytes);
+        match Pin::new(&mut *inner).poll_read(cx, &mut buf) {
+            Poll::Ready(Ok(())) if !buf.filled().is_empty() => dropped += buf.filled().len(),
+            _ => return,
+        }
     }
 }
 

@@ -49,9 +49,13 @@ impl Scanner {
         self.messages
     }
 
-    /// Whether the next byte is the first of a message.
-    pub(super) fn is_between(&self) -> bool {
-        matches!(&self.state, State::Head(head) if head.is_new())
+    /// How many bytes of the message that has begun are still to come: 0 between two messages, `None` where nobody knows.
+    pub(super) fn to_come(&self) -> Option<u64> {
+        match &self.state {
+            State::Head(head) if head.is_new() => Some(0),
+            State::Length(left) => Some(*left),
+            State::Head(_) | State::Chunked(_) | State::Trailers(_) | State::Waits => None,
+        }
     }
 
     pub(super) fn place(&self) -> Place {

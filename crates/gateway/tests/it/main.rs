@@ -8,6 +8,7 @@ mod balance;
 mod breaker;
 mod checks;
 mod client_certificates;
+mod closing;
 mod discovery;
 mod drain;
 mod exchange;

@@ -263,6 +263,8 @@ options! {
     gateway_pipelined_max: usize = "N";
     /// Bytes of a request's body at the gateway [default: 1073741824]
     gateway_body_bytes_max: u64 = "N";
+    /// Bytes of a body nobody reads that are read and dropped when its connection ends with the answer [default: 67108864]
+    gateway_unread_bytes_max: u64 = "N";
     /// Streams at a time on one HTTP/2 connection to the gateway [default: 200]
     gateway_h2_streams_max: u32 = "N";
     /// Streams that a client may have reset in a window, besides one for each answer [default: 100]
@@ -638,6 +640,7 @@ impl Options {
             limits.chunk_extension_bytes_max => gateway_chunk_extension_bytes_max;
             limits.pipelined_max => gateway_pipelined_max;
             limits.body_bytes_max => gateway_body_bytes_max;
+            limits.unread_bytes_max => gateway_unread_bytes_max;
             limits.head_timeout_ms => ms gateway_head_timeout;
             limits.body_timeout_ms => ms gateway_body_timeout;
             limits.answer_timeout_ms => ms gateway_answer_timeout;
