@@ -34,8 +34,7 @@ impl World {
             .header("X-Seconds", "3600")
             .header("Cookie", "session=secret");
         let request = match body {
-            // On a connection of its own: one whose body was refused half-way is closed, perhaps under the next call.
-            Some(body) => request.header("Connection", "close").body(body.to_owned()),
+            Some(body) => request.body(body.to_owned()),
             None => request,
         };
         request.send().await.unwrap()
