@@ -80,8 +80,7 @@ pub struct Quotas {
 pub struct Numbers {
     /// Counters of keys.
     pub counters: usize,
-    /// Look-ups of counters for which there was no room: their calls are counted together with others, or refused. A call that is held
-    /// against several limits looks twice for each when it passes.
+    /// Look-ups of counters for which there was no room: their calls are counted together with others, or refused.
     pub overflowed: u64,
 }
 
@@ -175,9 +174,13 @@ impl Quotas {
         let hands = self.hands();
         loop {
             let mut refused: Option<(usize, u64)> = None;
+            let mut counters = SmallVec::<[Counter<'_>; 4]>::new();
             for (index, claim) in claims.iter().enumerate() {
                 let wait_ms = match self.counter(&hands, claim.key, claim.limit, now_ms) {
-                    Some(counter) => counter.wait_ms(claim.limit, claim.cost, now_ms),
+                    Some(counter) => {
+                        counters.push(counter);
+                        counter.wait_ms(claim.limit, claim.cost, now_ms)
+                    }
                     None => Some(SWEEP_PAUSE_MS),
                 };
                 if let Some(wait_ms) = wait_ms
@@ -189,7 +192,7 @@ impl Quotas {
             if let Some((index, retry_after_ms)) = refused {
                 return (index, Decision::Refused { retry_after_ms });
             }
-            if let Some(answer) = self.charge_all(&hands, claims, now_ms) {
+            if let Some(answer) = self.charge_all(&hands, claims, &counters, now_ms) {
                 return answer;
             }
         }
@@ -260,14 +263,15 @@ impl Quotas {
         now_ms.wrapping_add(self.ahead_ms.load(Ordering::Relaxed))
     }
 
-    /// Charges one limit after the other; takes all back and answers nothing when others came between.
+    /// Charges one limit after the other, each with its counter; takes all back and answers nothing when others came between.
     fn charge_all(
         &self,
         hands: &Hands<'_>,
         claims: &[Claim],
+        counters: &[Counter<'_>],
         now_ms: u64,
     ) -> Option<(usize, Decision)> {
-        let mut charged: SmallVec<[(Counter<'_>, u32); 4]> = SmallVec::new();
+        let mut epochs: SmallVec<[u32; 4]> = SmallVec::new();
         let mut nearest = (
             0,
             Decision::Admitted {
@@ -276,22 +280,15 @@ impl Quotas {
             },
         );
         let mut least = (1_u128, 0_u128);
-        for (index, claim) in claims.iter().enumerate() {
-            let counter = self.counter(hands, claim.key, claim.limit, now_ms);
-            let answer = counter.map(|counter| {
-                let answer = counter.charge(claim.limit, claim.cost, now_ms);
-                (counter, answer)
-            });
-            if let Some((
-                counter,
-                Charged::Yes {
-                    epoch,
-                    remaining,
-                    reset_ms,
-                },
-            )) = answer
+        for (index, (claim, counter)) in std::iter::zip(claims, counters).enumerate() {
+            let answer = counter.charge(claim.limit, claim.cost, now_ms);
+            if let Charged::Yes {
+                epoch,
+                remaining,
+                reset_ms,
+            } = answer
             {
-                charged.push((counter, epoch));
+                epochs.push(epoch);
                 let share = (u128::from(remaining), u128::from(claim.limit.whole()));
                 if share.0 * least.1 < least.0 * share.1 {
                     least = share;
@@ -305,10 +302,12 @@ impl Quotas {
                 }
                 continue;
             }
-            for ((counter, epoch), claim) in std::iter::zip(&charged, claims) {
+            for (epoch, (claim, counter)) in
+                std::iter::zip(&epochs, std::iter::zip(claims, counters))
+            {
                 counter.take_back(claim.limit, *epoch, claim.cost);
             }
-            if let Some((_, Charged::Retired)) = answer {
+            if let Charged::Retired = answer {
                 self.forget(hands, claim.key, claim.limit.shape());
             }
             return None;
