@@ -45,7 +45,9 @@ impl Policy for Admission {
         let admitted = match asks.list.as_slice() {
             [one] => limits.admit_all(&[one.claim()], cx.monotonic_ms),
             several => {
-                let claims: SmallVec<[_; 4]> = several.iter().map(Ask::claim).collect();
+                // Filled where it stands: it is large, and would be copied once collected.
+                let mut claims = SmallVec::<[_; 4]>::new();
+                claims.extend(several.iter().map(Ask::claim));
                 limits.admit_all(&claims, cx.monotonic_ms)
             }
         };

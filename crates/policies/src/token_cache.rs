@@ -1,6 +1,7 @@
 //! Tokens that were verified on this core, so that a signature is checked once and not at every call.
 
 use std::collections::HashMap;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use base::Org;
@@ -20,7 +21,41 @@ pub struct TokenCache {
 }
 
 /// Tokens are chosen by strangers, so their hash is seeded.
-type Tokens = HashMap<Box<[u8]>, Entry, foldhash::quality::RandomState>;
+type Tokens = HashMap<Box<[u8]>, Entry, Seed>;
+
+/// Bytes of a token's end, and of its middle, that its hash is made of. Only tokens that were found good are kept: what tells
+/// them apart is their signature, at the end, or whatever their issuer makes them of. All bytes are compared.
+const HASHED_BYTES: usize = 64;
+
+#[derive(Default)]
+struct Seed(foldhash::quality::RandomState);
+
+/// See [`HASHED_BYTES`].
+struct Parts<H>(H);
+
+impl BuildHasher for Seed {
+    type Hasher = Parts<<foldhash::quality::RandomState as BuildHasher>::Hasher>;
+
+    fn build_hasher(&self) -> Self::Hasher {
+        Parts(self.0.build_hasher())
+    }
+}
+
+impl<H: Hasher> Hasher for Parts<H> {
+    fn write(&mut self, bytes: &[u8]) {
+        match bytes.len().checked_sub(HASHED_BYTES) {
+            Some(end @ HASHED_BYTES..) => {
+                self.0.write(&bytes[end / 2..][..HASHED_BYTES]);
+                self.0.write(&bytes[end..]);
+            }
+            _ => self.0.write(bytes),
+        }
+    }
+
+    fn finish(&self) -> u64 {
+        self.0.finish()
+    }
+}
 
 #[derive(Default)]
 struct Generation {
@@ -169,6 +204,24 @@ mod tests {
             // Each that is not there any more was counted.
             let forgotten = limits.forgotten(Memory::Tokens);
             assert_eq!(forgotten + cache.len() as u64, 1000);
+        }
+    }
+
+    #[test]
+    fn tokens_differ_wherever_they_differ() {
+        let bench = Bench::new();
+        let limits = limits(1_000, 1 << 20);
+        for length in [1, 63, 64, 65, 127, 128, 129, 300] {
+            let mut cache = TokenCache::default();
+            let token = vec![b'a'; length];
+            cache.put(token.clone().into(), entry(&bench), &limits);
+            for at in 0..length {
+                let mut other = token.clone();
+                other[at] = b'b';
+                assert!(cache.get(&other, &limits).is_none(), "{length} {at}");
+            }
+            assert!(cache.get(&token[1..], &limits).is_none());
+            assert!(cache.get(&token, &limits).is_some());
         }
     }
 
