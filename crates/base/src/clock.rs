@@ -7,6 +7,12 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 pub trait Clock: Send + Sync {
     /// Milliseconds since an arbitrary start; never goes back. For windows, timeouts and latencies.
     fn monotonic_ms(&self) -> u64;
+    /// What [`Self::monotonic_ms`] was at a moment that was just read: reading it again costs a call of the system. A clock
+    /// that does not go by moments gives the time that it shows.
+    fn monotonic_ms_at(&self, moment: Instant) -> u64 {
+        let _ = moment;
+        self.monotonic_ms()
+    }
     /// Milliseconds since 1970-01-01 UTC; may jump. For token times and what people read.
     fn unix_ms(&self) -> u64;
     /// Seconds since 1970-01-01 UTC, as JWTs count.
@@ -39,7 +45,12 @@ impl Default for SystemClock {
 
 impl Clock for SystemClock {
     fn monotonic_ms(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_millis()).unwrap_or(u64::MAX)
+        self.monotonic_ms_at(Instant::now())
+    }
+
+    fn monotonic_ms_at(&self, moment: Instant) -> u64 {
+        let since = moment.saturating_duration_since(self.start);
+        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
     }
 
     fn unix_ms(&self) -> u64 {

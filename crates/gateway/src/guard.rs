@@ -19,6 +19,11 @@
 //! What stands behind a head that asks for a WebSocket is another request or the first bytes of a tunnel; only the answer
 //! tells. So it is held unread until the service says which: by [`Handle::resume`], or by [`Guarded::into_parts`].
 //!
+//! # A client that goes away
+//! While a request is in flight nobody reads, and a client that has gone would get its answer made all the same. hyper would read
+//! to see that, into a buffer that it takes for each request anew; so it is told not to (`half_close`), and the guard looks
+//! whenever hyper flushes, which it does at each of its turns. The end of the stream breaks the connection; what comes instead is held.
+//!
 //! Start reading at [`scanner::Scanner`]. Source: RFC 9112. HTTP/2 has a guard of its own, [`h2`],
 //! which counts.
 
@@ -32,9 +37,10 @@ mod scanner;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::io;
+use std::mem::MaybeUninit;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use base::Code;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
@@ -157,7 +163,6 @@ struct Told {
     to_come: Cell<Option<u64>>,
     /// The request in flight asks for a WebSocket.
     waits: Cell<bool>,
-    waker: RefCell<Option<Waker>>,
 }
 
 impl Handle {
@@ -190,11 +195,7 @@ impl Handle {
 
     /// The connection stays with HTTP: what was held is read as the next request.
     pub fn resume(&self) {
-        if self.0.waits.replace(false)
-            && let Some(waker) = self.0.waker.borrow_mut().take()
-        {
-            waker.wake();
-        }
+        self.0.waits.set(false);
     }
 }
 
@@ -257,6 +258,11 @@ impl<IO> Guarded<IO> {
             self.held.drain(..end);
             (self.clean, self.given) = (0, 0);
         }
+    }
+
+    fn tell(&self) {
+        let to_come = self.scanner.to_come().filter(|_| self.held.is_empty());
+        self.handle.0.to_come.set(to_come);
     }
 
     /// Checks the held bytes that are not clean yet.
@@ -327,24 +333,35 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
         Poll::Ready(Ok(Progress::More))
     }
 
-    /// Reads on behind a request for a WebSocket, so that a client who goes away is noticed. Nothing is given out.
-    fn read_waiting(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Progress>> {
-        *self.handle.0.waker.borrow_mut() = Some(cx.waker().clone());
-        let before = self.held.len();
-        if before - self.clean >= READ_BYTES {
-            return Poll::Pending;
+    /// Looks whether the client has gone while its one request is in flight. What comes instead is held: the next request, or the
+    /// beginning of a tunnel.
+    ///
+    /// # Errors
+    /// The client has gone.
+    fn look_ahead(&mut self, cx: &mut Context<'_>) -> io::Result<()> {
+        while self.is_looked_ahead() {
+            let mut bytes = [MaybeUninit::uninit(); READ_BYTES];
+            let mut buf = ReadBuf::uninit(&mut bytes);
+            match Pin::new(&mut self.inner).poll_read(cx, &mut buf) {
+                Poll::Pending => return Ok(()),
+                Poll::Ready(read) => read?,
+            }
+            if buf.filled().is_empty() {
+                return Err(io::ErrorKind::UnexpectedEof.into());
+            }
+            self.held.extend_from_slice(buf.filled());
+            self.check_held();
+            self.tell();
         }
-        self.held.resize(before + READ_BYTES, 0);
-        let mut buf = ReadBuf::new(&mut self.held[before..]);
-        let polled = Pin::new(&mut self.inner).poll_read(cx, &mut buf);
-        let read = buf.filled().len();
-        self.held.truncate(before + read);
-        ready!(polled)?;
-        Poll::Ready(Ok(if read == 0 {
-            Progress::Done
-        } else {
-            Progress::More
-        }))
+        Ok(())
+    }
+
+    fn is_looked_ahead(&self) -> bool {
+        let answered = self.handle.0.answered.get();
+        self.scanner.awaits_answer(answered)
+            && self.held.len() < READ_BYTES
+            && self.ended.is_none()
+            && self.scanner.waits() == self.handle.waits()
     }
 }
 
@@ -366,8 +383,7 @@ impl<IO: AsyncRead + Unpin> AsyncRead for Guarded<IO> {
             return Poll::Ready(Ok(()));
         }
         let polled = this.poll_checked(cx, buf);
-        let to_come = this.scanner.to_come().filter(|_| this.held.is_empty());
-        this.handle.0.to_come.set(to_come);
+        this.tell();
         polled
     }
 }
@@ -396,9 +412,11 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
                 this.check_held();
                 continue;
             }
-            let progress = if this.scanner.waits() {
-                ready!(this.read_waiting(cx))?
-            } else if this.held.is_empty() {
+            if this.scanner.waits() {
+                // Whoever says what comes has an answer sent, and is asked again behind it.
+                return Poll::Pending;
+            }
+            let progress = if this.held.is_empty() {
                 ready!(this.read_through(cx, buf))?
             } else {
                 ready!(this.read_held(cx))?
@@ -440,7 +458,9 @@ impl<IO: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Guarded<IO> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().inner).poll_flush(cx)
+        let this = self.get_mut();
+        this.look_ahead(cx)?;
+        Pin::new(&mut this.inner).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

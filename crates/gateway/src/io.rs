@@ -3,11 +3,16 @@
 use std::io;
 use std::mem::MaybeUninit;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use rustix::event::{PollFd, PollFlags, Timespec};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use rustix::net::SendFlags;
+use smallvec::SmallVec;
+use tokio::io::{AsyncRead, AsyncWrite, Interest, ReadBuf};
 use tokio::net::TcpStream;
+
+/// Parts that are no longer together are copied and go out in one piece, which costs the system less than a list.
+const JOINED_BYTES_MAX: usize = 2 * 1024;
 
 /// One type for both, so that the HTTP machinery is compiled once.
 pub(crate) enum Stream {
@@ -56,6 +61,33 @@ impl Stream {
     }
 }
 
+/// Writes by the system call itself: the C library's `send` is a point where a thread can be cancelled, which costs two
+/// atomic exchanges that nobody here needs.
+fn poll_send(tcp: &TcpStream, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+    loop {
+        ready!(tcp.poll_write_ready(cx))?;
+        let sent = tcp.try_io(Interest::WRITABLE, || {
+            Ok(rustix::net::send(tcp, bytes, SendFlags::NOSIGNAL)?)
+        });
+        match sent {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            sent => return Poll::Ready(sent),
+        }
+    }
+}
+
+/// The parts in one piece, where they are short.
+fn joined(parts: &[io::IoSlice<'_>]) -> Option<SmallVec<[u8; JOINED_BYTES_MAX]>> {
+    let length: usize = parts.iter().map(|part| part.len()).sum();
+    (length <= JOINED_BYTES_MAX).then(|| {
+        let mut all = SmallVec::new();
+        for part in parts {
+            all.extend_from_slice(part);
+        }
+        all
+    })
+}
+
 macro_rules! delegate {
     ($self:ident, $inner:ident => $call:expr) => {
         match $self.get_mut() {
@@ -93,6 +125,9 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         buf: &[u8],
     ) -> Poll<io::Result<usize>> {
+        if let Self::Tcp(tcp) = &*self {
+            return poll_send(tcp, cx, buf);
+        }
         delegate!(self, inner => inner.poll_write(cx, buf))
     }
 
@@ -102,6 +137,11 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
+        if let Self::Tcp(tcp) = &*self
+            && let Some(all) = joined(bufs)
+        {
+            return poll_send(tcp, cx, &all);
+        }
         delegate!(self, inner => inner.poll_write_vectored(cx, bufs))
     }
 

@@ -34,7 +34,7 @@ use crate::upstream::tries::Tries;
 use crate::upstream::{self, Answered, Ask, Destination, Failure, Source, Target};
 use crate::usage::table::{Row, Subject, Waiting};
 use crate::worker::Worker;
-use answered::{Answer, Switched, counted, finish};
+use answered::{Answer, Switched, counted, note, on_its_way};
 pub(crate) use opened::host_key;
 use opened::{context, has_hop_by_hop, keeping_trailer};
 use websocket::Handshake;
@@ -67,7 +67,7 @@ pub(crate) async fn handle(
     let mut record = Record::begin(&worker, &connection);
     let (parts, incoming) = request.into_parts();
     let incoming = Inflow::new(&connection, &parts.headers, incoming);
-    let mut opened = context(&worker, &connection, parts);
+    let mut opened = context(&worker, &connection, record.begun(), parts);
     let handshake = opened.handshake.take();
     let cx = &mut opened.cx;
     let snapshot = worker.snapshot();
@@ -123,7 +123,14 @@ pub(crate) async fn handle(
         connection.stays();
     }
     record.counts(counted);
-    let mut response = finish(&worker, opened, &snapshot, &matched, answer, record);
+    note(&worker, &mut opened, &matched, &mut answer, &mut record);
+    let is_head = opened.cx.method == Method::HEAD;
+    let caller = if answer.streams() {
+        on_its_way(&worker, &snapshot, &matched, opened, &record, &mut answer)
+    } else {
+        None
+    };
+    let mut response = answer.respond(&worker, record, caller, is_head);
     let closes = || response.headers().contains_key(CONNECTION);
     if connection.answer_begins(closes, &worker)
         && response.status() != StatusCode::SWITCHING_PROTOCOLS
@@ -160,7 +167,7 @@ async fn route<'s>(
     host: &HeaderValue,
     cx: &mut RequestCx,
     incoming: Inflow,
-) -> (Matched<'s>, Answer) {
+) -> (Matched<'s>, Box<Answer>) {
     let worker = scene.worker;
     match scene.snapshot.find(&host_key(host), &cx.path, &cx.method) {
         Found::Operation {
@@ -229,7 +236,7 @@ async fn method_missing<'s>(
     api: &'s Api,
     allow: &MethodSet,
     cx: &mut RequestCx,
-) -> Answer {
+) -> Box<Answer> {
     let allow = HeaderValue::from_str(&allow.to_string()).expect("methods are tokens");
     unrouted(worker, matched, api, cx, |cx| {
         if cx.method == Method::OPTIONS {
@@ -253,7 +260,7 @@ async fn unrouted<'s>(
     api: &'s Api,
     cx: &mut RequestCx,
     otherwise: impl FnOnce(&RequestCx) -> Stop,
-) -> Answer {
+) -> Box<Answer> {
     let (passed, run) = api.preflight.run(cx).await;
     let (stop, by_policy) = match run {
         Ok(_) => (otherwise(cx), false),
@@ -272,7 +279,7 @@ async fn operate<'s>(
     operation: &'s Operation,
     cx: &mut RequestCx,
     incoming: Inflow,
-) -> Answer {
+) -> Box<Answer> {
     let arriving = Arriving::new(scene.worker, &operation.chain, cx, incoming);
     let (passed, run) = operation.chain.run(cx).await;
     matched.ran(&operation.chain, passed, run.is_err());
@@ -291,7 +298,7 @@ async fn ask<'s>(
     permit: Permit,
     cx: &mut RequestCx,
     arriving: Arriving,
-) -> Answer {
+) -> Box<Answer> {
     let worker = scene.worker;
     let all_max = worker.config.limits.body_bytes_max;
     let bytes_max = cx.body_bytes_max.map_or(all_max, |max| max.min(all_max));
@@ -361,7 +368,7 @@ fn heard(
     cx: &RequestCx,
     answered: Result<Answered, Failure>,
     slot: Option<Box<Slot>>,
-) -> Answer {
+) -> Box<Answer> {
     let worker = scene.worker;
     match answered {
         Ok((mut head, Source::Switched(backend)))

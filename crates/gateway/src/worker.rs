@@ -5,7 +5,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use base::Clock;
@@ -219,7 +219,12 @@ impl Worker {
 
     /// The monotonic time, read now.
     pub(crate) fn read_clock(&self) -> u64 {
-        let now_ms = self.clock.monotonic_ms();
+        self.clock_was(Instant::now())
+    }
+
+    /// The monotonic time at a moment that was just read.
+    pub(crate) fn clock_was(&self, moment: Instant) -> u64 {
+        let now_ms = self.clock.monotonic_ms_at(moment);
         self.now_ms.set(now_ms);
         now_ms
     }

@@ -181,6 +181,8 @@ enum Left {
 
 fn builder(limits: &Limits) -> http1::Builder {
     let mut builder = http1::Builder::new();
+    // The guard looks whether the client has gone: the library would take a buffer for that at every request.
+    builder.half_close(true);
     // The guard's limits come first; hyper's are not below them, so that it is the guard that refuses.
     builder
         .max_header_size(limits.head_bytes_max * 2)

@@ -65,6 +65,12 @@ impl Scanner {
         }
     }
 
+    /// Whether one request has passed whole and is not answered, and nothing of another one has come. `answered`: how many
+    /// messages need not wait any more.
+    pub(super) fn awaits_answer(&self, answered: usize) -> bool {
+        self.begun == answered + 1 && (self.to_come() == Some(0) || self.waits())
+    }
+
     /// Whether the last head asks for a WebSocket, and nobody has said yet what becomes of it.
     pub(super) fn waits(&self) -> bool {
         matches!(self.state, State::Waits)

@@ -10,11 +10,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// A wire whose other side has sent these pieces and then closed.
+/// A wire whose other side has sent these pieces, and closes when it has its answers.
 #[derive(Default)]
 struct Wire {
     pieces: VecDeque<Vec<u8>>,
+    /// How many answers it waits for.
+    answers: usize,
     written: Rc<RefCell<Vec<u8>>>,
+    waker: Option<Waker>,
 }
 
 impl Wire {
@@ -30,9 +33,14 @@ impl Wire {
 impl AsyncRead for Wire {
     fn poll_read(
         mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
+        cx: &mut Context<'_>,
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        let answers = memchr::memmem::find_iter(&self.written.borrow(), "HTTP/1.1 ").count();
+        if self.pieces.is_empty() && answers < self.answers {
+            self.waker = Some(cx.waker().clone());
+            return Poll::Pending;
+        }
         if let Some(mut piece) = self.pieces.pop_front() {
             let rest = piece.split_off(piece.len().min(buf.remaining()));
             buf.put_slice(&piece);
@@ -51,6 +59,9 @@ impl AsyncWrite for Wire {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         self.written.borrow_mut().extend_from_slice(bytes);
+        if let Some(waker) = self.get_mut().waker.take() {
+            waker.wake();
+        }
         Poll::Ready(Ok(bytes.len()))
     }
 
@@ -582,16 +593,15 @@ fn held_bytes_do_not_pile_up() {
     assert_eq!(passed, raw.len());
 }
 
-/// Serves a wire with hyper behind the guard. Answers what the service saw, and what the client got.
-///
-/// Without `half_close` hyper gives up a request in flight when it sees the end of the stream, which is why the guard
-/// must not show it one.
-fn serve(pieces: Vec<Vec<u8>>, half_close: bool) -> (Vec<(String, Vec<u8>)>, String) {
+/// Serves a wire with hyper behind the guard, as the gateway does. Answers what the service saw, and what the client got, which
+/// closes behind so many answers. A request in flight is given up when the end of the stream shows.
+fn serve(pieces: Vec<Vec<u8>>, answers: usize) -> (Vec<(String, Vec<u8>)>, String) {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .build()
         .unwrap();
     let wire = Wire {
         pieces: pieces.into(),
+        answers,
         ..Wire::default()
     };
     let written = Rc::clone(&wire.written);
@@ -600,7 +610,7 @@ fn serve(pieces: Vec<Vec<u8>>, half_close: bool) -> (Vec<(String, Vec<u8>)>, Str
     let service = hyper::service::service_fn(|request: Request<Incoming>| {
         let (handle, seen) = (handle.clone(), Rc::clone(&seen));
         async move {
-            // What waits here lets hyper look whether the client has gone, while a request is in flight.
+            // What waits here lets the guard look whether the client has gone, while a request is in flight.
             tokio::task::yield_now().await;
             let target = request.uri().to_string();
             let refused = request.method() == REFUSED;
@@ -621,7 +631,7 @@ fn serve(pieces: Vec<Vec<u8>>, half_close: bool) -> (Vec<(String, Vec<u8>)>, Str
         let io = hyper_util::rt::TokioIo::new(guarded);
         // How hyper ends a connection with a broken body does not matter here, what was answered does.
         let _ended = hyper::server::conn::http1::Builder::new()
-            .half_close(half_close)
+            .half_close(true)
             .serve_connection(io, service)
             .await;
     });
@@ -636,7 +646,7 @@ fn earlier_requests_are_answered_then_the_bad_one_then_the_connection_ends() {
     let raw = format!("{GOOD}{GOOD}{smuggled}");
     for size in [1, 7, 40, raw.len()] {
         let pieces = raw.as_bytes().chunks(size).map(<[u8]>::to_vec).collect();
-        let (seen, written) = serve(pieces, false);
+        let (seen, written) = serve(pieces, 0);
         let targets: Vec<&str> = seen.iter().map(|(target, _)| target.as_str()).collect();
         assert_eq!(targets, ["/good", "/good"], "size {size}");
         assert_eq!(written.matches("HTTP/1.1 200 OK").count(), 2, "{written}");
@@ -654,15 +664,24 @@ fn earlier_requests_are_answered_then_the_bad_one_then_the_connection_ends() {
     }
 }
 
+/// A client that has gone while its request is in flight gets no answer made; one that has sent another request stays.
+#[test]
+fn a_request_of_a_client_that_has_gone_is_given_up() {
+    let served = |raw: &str, answers| {
+        let (seen, written) = serve(vec![raw.as_bytes().to_vec()], answers);
+        (seen.len(), written.matches("HTTP/1.1 200 OK").count())
+    };
+    assert_eq!(served(GOOD, 0), (0, 0));
+    assert_eq!(served(GOOD, 1), (1, 1));
+    assert_eq!(served(&GOOD.repeat(2), 2), (2, 2));
+}
+
 /// req: S4
 #[test]
 fn a_body_that_breaks_is_answered_400_and_nothing_behind_it_is_served() {
     let raw = "POST /chunks HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabcX\r\n0\r\n\r\nGET /second HTTP/1.1\r\nHost: a\r\n\r\n";
     for size in [1, 7, raw.len()] {
-        let (seen, written) = serve(
-            raw.as_bytes().chunks(size).map(<[u8]>::to_vec).collect(),
-            false,
-        );
+        let (seen, written) = serve(raw.as_bytes().chunks(size).map(<[u8]>::to_vec).collect(), 0);
         assert!(seen.is_empty(), "{seen:?}");
         assert_eq!(written.matches("HTTP/1.1").count(), 1, "{written}");
         assert!(written.starts_with("HTTP/1.1 400 Bad Request"), "{written}");
@@ -721,7 +740,8 @@ proptest! {
         let (passed, end, _) = read(Wire::of(raw.chunks(size)), Rules::default(), 100);
         prop_assert_eq!(&passed, &raw);
         prop_assert_eq!(end, End::Eof);
-        let (seen, _) = serve(raw.chunks(size).map(<[u8]>::to_vec).collect(), true);
+        let pieces = raw.chunks(size).map(<[u8]>::to_vec).collect();
+        let (seen, _) = serve(pieces, messages.len());
         let bodies: Vec<Vec<u8>> = seen.into_iter().map(|(_, body)| body).collect();
         let sent: Vec<Vec<u8>> = messages.into_iter().map(|(_, body)| body).collect();
         prop_assert_eq!(bodies, sent);

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::Response;
 use http::header::HeaderValue;
-use http::{Method, Response};
 use policy::{Chain, Principal, Reject, RequestCx, Stop};
 use usage::{KeyUse, StatusClass};
 
@@ -23,7 +23,7 @@ use crate::upstream::{Far, Source};
 use crate::usage::table::Subject;
 use crate::worker::{Current, Worker};
 
-/// An answer before it is handed to the client's connection.
+/// An answer before it is handed to the client's connection. Passed on in a box: it goes through many hands.
 pub(super) struct Answer {
     pub(super) head: http::response::Parts,
     content: Content,
@@ -51,46 +51,67 @@ enum Content {
 }
 
 impl Answer {
-    pub(super) fn own(response: Response<Bytes>) -> Self {
-        let (head, bytes) = response.into_parts();
-        Self {
+    fn new(head: http::response::Parts, content: Content) -> Box<Self> {
+        Box::new(Self {
             head,
-            content: Content::Own(bytes),
+            content,
             refused: None,
             backend_us: None,
             tries: Vec::new(),
             body: None,
             switched: None,
-        }
+        })
+    }
+
+    pub(super) fn own(response: Response<Bytes>) -> Box<Self> {
+        let (head, bytes) = response.into_parts();
+        Self::new(head, Content::Own(bytes))
     }
 
     /// A backend has changed the protocol.
-    pub(super) fn switched(head: http::response::Parts, switched: Switched) -> Self {
-        Self {
-            switched: Some(Box::new(switched)),
-            ..Self::upstream(head, Source::Complete(Bytes::new()))
-        }
+    pub(super) fn switched(head: http::response::Parts, switched: Switched) -> Box<Self> {
+        let mut answer = Self::upstream(head, Source::Complete(Bytes::new()));
+        answer.switched = Some(Box::new(switched));
+        answer
     }
 
     /// What a backend answered.
-    pub(super) fn upstream(head: http::response::Parts, source: Source) -> Self {
-        Self {
-            head,
-            content: Content::Upstream(source),
-            refused: None,
-            backend_us: None,
-            tries: Vec::new(),
-            body: None,
-            switched: None,
-        }
+    pub(super) fn upstream(head: http::response::Parts, source: Source) -> Box<Self> {
+        Self::new(head, Content::Upstream(source))
     }
 
-    pub(super) fn refuse(worker: &Worker, cx: &RequestCx, reject: Reject) -> Self {
+    pub(super) fn refuse(worker: &Worker, cx: &RequestCx, reject: Reject) -> Box<Self> {
         worker.numbers().reject(&reject.code);
-        let answer = Self::own(answer::problem(&reject, &cx.trace));
-        Self {
-            refused: Some(Box::new(reject)),
-            ..answer
+        let mut answer = Self::own(answer::problem(&reject, &cx.trace));
+        answer.refused = Some(Box::new(reject));
+        answer
+    }
+
+    /// Whether its body is still on its way.
+    pub(super) fn streams(&self) -> bool {
+        matches!(&self.content, Content::Upstream(Source::Streaming(_)))
+    }
+
+    /// What the client gets; the record is tied to the body's end. One that streams can be ended while its `caller` is known.
+    pub(super) fn respond(
+        self,
+        worker: &Rc<Worker>,
+        record: Record,
+        caller: Option<Principal>,
+        is_head: bool,
+    ) -> Response<AnswerBody> {
+        match self.content {
+            Content::Upstream(source) => {
+                let body = AnswerBody::upstream(source, record, worker, caller);
+                Response::from_parts(self.head, body)
+            }
+            Content::Own(bytes) => {
+                let mut own = Response::from_parts(self.head, bytes);
+                if is_head {
+                    answer::without_body(&mut own);
+                }
+                own.map(|bytes| AnswerBody::whole(bytes, record))
+            }
         }
     }
 
@@ -98,7 +119,7 @@ impl Answer {
         self.refused.as_ref().map(|reject| reject.code.name)
     }
 
-    pub(super) fn stopped(worker: &Worker, cx: &RequestCx, stop: Stop) -> Self {
+    pub(super) fn stopped(worker: &Worker, cx: &RequestCx, stop: Stop) -> Box<Self> {
         match stop {
             Stop::Respond(response) => Self::own(*response),
             Stop::Reject(reject) => Self::refuse(worker, cx, *reject),
@@ -160,15 +181,14 @@ fn series(
     worker.series.id(&worker.shared.numbers.series, &series)
 }
 
-/// Counts, logs, and ties the record to the body's end.
-pub(super) fn finish(
+/// Counts and logs.
+pub(super) fn note(
     worker: &Rc<Worker>,
-    mut opened: Opened,
-    snapshot: &Rc<Current>,
+    opened: &mut Opened,
     matched: &Matched<'_>,
-    mut answer: Answer,
-    mut record: Record,
-) -> Response<AnswerBody> {
+    answer: &mut Answer,
+    record: &mut Record,
+) {
     let Opened { cx, host, .. } = &opened;
     let status = answer.head.status;
     let elapsed = record.begun().elapsed();
@@ -183,56 +203,35 @@ pub(super) fn finish(
         .access_log
         .as_ref()
         .filter(|log| log.takes(worker.ids.next(), status.as_u16()))
-        .map(|_| Box::new(line(cx, host, matched, &answer)));
+        .map(|_| Box::new(line(cx, host, matched, answer)));
     record.logged(line);
-    let is_head = cx.method == Method::HEAD;
-    let caller = streams(&answer).then(|| cx.principal.clone()).flatten();
-    observe(worker, &mut opened, matched, &mut answer, &mut record);
-    about(worker, opened, snapshot, matched, &mut answer, &record);
-    match answer.content {
-        Content::Upstream(source) => Response::from_parts(
-            answer.head,
-            AnswerBody::upstream(source, record, worker, caller),
-        ),
-        Content::Own(bytes) => {
-            let mut own = Response::from_parts(answer.head, bytes);
-            if is_head {
-                answer::without_body(&mut own);
-            }
-            own.map(|bytes| AnswerBody::whole(bytes, record))
-        }
-    }
+    observe(worker, opened, matched, answer, record);
 }
 
-/// Whether the answer's body is still on its way.
-fn streams(answer: &Answer) -> bool {
-    matches!(&answer.content, Content::Upstream(Source::Streaming(_)))
-}
-
-/// Keeps what is told if the backend breaks off an answer that is on its way.
-fn about(
+/// An answer whose body is still on its way: says whom it can be ended for, and keeps what is told if the backend breaks off.
+pub(super) fn on_its_way(
     worker: &Worker,
-    opened: Opened,
     snapshot: &Rc<Current>,
     matched: &Matched<'_>,
-    answer: &mut Answer,
+    opened: Opened,
     record: &Record,
-) {
-    let Content::Upstream(Source::Streaming(body)) = &mut answer.content else {
-        return;
-    };
-    if worker.shared.decisions[worker.index].is_none() {
-        return;
+    answer: &mut Answer,
+) -> Option<Principal> {
+    let caller = opened.cx.principal.clone();
+    if let Content::Upstream(Source::Streaming(body)) = &mut answer.content
+        && worker.shared.decisions[worker.index].is_some()
+    {
+        body.company().about = Some(Box::new(About {
+            cx: opened.cx,
+            host: opened.host,
+            snapshot: Rc::downgrade(snapshot),
+            passed: matched.passed(),
+            begun: record.begun(),
+            status: answer.head.status.as_u16(),
+            tries: std::mem::take(&mut answer.tries),
+        }));
     }
-    body.company().about = Some(Box::new(About {
-        cx: opened.cx,
-        host: opened.host,
-        snapshot: Rc::downgrade(snapshot),
-        passed: matched.passed(),
-        begun: record.begun(),
-        status: answer.head.status.as_u16(),
-        tries: std::mem::take(&mut answer.tries),
-    }));
+    caller
 }
 
 /// Notes why a call was refused, and what is recorded of a traced one.

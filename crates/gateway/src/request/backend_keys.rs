@@ -24,7 +24,7 @@ pub(super) fn keys<'s>(
     snapshot: &'s Snapshot,
     host: &str,
     cx: &RequestCx,
-) -> Option<(Matched<'s>, Answer)> {
+) -> Option<(Matched<'s>, Box<Answer>)> {
     let mount = cx.path.strip_prefix(WELL_KNOWN)?;
     let api = snapshot.mounted(host, mount)?;
     if api.backend_keys.is_empty() {

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::rc::Rc;
+use std::time::Instant;
 
 use base::code;
 use http::header::{HOST, HeaderValue, TRAILER};
@@ -33,7 +34,12 @@ pub(super) struct Opened {
 }
 
 /// Makes a request ready for its policies.
-pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts) -> Opened {
+pub(super) fn context(
+    worker: &Rc<Worker>,
+    connection: &Connection,
+    begun: Instant,
+    parts: Parts,
+) -> Opened {
     let Parts {
         mut method,
         uri,
@@ -78,7 +84,7 @@ pub(super) fn context(worker: &Rc<Worker>, connection: &Connection, parts: Parts
     if let Some(certificate) = certificate {
         slots.put(certificate);
     }
-    let monotonic_ms = worker.read_clock();
+    let monotonic_ms = worker.clock_was(begun);
     let cx = RequestCx {
         method,
         path,

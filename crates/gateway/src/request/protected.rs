@@ -31,7 +31,7 @@ pub(super) fn metadata<'s>(
     scene: Scene<'s>,
     host: &str,
     cx: &RequestCx,
-) -> Option<(Matched<'s>, Answer)> {
+) -> Option<(Matched<'s>, Box<Answer>)> {
     let (worker, snapshot) = (scene.worker, scene.snapshot);
     let mount = cx.path.strip_prefix(WELL_KNOWN)?;
     let public = snapshot.public_url.as_deref()?;

@@ -198,7 +198,11 @@ impl Connection {
 
     /// Reads up to so many bytes; 0 is the end.
     fn poll_read(&mut self, room: usize, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        if self.read.capacity() - self.read.len() < room.min(HEAD_READ_BYTES / 2) {
+        // For little, back to the buffer's begin, where the last answer has let go of it: those lines are in the processor's cache.
+        let begins = room <= HEAD_READ_BYTES && self.read.is_empty();
+        let reclaimed = begins && self.read.try_reclaim(HEAD_READ_BYTES);
+        let left = self.read.capacity() - self.read.len();
+        if !reclaimed && left < room.min(HEAD_READ_BYTES / 2) {
             self.read.reserve(room);
         }
         pin!(self.stream.read_buf(&mut self.read)).poll(cx)

@@ -14,6 +14,8 @@ use crate::body::RequestBody;
 use crate::io::Stream;
 use crate::upstream::{Outgoing, Replay};
 
+/// Room for the head of a request, as most have it.
+const HEAD_USUAL_BYTES: usize = 1024;
 /// Data up to this size is copied beside what is written already, larger data is written from where it is.
 const COPY_BYTES_MAX: usize = 4 * 1024;
 /// No more of the body is asked for while so much waits to be written.
@@ -73,6 +75,8 @@ impl Upload {
             Coding::Length(_) => Vec::new(),
         };
         out.clear();
+        // Back to the buffer's begin while it is empty: half-way it would take along what is written.
+        out.reserve(HEAD_USUAL_BYTES);
         write_head(outgoing, coding, &mut out);
         Self {
             ended: body.is_end_stream() && matches!(coding, Coding::Length(0)),
