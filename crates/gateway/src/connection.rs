@@ -282,9 +282,15 @@ impl Connection {
         let now_ms = worker.now_ms.get();
         let passed = |since_ms: u64| now_ms.saturating_sub(since_ms);
         let is_over = |since_ms: Option<u64>, ms| since_ms.is_some_and(|since| passed(since) > ms);
+        // HTTP/1.1: an answer was handed over, and the client has not taken all of it. What it owes behind that counts from then.
+        let untaken = self.active.get() == 0 && self.blocked.get();
+        let is_owed = self.head_since_ms.get().is_some();
+        if untaken && is_owed && passed(self.idle_since_ms.get()) <= limits.answer_timeout_ms {
+            self.head_since_ms.set(Some(now_ms));
+        }
         if is_over(self.head_since_ms.get(), limits.head_timeout_ms) {
-            // A request that was answered has no second answer.
-            let order = if self.owes_rest() {
+            // A request that was answered has no second answer, and none goes into the middle of another one.
+            let order = if self.owes_rest() || untaken {
                 Order::Cut
             } else {
                 Order::HeadTimedOut

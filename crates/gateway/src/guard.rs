@@ -161,8 +161,9 @@ struct Told {
     answered: Cell<usize>,
     /// How many bytes of what was begun have not passed; `None` where nobody knows, as before anything is read.
     to_come: Cell<Option<u64>>,
-    /// The request in flight asks for a WebSocket.
-    waits: Cell<bool>,
+    /// Which request asks for a WebSocket, counted from 1, until somebody says what comes behind it; 0 is none. There may be
+    /// others before it.
+    waits: Cell<usize>,
 }
 
 impl Handle {
@@ -190,12 +191,14 @@ impl Handle {
     /// Whether the request in flight asks for a WebSocket: what the client sends behind it is held.
     #[must_use]
     pub fn waits(&self) -> bool {
-        self.0.waits.get()
+        self.0.waits.get() == self.0.answered.get() + 1
     }
 
     /// The connection stays with HTTP: what was held is read as the next request.
     pub fn resume(&self) {
-        self.0.waits.set(false);
+        if self.waits() {
+            self.0.waits.set(0);
+        }
     }
 }
 
@@ -260,6 +263,17 @@ impl<IO> Guarded<IO> {
         }
     }
 
+    fn note_waits(&self) {
+        let waits = self.scanner.waits();
+        let waits = if waits { self.scanner.begun() } else { 0 };
+        self.handle.0.waits.set(waits);
+    }
+
+    /// Whether somebody has said that HTTP comes behind a request for a WebSocket.
+    fn is_resumed(&self) -> bool {
+        self.scanner.waits() && self.handle.0.waits.get() == 0
+    }
+
     fn tell(&self) {
         let to_come = self.scanner.to_come().filter(|_| self.held.is_empty());
         self.handle.0.to_come.set(to_come);
@@ -270,7 +284,7 @@ impl<IO> Guarded<IO> {
         let answered = self.handle.0.answered.get();
         let (clean, violation) = self.scanner.advance(&self.held[self.clean..], answered);
         self.clean += clean;
-        self.handle.0.waits.set(self.scanner.waits());
+        self.note_waits();
         if let Some(violation) = violation {
             self.end(violation);
         }
@@ -302,7 +316,7 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
             return Poll::Ready(Ok(Progress::Done));
         }
         let (clean, violation) = self.scanner.advance(read, self.handle.0.answered.get());
-        self.handle.0.waits.set(self.scanner.waits());
+        self.note_waits();
         if violation.is_none() {
             self.held.extend_from_slice(&read[clean..]);
         }
@@ -361,7 +375,7 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
         self.scanner.awaits_answer(answered)
             && self.held.len() < READ_BYTES
             && self.ended.is_none()
-            && self.scanner.waits() == self.handle.waits()
+            && !self.is_resumed()
     }
 }
 
@@ -407,7 +421,7 @@ impl<IO: AsyncRead + Unpin> Guarded<IO> {
                 Some(Place::Head) => return Poll::Pending,
                 Some(Place::Body) => return Poll::Ready(Err(body_refused())),
             }
-            if this.scanner.waits() && !this.handle.waits() {
+            if this.is_resumed() {
                 this.scanner.resume();
                 this.check_held();
                 continue;

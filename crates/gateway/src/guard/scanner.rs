@@ -65,10 +65,15 @@ impl Scanner {
         }
     }
 
-    /// Whether one request has passed whole and is not answered, and nothing of another one has come. `answered`: how many
-    /// messages need not wait any more.
+    /// How many heads were found clean.
+    pub(super) fn begun(&self) -> usize {
+        self.begun
+    }
+
+    /// Whether one request has passed whole and is not answered, and no other one is behind it. `answered`: how many messages
+    /// need not wait any more.
     pub(super) fn awaits_answer(&self, answered: usize) -> bool {
-        self.begun == answered + 1 && (self.to_come() == Some(0) || self.waits())
+        self.begun == answered + 1 && matches!(self.state, State::Head(_) | State::Waits)
     }
 
     /// Whether the last head asks for a WebSocket, and nobody has said yet what becomes of it.

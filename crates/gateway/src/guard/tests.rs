@@ -672,6 +672,9 @@ fn a_request_of_a_client_that_has_gone_is_given_up() {
         (seen.len(), written.matches("HTTP/1.1 200 OK").count())
     };
     assert_eq!(served(GOOD, 0), (0, 0));
+    // What it has begun besides does not hide that.
+    assert_eq!(served(&format!("{GOOD}\r\n"), 0), (0, 0));
+    assert_eq!(served(&format!("{GOOD}GET /sec"), 0), (0, 0));
     assert_eq!(served(GOOD, 1), (1, 1));
     assert_eq!(served(&GOOD.repeat(2), 2), (2, 2));
 }

@@ -216,6 +216,55 @@ async fn who_has_sent_all_owes_nothing() {
     answered(&mut client, "404", false).await;
 }
 
+const LONG_BYTES: usize = 16 << 20;
+
+/// Answers with more than any socket holds.
+struct Tells;
+
+impl Policy for Tells {
+    fn on_request<'a>(&'a self, _: &'a mut RequestCx) -> Outcome<'a> {
+        let response = http::Response::new(Bytes::from(vec![b'y'; LONG_BYTES]));
+        Outcome::Now(Verdict::Respond(Box::new(response)))
+    }
+}
+
+/// Time that the client has for what it owes behind an answer does not run while the answer is still being taken, and no other
+/// answer comes into its middle.
+#[tokio::test]
+async fn an_answer_that_is_taken_late_comes_whole() {
+    let nobody = Nobody::bind();
+    let clock = standing();
+    let mut setup = Setup::new(vec![nobody.endpoint()]);
+    setup.clock = clock.clone();
+    setup.policies = || vec![Step::new("tells", Phase::Authorize, Arc::new(Tells))];
+    setup.config.limits.answer_timeout_ms = 3_600_000;
+    setup.config.limits.idle_timeout_ms = 3_600_000;
+    let sandbox = setup.start();
+    let cases = [(20_000, 8, false), (300_000, 200_000, true)];
+    for (number, (length, sent, closes)) in std::iter::zip(1.., cases) {
+        let mut client = sandbox.connect().await;
+        let head = post(&format!("content-length: {length}\r\n"));
+        client.send(head + &"x".repeat(sent)).await;
+        let handed =
+            r#"{api="shop-1.0.0",operation="POST /items",method="POST",status="2xx",plan=""}"#;
+        let handed = format!("tollway_gateway_requests_total{handed} {number}");
+        sandbox.counts(&handed).await;
+        // Somebody else's time is over meanwhile.
+        let mut other = sandbox.connect().await;
+        other.send("GET /none HTTP/1.1\r\n").await;
+        let (head, _) = passing("the end", &clock, 11_000, other.answer()).await;
+        assert!(head.starts_with("http/1.1 408 "), "{head}");
+        let (head, body) = client.answer().await;
+        assert!(head.starts_with("http/1.1 200 "), "{head}");
+        assert_eq!(field(&head, "connection"), closes.then_some("close"));
+        assert!(body.len() == LONG_BYTES && body.bytes().all(|byte| byte == b'y'));
+        if !closes {
+            client.send("x".repeat(length - sent) + NONE).await;
+            answered(&mut client, "404", false).await;
+        }
+    }
+}
+
 async fn hit(sandbox: &Sandbox, limit: &str) {
     let line = format!("tollway_gateway_limits_hit_total{{limit=\"{limit}\"}} 1");
     sandbox.counts(&line).await;

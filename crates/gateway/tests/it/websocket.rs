@@ -100,6 +100,25 @@ async fn frames_of_all_kinds_pass_both_ways() {
     sandbox.counts("tollway_gateway_upstream_open 0").await;
 }
 
+/// A request before it in the same segment is none of its business.
+#[tokio::test]
+async fn a_handshake_may_stand_behind_other_requests() {
+    let peer = Peer::bind().await;
+    let sandbox = Sandbox::to(&peer);
+    let mut client = sandbox.connect().await;
+    let none = "GET /none HTTP/1.1\r\nhost: x\r\n\r\n";
+    client.send(format!("{none}{none}{HANDSHAKE}")).await;
+    for _ in 0..2 {
+        let (head, _) = client.answer().await;
+        assert!(head.starts_with("http/1.1 404 "), "{head}");
+    }
+    let mut backend = peer.accept().await;
+    backend.head().await;
+    backend.send(SWITCHED).await;
+    let head = client.head().await;
+    assert!(head.starts_with("http/1.1 101 "), "{head}");
+}
+
 #[tokio::test]
 async fn the_backend_gets_the_handshake_and_the_client_its_answer() {
     let peer = Peer::bind().await;
