@@ -6,7 +6,7 @@ use std::sync::Arc;
 use base::ManualClock;
 use bytes::Bytes;
 use policy::{Ahead, Outcome, Phase, Policy, Reject, RequestCx, Step, Verdict};
-use snapshot::Protocol;
+use snapshot::{Endpoint, Protocol};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::sandbox::{Nobody, OK, Peer, Sandbox, Setup, Wire, field, passing, soon, standing};
@@ -57,6 +57,15 @@ fn all(nobody: &Nobody) -> [(Sandbox, &'static str); 3] {
     looked.policies = || refuses(4);
     let [refused, failed] = blind(nobody);
     [refused, failed, (looked.start(), "403")]
+}
+
+/// Before this endpoint, with a clock that stands.
+fn timed(endpoint: Endpoint, change: impl FnOnce(&mut Setup)) -> (Sandbox, Arc<ManualClock>) {
+    let clock = standing();
+    let mut setup = Setup::new(vec![endpoint]);
+    setup.clock = clock.clone();
+    change(&mut setup);
+    (setup.start(), clock)
 }
 
 fn post(fields: &str) -> String {
@@ -156,12 +165,10 @@ async fn a_little_that_a_backend_did_not_wait_for_is_waited_for() {
 #[tokio::test]
 async fn a_little_that_a_backend_over_http2_did_not_wait_for_is_waited_for() {
     let peer = Peer::bind().await;
-    let clock = standing();
-    let mut setup = Setup::new(vec![peer.endpoint()]);
-    setup.backend.protocol = Protocol::Http2;
-    setup.clock = clock.clone();
-    setup.config.limits.head_timeout_ms = 3_600_000;
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(peer.endpoint(), |setup| {
+        setup.backend.protocol = Protocol::Http2;
+        setup.config.limits.head_timeout_ms = 3_600_000;
+    });
     let mut client = sandbox.connect().await;
     client.send(post("content-length: 10\r\n") + "01234").await;
     let stream = peer.accept_stream().await;
@@ -186,10 +193,7 @@ async fn a_little_that_a_backend_over_http2_did_not_wait_for_is_waited_for() {
 #[tokio::test]
 async fn what_is_waited_for_has_as_long_as_a_head() {
     let nobody = Nobody::bind();
-    let clock = standing();
-    let mut setup = Setup::new(vec![nobody.endpoint()]);
-    setup.clock = clock.clone();
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(nobody.endpoint(), |_| ());
     let mut client = sandbox.connect().await;
     client.send(post("content-length: 10\r\n") + "01234").await;
     answered(&mut client, "502", false).await;
@@ -201,11 +205,9 @@ async fn what_is_waited_for_has_as_long_as_a_head() {
 #[tokio::test]
 async fn who_has_sent_all_owes_nothing() {
     let nobody = Nobody::bind();
-    let clock = standing();
-    let mut setup = Setup::new(vec![nobody.endpoint()]);
-    setup.clock = clock.clone();
-    setup.config.limits.head_timeout_ms = 3_600_000;
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(nobody.endpoint(), |setup| {
+        setup.config.limits.head_timeout_ms = 3_600_000;
+    });
     let mut client = sandbox.connect().await;
     client.send(post("content-length: 10\r\n") + "01234").await;
     answered(&mut client, "502", false).await;
@@ -233,13 +235,11 @@ impl Policy for Tells {
 #[tokio::test]
 async fn an_answer_that_is_taken_late_comes_whole() {
     let nobody = Nobody::bind();
-    let clock = standing();
-    let mut setup = Setup::new(vec![nobody.endpoint()]);
-    setup.clock = clock.clone();
-    setup.policies = || vec![Step::new("tells", Phase::Authorize, Arc::new(Tells))];
-    setup.config.limits.answer_timeout_ms = 3_600_000;
-    setup.config.limits.idle_timeout_ms = 3_600_000;
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(nobody.endpoint(), |setup| {
+        setup.policies = || vec![Step::new("tells", Phase::Authorize, Arc::new(Tells))];
+        setup.config.limits.answer_timeout_ms = 3_600_000;
+        setup.config.limits.idle_timeout_ms = 3_600_000;
+    });
     let cases = [(20_000, 8, false), (300_000, 200_000, true)];
     for (number, (length, sent, closes)) in std::iter::zip(1.., cases) {
         let mut client = sandbox.connect().await;
@@ -415,10 +415,7 @@ async fn so_many_bytes_are_dropped() {
 #[tokio::test]
 async fn for_so_long_they_are_dropped() {
     let nobody = Nobody::bind();
-    let clock: Arc<ManualClock> = standing();
-    let mut setup = Setup::new(vec![nobody.endpoint()]);
-    setup.clock = clock.clone();
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(nobody.endpoint(), |_| ());
     let mut client = sandbox.connect().await;
     client.send(post("content-length: 300000\r\n")).await;
     answered(&mut client, "502", true).await;
@@ -432,10 +429,7 @@ async fn for_so_long_they_are_dropped() {
 #[tokio::test]
 async fn a_node_that_stops_drops_no_longer() {
     let nobody = Nobody::bind();
-    let clock = standing();
-    let mut setup = Setup::new(vec![nobody.endpoint()]);
-    setup.clock = clock.clone();
-    let sandbox = setup.start();
+    let (sandbox, clock) = timed(nobody.endpoint(), |_| ());
     let mut client = sandbox.connect().await;
     client.send(post("content-length: 300000\r\n")).await;
     answered(&mut client, "502", true).await;
