@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Body, Frame, SizeHint};
-use policy::Principal;
+use policy::Caller;
 
 use crate::config::Limits;
 use crate::connection::Inflow;
@@ -314,7 +314,7 @@ impl AnswerBody {
         source: Source,
         record: Record,
         worker: &Rc<Worker>,
-        caller: Option<Principal>,
+        caller: Option<Caller>,
     ) -> Self {
         match source {
             Source::Complete(bytes) => Self::whole(bytes, record),

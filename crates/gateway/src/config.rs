@@ -49,6 +49,9 @@ pub struct Config {
     pub sockets: Arc<Sockets>,
     /// Nothing is accepted before [`crate::Gateway::accept`].
     pub holds: bool,
+    /// Has the program's allocator give back to the system what the calling thread freed; called by each worker every second. Does
+    /// nothing unless set.
+    pub give_back: fn(),
 }
 
 /// How calls are counted and kept until the control plane has them.
@@ -95,6 +98,7 @@ impl Default for Config {
             usage: UsageConfig::default(),
             sockets: Arc::default(),
             holds: false,
+            give_back: || (),
         }
     }
 }

@@ -335,7 +335,7 @@ fn gate(gate: Gate) -> &'static str {
 fn quota(asks: &Asks) -> Option<Quota> {
     let (index, left, wait_ms) = asks.told()?;
     let ask = &asks.list[index];
-    let (limit, window_ms) = policy::limit::numbers(ask.limit);
+    let (limit, window_ms) = policy::limit::numbers(ask.claim.limit);
     let window = match ask.by {
         AskedBy::Plan(_, PlanWindow::Quota) => "quota",
         AskedBy::Plan(_, PlanWindow::Burst) => "burst",

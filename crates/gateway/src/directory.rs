@@ -22,8 +22,8 @@ use jose::{Claims, KeySet};
 use keys::{Key, Keys};
 use papaya::HashMap;
 use policy::{
-    ApiKeyView, ApplicationView, Asking, ClientView, Denials, Directory, Introspected, Issuer,
-    Measure, NotAnswered, Once, Outside, Plan, Principal, SubscriptionView, Window,
+    ApiKeyView, ApplicationView, Asking, Caller, ClientView, Denials, Directory, Introspected,
+    Issuer, Measure, NotAnswered, Once, Outside, Plan, Principal, SubscriptionView, Window,
 };
 
 use crate::asking::{Asker, AskingCounts, AskingLimits};
@@ -215,13 +215,14 @@ impl NodeDirectory {
 
     /// Whether what let a caller in has ended by now: the token, the credential, the application, the subscription.
     #[must_use]
-    pub fn has_ended(&self, principal: &Principal, now_unix_s: u64) -> bool {
+    pub fn has_ended(&self, caller: &Caller, now_unix_s: u64) -> bool {
+        let principal = &*caller.principal;
         let token = principal.token.as_ref().is_some_and(|token| {
             let ends_unix_s = token.ends_unix_s.saturating_add(jose::LEEWAY_S_DEFAULT);
             now_unix_s >= ends_unix_s || self.is_revoked(&token.marks)
         });
         let places = self.subscription_places.pin();
-        let subscribed = principal.subscription;
+        let subscribed = caller.subscription;
         token
             || self.credential_ended(principal, now_unix_s)
             || principal
@@ -548,12 +549,11 @@ impl Directory for NodeDirectory {
     }
 
     fn application_limits(&self, application: ApplicationId) -> Option<Arc<Plan>> {
-        let limits = self.application_limits.pin();
         // Most nodes have none.
-        if limits.is_empty() {
+        if self.application_limits.is_empty() {
             return None;
         }
-        limits.get(&application).cloned()
+        self.application_limits.pin().get(&application).cloned()
     }
 
     fn is_revoked(&self, token: &TokenMarks) -> bool {

@@ -452,8 +452,8 @@ impl Feed {
         };
         let directory = Arc::clone(&self.directory);
         let now_unix_s = self.clock.unix_s();
-        closer.close_where(Reason::Revoked, move |principal| {
-            directory.has_ended(principal, now_unix_s)
+        closer.close_where(Reason::Revoked, move |caller| {
+            directory.has_ended(caller, now_unix_s)
         });
     }
 

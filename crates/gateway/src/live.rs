@@ -9,7 +9,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::task::{Context, Waker};
 
-use policy::Principal;
+use policy::Caller;
 use tokio::sync::mpsc;
 
 use crate::worker::Worker;
@@ -32,7 +32,7 @@ pub struct Closer(Arc<[mpsc::UnboundedSender<Closing>]>);
 /// Which calls are to end, and why.
 pub(crate) struct Closing {
     reason: Reason,
-    is_meant: Arc<dyn Fn(&Principal) -> bool + Send + Sync>,
+    is_meant: Arc<dyn Fn(&Caller) -> bool + Send + Sync>,
 }
 
 /// One worker's end of a [`Closer`].
@@ -51,9 +51,9 @@ impl Closer {
     pub fn close_where(
         &self,
         reason: Reason,
-        is_meant: impl Fn(&Principal) -> bool + Send + Sync + 'static,
+        is_meant: impl Fn(&Caller) -> bool + Send + Sync + 'static,
     ) {
-        let is_meant: Arc<dyn Fn(&Principal) -> bool + Send + Sync> = Arc::new(is_meant);
+        let is_meant: Arc<dyn Fn(&Caller) -> bool + Send + Sync> = Arc::new(is_meant);
         for worker in &*self.0 {
             let is_meant = Arc::clone(&is_meant);
             // A worker that has ended holds no calls.
@@ -77,7 +77,7 @@ struct Slots {
 }
 
 struct Call {
-    caller: Option<Principal>,
+    caller: Option<Caller>,
     /// How long nothing may come; `None` for an answer, which has no such limit and drains as all calls do.
     idle_max_ms: Cell<Option<u64>>,
     moved_ms: Cell<u64>,
@@ -157,7 +157,7 @@ impl Place {
     /// Enters a call. `idle_max_ms` is how long nothing may come, for a tunnel.
     pub(crate) fn enter(
         worker: &Rc<Worker>,
-        caller: Option<Principal>,
+        caller: Option<Caller>,
         idle_max_ms: Option<u64>,
     ) -> Self {
         let call = Rc::new(Call {

@@ -153,7 +153,7 @@ fn switch(
     (row, meter): (Rc<Row>, Option<Meter>),
 ) {
     let idle_ms = worker.config.limits.tunnel_idle_timeout_ms;
-    let live = live::Place::enter(worker, cx.principal.clone(), Some(idle_ms));
+    let live = live::Place::enter(worker, cx.caller(), Some(idle_ms));
     let Switched { backend, slot } = switched;
     let tunnel = Tunnel::new(worker, connection, backend, live, row, slot, meter);
     match handshake.answer(&mut answer.head) {

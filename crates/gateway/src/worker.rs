@@ -39,6 +39,8 @@ pub type Snapshots = ArcSwap<Option<Snapshot>>;
 
 /// How often connections are looked at for timeouts.
 const SWEEP_MS: u64 = 250;
+/// Sweeps between two looks for memory to give back.
+const SWEEPS_PER_GIVING: u32 = 4;
 
 /// What all workers share.
 pub(crate) struct Shared {
@@ -240,15 +242,18 @@ impl Worker {
             .set(self.clock.unix_ms().wrapping_sub(now_ms));
     }
 
-    /// Lets go of an old snapshot also while no request comes, closes what is idle for too long.
+    /// Lets go of an old snapshot also while no request comes, closes what is idle for too long, gives memory back.
     async fn sweep(self: Rc<Self>) {
-        loop {
+        for turn in (0..SWEEPS_PER_GIVING).cycle() {
             tokio::time::sleep(Duration::from_millis(SWEEP_MS)).await;
             self.tick();
             self.snapshot();
             self.connections.sweep(&self);
             self.pools.sweep(&self);
             self.live.sweep(self.now_ms.get());
+            if turn == 0 {
+                (self.config.give_back)();
+            }
         }
     }
 

@@ -95,20 +95,23 @@ impl Authority {
     ///
     /// # Errors
     /// [`Unavailable`] where the authority fails and calls are refused then.
-    pub fn admit_all(
+    pub fn admit_all<C: AsRef<Claim>>(
         &self,
-        claims: &[Claim],
+        claims: &[C],
         now_ms: u64,
     ) -> Result<(usize, Decision), Unavailable> {
         let Some((shares, on_failure)) = &self.shares else {
             return Ok(match claims {
-                [one] => (0, self.local.admit(one.key, one.limit, one.cost, now_ms)),
+                [one] => {
+                    let Claim { key, limit, cost } = *one.as_ref();
+                    (0, self.local.admit(key, limit, cost, now_ms))
+                }
                 several => self.local.admit_all(several, now_ms),
             });
         };
         let mut own: SmallVec<[Claim; 4]> = SmallVec::new();
         let mut index_of: SmallVec<[usize; 4]> = SmallVec::new();
-        for (index, claim) in claims.iter().enumerate() {
+        for (index, claim) in claims.iter().map(AsRef::as_ref).enumerate() {
             let limit = match shares.share(claim.key, claim.limit, now_ms) {
                 Ok(share) => Some(share),
                 Err(failed) => {

@@ -1,7 +1,7 @@
 //! A limit and its counter, of whichever kind.
 
-use crate::flight::{Concurrency, Flights};
-use crate::rate::{Pace, Rate};
+use crate::flight::{Concurrency, Flights, RETRY_AFTER_MS};
+use crate::rate::{self, Pace, Rate};
 use crate::registry::Filed;
 use crate::window::{Charged, SlidingWindow};
 
@@ -192,9 +192,21 @@ impl Counter<'_> {
         }
     }
 
-    pub(crate) fn take_back(self, limit: Limit, epoch: u32, cost: u32) {
+    /// Milliseconds until there is more than was left when it stood at `mark`, as [`Charged::Yes`] told.
+    pub(crate) fn reset_ms(self, limit: Limit, mark: u64, now_ms: u64) -> u64 {
         match (self, limit) {
-            (Self::Window(window), _) => window.take_back(epoch, cost),
+            (Self::Window(window), _) => window.reset_ms(mark, now_ms),
+            (Self::Word(Word::Pace { .. }), Limit::Rate(rate)) => {
+                rate::reset_ms(rate, mark, now_ms)
+            }
+            (Self::Word(_), _) => RETRY_AFTER_MS,
+        }
+    }
+
+    /// Takes back a charge that left it at `mark`.
+    pub(crate) fn take_back(self, limit: Limit, mark: u64, cost: u32) {
+        match (self, limit) {
+            (Self::Window(window), _) => window.take_back(mark, cost),
             (Self::Word(Word::Pace { pace, .. }), Limit::Rate(rate)) => pace.take_back(rate, cost),
             (Self::Word(Word::Flights { flights, .. }), _) => flights.give_back(cost.into()),
             (Self::Word(Word::Pace { .. }), _) => {}

@@ -45,9 +45,8 @@ impl Flights {
             {
                 Ok(_) => {
                     return Charged::Yes {
-                        epoch: 0,
+                        mark: 0,
                         remaining: limit.calls - count - cost,
-                        reset_ms: RETRY_AFTER_MS,
                     };
                 }
                 Err(actual) => count = actual,

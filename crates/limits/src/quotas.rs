@@ -58,6 +58,12 @@ pub struct Claim {
     pub cost: u32,
 }
 
+impl AsRef<Claim> for Claim {
+    fn as_ref(&self) -> &Self {
+        self
+    }
+}
+
 /// How often a full registry looks for idle counters by itself: a look goes through all of them, and a call pays for it.
 const SWEEP_PAUSE_MS: u64 = 1000;
 
@@ -144,14 +150,10 @@ impl Quotas {
                 };
             };
             match counter.charge(limit, cost, now_ms) {
-                Charged::Yes {
-                    remaining,
-                    reset_ms,
-                    ..
-                } => {
+                Charged::Yes { mark, remaining } => {
                     return Decision::Admitted {
                         remaining,
-                        reset_ms,
+                        reset_ms: counter.reset_ms(limit, mark, now_ms),
                     };
                 }
                 Charged::No { retry_after_ms } => return Decision::Refused { retry_after_ms },
@@ -169,13 +171,13 @@ impl Quotas {
     /// is left. Without limits the call is admitted. When another thread uses up one of them between the
     /// check and the charge, what was charged to the others is taken back; of a window whose bucket has passed meanwhile
     /// it stays until it is forgotten.
-    pub fn admit_all(&self, claims: &[Claim], now_ms: u64) -> (usize, Decision) {
+    pub fn admit_all<C: AsRef<Claim>>(&self, claims: &[C], now_ms: u64) -> (usize, Decision) {
         let now_ms = self.time(now_ms);
         let hands = self.hands();
         loop {
             let mut refused: Option<(usize, u64)> = None;
             let mut counters = SmallVec::<[Counter<'_>; 4]>::new();
-            for (index, claim) in claims.iter().enumerate() {
+            for (index, claim) in claims.iter().map(AsRef::as_ref).enumerate() {
                 let wait_ms = match self.counter(&hands, claim.key, claim.limit, now_ms) {
                     Some(counter) => {
                         counters.push(counter);
@@ -264,55 +266,47 @@ impl Quotas {
     }
 
     /// Charges one limit after the other, each with its counter; takes all back and answers nothing when others came between.
-    fn charge_all(
+    fn charge_all<C: AsRef<Claim>>(
         &self,
         hands: &Hands<'_>,
-        claims: &[Claim],
+        claims: &[C],
         counters: &[Counter<'_>],
         now_ms: u64,
     ) -> Option<(usize, Decision)> {
-        let mut epochs: SmallVec<[u32; 4]> = SmallVec::new();
-        let mut nearest = (
-            0,
-            Decision::Admitted {
-                remaining: u64::MAX,
-                reset_ms: 0,
-            },
-        );
+        let claims = || claims.iter().map(AsRef::as_ref);
+        let mut marks: SmallVec<[u64; 4]> = SmallVec::new();
+        let (mut nearest, mut left) = (0, u64::MAX);
         let mut least = (1_u128, 0_u128);
-        for (index, (claim, counter)) in std::iter::zip(claims, counters).enumerate() {
+        for (index, (claim, counter)) in std::iter::zip(claims(), counters).enumerate() {
             let answer = counter.charge(claim.limit, claim.cost, now_ms);
-            if let Charged::Yes {
-                epoch,
-                remaining,
-                reset_ms,
-            } = answer
-            {
-                epochs.push(epoch);
+            if let Charged::Yes { mark, remaining } = answer {
+                marks.push(mark);
                 let share = (u128::from(remaining), u128::from(claim.limit.whole()));
                 if share.0 * least.1 < least.0 * share.1 {
                     least = share;
-                    nearest = (
-                        index,
-                        Decision::Admitted {
-                            remaining,
-                            reset_ms,
-                        },
-                    );
+                    (nearest, left) = (index, remaining);
                 }
                 continue;
             }
-            for (epoch, (claim, counter)) in
-                std::iter::zip(&epochs, std::iter::zip(claims, counters))
+            for (mark, (claim, counter)) in
+                std::iter::zip(&marks, std::iter::zip(claims(), counters))
             {
-                counter.take_back(claim.limit, *epoch, claim.cost);
+                counter.take_back(claim.limit, *mark, claim.cost);
             }
             if let Charged::Retired = answer {
                 self.forget(hands, claim.key, claim.limit.shape());
             }
             return None;
         }
-        Some(nearest)
+        let decided = std::iter::zip(claims(), std::iter::zip(counters, &marks)).nth(nearest);
+        let reset_ms = decided.map_or(0, |(claim, (counter, mark))| {
+            counter.reset_ms(claim.limit, *mark, now_ms)
+        });
+        let admitted = Decision::Admitted {
+            remaining: left,
+            reset_ms,
+        };
+        Some((nearest, admitted))
     }
 
     fn hands(&self) -> Hands<'_> {

@@ -51,19 +51,56 @@ impl Rate {
     fn ahead_ns_max(self, distance_ns: u64) -> u64 {
         distance_ns.saturating_mul(self.burst.max(1))
     }
+
+    /// What a call of weight `cost` at `now_ms` needs; `None` for one that never passes.
+    fn step(self, cost: u32, now_ms: u64) -> Option<Step> {
+        let distance_ns = self.distance_ns()?;
+        let max_ns = self.ahead_ns_max(distance_ns);
+        let cost_ns = distance_ns.saturating_mul(u64::from(cost));
+        // What costs nothing now needs room for 1.
+        let room_ns = cost_ns.max(distance_ns);
+        (room_ns <= max_ns).then_some(Step {
+            now_ns: now_ms.saturating_mul(NS),
+            distance_ns,
+            cost_ns,
+            room_ns,
+            max_ns,
+        })
+    }
+}
+
+/// A call against a rate, in nanoseconds.
+#[derive(Clone, Copy)]
+struct Step {
+    now_ns: u64,
+    distance_ns: u64,
+    cost_ns: u64,
+    room_ns: u64,
+    max_ns: u64,
+}
+
+impl Step {
+    /// From when the call counts, where the word stands at `due_ns`.
+    ///
+    /// # Errors
+    /// Milliseconds until there is room.
+    fn begin_ns(self, due_ns: u64) -> Result<u64, u64> {
+        let begin_ns = due_ns.max(self.now_ns);
+        let filled_ns = begin_ns.saturating_add(self.room_ns) - self.now_ns;
+        match filled_ns.checked_sub(self.max_ns) {
+            Some(over_ns @ 1..) => Err(over_ns.div_ceil(NS)),
+            _ => Ok(begin_ns),
+        }
+    }
 }
 
 impl Pace {
     /// Counts a call of weight `cost` made at `now_ms`, if the rate allows it.
     pub fn admit(&self, rate: Rate, cost: u32, now_ms: u64) -> Decision {
         match self.charge(rate, cost, now_ms) {
-            Charged::Yes {
+            Charged::Yes { mark, remaining } => Decision::Admitted {
                 remaining,
-                reset_ms,
-                ..
-            } => Decision::Admitted {
-                remaining,
-                reset_ms,
+                reset_ms: reset_ms(rate, mark, now_ms),
             },
             Charged::No { retry_after_ms } => Decision::Refused { retry_after_ms },
             Charged::Retired => Decision::Refused {
@@ -73,44 +110,30 @@ impl Pace {
     }
 
     pub(crate) fn charge(&self, rate: Rate, cost: u32, now_ms: u64) -> Charged {
-        let never = Charged::No {
-            retry_after_ms: rate.per_ms,
+        let Some(step) = rate.step(cost, now_ms) else {
+            return Charged::No {
+                retry_after_ms: rate.per_ms,
+            };
         };
-        let Some(distance_ns) = rate.distance_ns() else {
-            return never;
-        };
-        let now_ns = now_ms.saturating_mul(NS);
-        let max_ns = rate.ahead_ns_max(distance_ns);
-        let cost_ns = distance_ns.saturating_mul(u64::from(cost));
-        // What costs nothing now needs room for 1.
-        let room_ns = cost_ns.max(distance_ns);
-        if room_ns > max_ns {
-            return never;
-        }
         let mut due_ns = self.due_ns.load(Acquire);
         loop {
             if due_ns == RETIRED {
                 return Charged::Retired;
             }
-            let begin_ns = due_ns.max(now_ns);
-            let filled_ns = begin_ns.saturating_add(room_ns) - now_ns;
-            if filled_ns > max_ns {
-                return Charged::No {
-                    retry_after_ms: (filled_ns - max_ns).div_ceil(NS),
-                };
-            }
-            let next_ns = begin_ns.saturating_add(cost_ns);
-            let ahead_ns = next_ns - now_ns;
+            let begin_ns = match step.begin_ns(due_ns) {
+                Ok(begin_ns) => begin_ns,
+                Err(retry_after_ms) => return Charged::No { retry_after_ms },
+            };
+            let next_ns = begin_ns.saturating_add(step.cost_ns);
             match self
                 .due_ns
                 .compare_exchange_weak(due_ns, next_ns, AcqRel, Acquire)
             {
                 Ok(_) => {
-                    let free_ns = max_ns - ahead_ns;
+                    let free_ns = step.max_ns - (next_ns - step.now_ns);
                     return Charged::Yes {
-                        epoch: 0,
-                        remaining: free_ns / distance_ns,
-                        reset_ms: (distance_ns - free_ns % distance_ns).div_ceil(NS),
+                        mark: next_ns,
+                        remaining: free_ns / step.distance_ns,
                     };
                 }
                 Err(actual) => due_ns = actual,
@@ -176,12 +199,9 @@ impl Pace {
         if due_ns == RETIRED {
             return None;
         }
-        let trial = Self {
-            due_ns: AtomicU64::new(due_ns),
-        };
-        match trial.charge(rate, cost, now_ms) {
-            Charged::No { retry_after_ms } => Some(retry_after_ms),
-            Charged::Yes { .. } | Charged::Retired => None,
+        match rate.step(cost, now_ms) {
+            Some(step) => step.begin_ns(due_ns).err(),
+            None => Some(rate.per_ms),
         }
     }
 
@@ -199,4 +219,14 @@ impl Pace {
     pub(crate) fn is_retired(&self) -> bool {
         self.due_ns.load(Acquire) == RETIRED
     }
+}
+
+/// Milliseconds until one call more may come at once than when the word stood at `due_ns`.
+pub(crate) fn reset_ms(rate: Rate, due_ns: u64, now_ms: u64) -> u64 {
+    let Some(distance_ns) = rate.distance_ns() else {
+        return rate.per_ms;
+    };
+    let ahead_ns = due_ns.saturating_sub(now_ms.saturating_mul(NS));
+    let free_ns = rate.ahead_ns_max(distance_ns).saturating_sub(ahead_ns);
+    (distance_ns - free_ns % distance_ns).div_ceil(NS)
 }

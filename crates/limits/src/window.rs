@@ -138,11 +138,11 @@ struct Now {
 
 /// What one counter says to a charge.
 pub(crate) enum Charged {
-    /// Counted in this epoch.
+    /// Counted.
     Yes {
-        epoch: u32,
+        /// Where the counter stands: a window's epoch, a rate's time.
+        mark: u64,
         remaining: u64,
-        reset_ms: u64,
     },
     /// Nothing counted.
     No { retry_after_ms: u64 },
@@ -204,13 +204,9 @@ impl SlidingWindow {
     /// needs room for 1.
     pub fn admit(&self, limit: u64, cost: u32, now_ms: u64) -> Decision {
         match self.charge(limit, cost, now_ms) {
-            Charged::Yes {
+            Charged::Yes { mark, remaining } => Decision::Admitted {
                 remaining,
-                reset_ms,
-                ..
-            } => Decision::Admitted {
-                remaining,
-                reset_ms,
+                reset_ms: self.reset_ms(mark, now_ms),
             },
             Charged::No { retry_after_ms } => Decision::Refused { retry_after_ms },
             Charged::Retired => Decision::Refused {
@@ -249,12 +245,16 @@ impl SlidingWindow {
             };
             if cost == 0 || self.swap(head, charged) {
                 return Charged::Yes {
-                    epoch: low_half(charged.epoch),
+                    mark: charged.epoch,
                     remaining: limit - charged.weight,
-                    reset_ms: self.leaves_in_ms(self.oldest(charged.epoch), now),
                 };
             }
         }
+    }
+
+    /// Milliseconds until the oldest calls are forgotten that are remembered at `epoch`.
+    pub(crate) fn reset_ms(&self, epoch: u64, now_ms: u64) -> u64 {
+        self.leaves_in_ms(self.oldest(epoch), self.at(now_ms))
     }
 
     /// Counts what has happened already, whatever the limit. Answers `false` when the window was retired.
@@ -286,8 +286,7 @@ impl SlidingWindow {
 
     /// Takes back a charge that was counted in `epoch`. While somebody else makes the ring right it stays, until it is
     /// forgotten: strict.
-    pub(crate) fn take_back(&self, epoch: u32, cost: u32) {
-        let epoch = u64::from(epoch);
+    pub(crate) fn take_back(&self, epoch: u64, cost: u32) {
         loop {
             let head = Head::of(self.head.load(Acquire));
             let age = later_by(head.epoch, epoch);
@@ -563,11 +562,6 @@ fn weight_of(code: u8) -> u64 {
 /// Where the ring keeps an epoch.
 fn place_of(epoch: u64) -> usize {
     usize::try_from(epoch % u64::from(BUCKETS)).unwrap_or(0)
-}
-
-/// What is told of an epoch to whoever may take its charge back.
-fn low_half(epoch: u64) -> u32 {
-    u32::try_from(epoch & EPOCH_MASK).unwrap_or(0)
 }
 
 /// How many epochs `a` lies after `b`, modulo 2²³; negative when before.

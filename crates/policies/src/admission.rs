@@ -42,16 +42,7 @@ impl Policy for Admission {
             return Outcome::CONTINUE;
         }
         let limits = &cx.core.runtime.limits;
-        let admitted = match asks.list.as_slice() {
-            [one] => limits.admit_all(&[one.claim()], cx.monotonic_ms),
-            several => {
-                // Filled where it stands: it is large, and would be copied once collected.
-                let mut claims = SmallVec::<[_; 4]>::new();
-                claims.extend(several.iter().map(Ask::claim));
-                limits.admit_all(&claims, cx.monotonic_ms)
-            }
-        };
-        let Ok(decided) = admitted else {
+        let Ok(decided) = limits.admit_all(&asks.list, cx.monotonic_ms) else {
             let detail = "what may be admitted cannot be said at the moment";
             return Reject::new(LIMITS_UNAVAILABLE, detail)
                 .retry_after(1)
@@ -90,13 +81,13 @@ impl Policy for Admission {
             ";t=",
             wait_s.format(seconds(wait_ms)),
         ];
-        cx.headers.insert(RATE_LIMIT, visible(&state.concat()));
+        cx.headers.insert(RATE_LIMIT, visible(state.concat()));
         cx.headers.insert(RATE_LIMIT_POLICY, texts.policy.clone());
     }
 }
 
 fn refusal(ask: &Ask, retry_after_ms: u64) -> Reject {
-    let (requests, window_ms) = numbers(ask.limit);
+    let (requests, window_ms) = numbers(ask.claim.limit);
     let (code, what, rule) = match &ask.by {
         AskedBy::Plan(_, PlanWindow::Quota) => (QUOTA_EXCEEDED, "quota of plan", "plan-quota"),
         AskedBy::Plan(_, PlanWindow::Burst) => {
@@ -149,8 +140,8 @@ fn quoted(by: &AskedBy) -> String {
     text
 }
 
-fn visible(text: &str) -> HeaderValue {
-    HeaderValue::from_str(text).expect("names are reduced to printable ASCII")
+fn visible(text: String) -> HeaderValue {
+    HeaderValue::try_from(text).expect("names are reduced to printable ASCII")
 }
 
 /// What is said of the same limits at every call.
@@ -191,7 +182,7 @@ impl Texts {
             if !policy.is_empty() {
                 policy.push_str(", ");
             }
-            let (requests, window_ms) = numbers(ask.limit);
+            let (requests, window_ms) = numbers(ask.claim.limit);
             policy.push_str(&format!("{name};q={requests}"));
             if let Some(unit) = ask.measure.unit() {
                 policy.push_str(&format!(";qu=\"{unit}\""));
@@ -199,13 +190,13 @@ impl Texts {
             if window_ms > 0 {
                 policy.push_str(&format!(";w={}", seconds(window_ms)));
             }
-            if let Limit::Rate(rate) = ask.limit {
+            if let Limit::Rate(rate) = ask.claim.limit {
                 policy.push_str(&format!(";burst={}", rate.burst));
             }
         }
         Self {
             by: asks.iter().map(|ask| ask.by.clone()).collect(),
-            policy: visible(&policy),
+            policy: visible(policy),
             names,
         }
     }

@@ -1,5 +1,7 @@
 //! Several ways to authenticate, all of which are needed.
 
+use std::rc::Rc;
+
 use base::code::{CREDENTIALS_CONFLICT, CREDENTIALS_INCOMPLETE, CREDENTIALS_MISSING};
 use policy::{Outcome, Policy, Principal, Reject, RequestCx, ResponseCx, Verdict};
 
@@ -32,7 +34,7 @@ pub fn policy(needed: Vec<Box<dyn Policy>>) -> Box<dyn Policy> {
 struct Progress {
     /// Somebody was known before, by another alternative.
     known: bool,
-    caller: Option<Principal>,
+    caller: Option<Rc<Principal>>,
     refusals: Refusals,
     conflict: bool,
 }

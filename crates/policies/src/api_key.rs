@@ -1,5 +1,6 @@
 //! `apiKey`: the caller shows an API key in a header or in the query.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::code::{API_KEY_ADDRESS_REFUSED, API_KEY_INVALID, CREDENTIALS_MISSING};
@@ -138,7 +139,7 @@ impl Policy for Running {
         let limited = found.limited.as_deref();
         let identity = limited.map_or(&cx.core.unnamed, LimitedKey::identity);
         let identity = Arc::clone(identity);
-        cx.principal = Some(Principal {
+        cx.principal = Some(Rc::new(Principal {
             org: found.org,
             application: Some(found.application),
             credential: Some(found.credential),
@@ -147,8 +148,7 @@ impl Policy for Running {
             identity,
             limits: limited.map(|limited| Arc::clone(limited.limits())),
             token: None,
-            subscription: None,
-        });
+        }));
         Outcome::CONTINUE
     }
 }
@@ -351,7 +351,7 @@ mod tests {
         });
         let mut cx = with_key(&bench, API_KEY);
         bench.run(&*compile("apiKey", json!({})), &mut cx).unwrap();
-        let first = cx.principal.clone().unwrap().identity;
+        let first = Arc::clone(&cx.principal.as_ref().unwrap().identity);
         let mut again = with_key(&bench, API_KEY);
         bench
             .run(&*compile("apiKey", json!({})), &mut again)

@@ -249,7 +249,7 @@ impl Running {
                 Some(found.ok_or(Refusal::NoApplication)?)
             }
         };
-        cx.principal = Some(Principal {
+        cx.principal = Some(Rc::new(Principal {
             org: self.org.clone(),
             application,
             credential: None,
@@ -261,9 +261,8 @@ impl Running {
                 ..Identity::default()
             }),
             limits: None,
-            subscription: None,
             token: None,
-        });
+        }));
         Ok(())
     }
 

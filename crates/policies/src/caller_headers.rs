@@ -281,7 +281,7 @@ mod tests {
         let policy = compile("identityHeaders", config);
         let mut cx = bench.request_of("GET", "/pets", None);
         match identity {
-            Some(identity) => cx.principal.as_mut().unwrap().identity = Arc::new(identity),
+            Some(identity) => crate::testing::principal_mut(&mut cx).identity = Arc::new(identity),
             None => cx.principal = None,
         }
         // What was put there behind the removal of what clients send.

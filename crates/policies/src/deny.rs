@@ -90,7 +90,7 @@ mod tests {
             cx.client.ip = ip.parse::<IpAddr>().unwrap();
             let mut identity = (*cx.principal.as_ref().unwrap().identity).clone();
             identity.subject = Some("eve".to_owned());
-            cx.principal.as_mut().unwrap().identity = Arc::new(identity);
+            crate::testing::principal_mut(&mut cx).identity = Arc::new(identity);
             cx
         };
         let network = || DenyRule {

@@ -22,8 +22,8 @@ impl<K, V> Default for Generations<K, V> {
 impl<K: Eq + Hash, V> Generations<K, V> {
     /// What is remembered; counts as used.
     pub(crate) fn get(&mut self, key: &K) -> Option<&mut V> {
-        // Most are young: then one look-up is enough.
-        if !self.young.contains_key(key) {
+        // Most are young, and often all: then one look-up is enough.
+        if !self.old.is_empty() && !self.young.contains_key(key) {
             let (key, value) = self.old.remove_entry(key)?;
             self.young.insert(key, value);
         }

@@ -6,6 +6,7 @@ mod told;
 mod unknown;
 mod verify;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::{Diagnostic, Digest, Org, TokenMarks};
@@ -246,7 +247,7 @@ impl Running {
             let version = directory.version();
             if entry.version == version || self.renew(entry, directory, version)? {
                 bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
-                cx.principal = Some(entry.principal.clone());
+                cx.principal = Some(Rc::clone(&entry.principal));
                 return Ok(());
             }
         }
@@ -263,7 +264,7 @@ impl Running {
             self.verify(token, directory, now_unix_s, answer.is_some(), unknown)?
         };
         bound::check(cx, shown, entry.confirmation.as_ref()).map_err(Refusal::Unproved)?;
-        cx.principal = Some(entry.principal.clone());
+        cx.principal = Some(Rc::clone(&entry.principal));
         let limits = &*cx.core.runtime.remembered;
         cache.put(shown.token().into(), entry, limits);
         Ok(())
@@ -359,7 +360,7 @@ impl Running {
             entry.issuer = issuer;
         }
         let identity = Arc::clone(&entry.principal.identity);
-        entry.principal = match &entry.issuer.outside {
+        let principal = match &entry.issuer.outside {
             None => self.principal(directory, &entry.token, &entry.client_id, identity)?,
             Some(outside) => {
                 let client_id = &entry.client_id;
@@ -372,6 +373,7 @@ impl Running {
                 }
             }
         };
+        entry.principal = Rc::new(principal);
         entry.version = version;
         Ok(true)
     }
@@ -402,7 +404,6 @@ impl Running {
             environment: client.environment,
             identity,
             limits: None,
-            subscription: None,
             token: Some(Arc::clone(token)),
         })
     }
@@ -478,7 +479,7 @@ impl Running {
             token,
             confirmation,
             client_id: client_id.into(),
-            principal,
+            principal: Rc::new(principal),
             version,
             good_until_unix_ms: u64::MAX,
         })

@@ -4,6 +4,7 @@ mod caller;
 mod verified;
 
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::code::{CERTIFICATE_INVALID, CREDENTIALS_MISSING, CREDENTIALS_UNVERIFIED};
@@ -209,7 +210,7 @@ impl Running {
         &self,
         cx: &mut RequestCx,
         shown: &ClientCertificate,
-    ) -> Result<Principal, Reject> {
+    ) -> Result<Rc<Principal>, Reject> {
         let (authorities, files) = self.authorities(cx)?;
         let version = cx.core.runtime.directory.version();
         let now_unix_s = cx.unix_ms / 1000;
@@ -220,7 +221,7 @@ impl Running {
             && entry.version == version
             && now_unix_s < entry.until_unix_s
         {
-            return Ok(entry.principal.clone());
+            return Ok(Rc::clone(&entry.principal));
         }
         let verdict = authorities.verify(&shown.chain, now_unix_s);
         let vouched = verdict.map_err(|refused| {
@@ -233,13 +234,13 @@ impl Running {
             let detail = "the client certificate is refused: it is malformed".to_owned();
             return Err(self.refuse("certificate", detail));
         };
-        let principal = self.caller(cx, shown, &description)?;
+        let principal = Rc::new(self.caller(cx, shown, &description)?);
         let ends = u64::try_from(description.not_after_unix_s).unwrap_or(0);
         let entry = Entry {
             files,
             version,
             until_unix_s: ends.min(now_unix_s + VERIFIED_S),
-            principal: principal.clone(),
+            principal: Rc::clone(&principal),
         };
         let limits = &cx.core.runtime.remembered;
         verified.borrow_mut().put(key, entry, limits);
@@ -285,7 +286,6 @@ impl Running {
             environment: self.environment,
             identity: Arc::new(identity),
             limits: None,
-            subscription: None,
             token: None,
         };
         let mut application = self.application.as_ref();

@@ -1,5 +1,8 @@
 //! `planQuota`: the quota of the plan under which the caller's application is subscribed.
 
+use std::rc::Rc;
+use std::sync::Arc;
+
 use base::Diagnostic;
 use base::code::INTERNAL;
 use limits::Quota;
@@ -43,20 +46,19 @@ impl PolicyKind for PlanQuota {
 
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        let Some(subscription) = &cx.subscription else {
+        let Some(subscription) = cx.subscription.as_ref().map(Rc::clone) else {
             if cx.principal.is_none() && cx.slots.get::<Nobody>().is_some() {
                 return Outcome::CONTINUE;
             }
             return Reject::new(INTERNAL, "no policy has found the subscription").into();
         };
-        let Some(plan) = subscription.plan.clone() else {
+        let Some(plan) = &subscription.plan else {
             return Reject::new(INTERNAL, "the subscription has no plan").into();
         };
-        let subscription = subscription.id;
         let asks = &mut cx.slots.get_or_default::<Asks>().list;
-        for (window, length) in windows(&plan) {
-            let by = AskedBy::Plan(plan.clone(), window);
-            asks.push(ask(window.of_plan(subscription), length, by));
+        for (window, length) in windows(plan) {
+            let by = AskedBy::Plan(Arc::clone(plan), window);
+            asks.push(ask(window.of_plan(subscription.id), length, by));
         }
         application_limits::ask_all(cx);
         Outcome::CONTINUE
@@ -80,18 +82,11 @@ pub(crate) fn ask(key: limits::Key, window: Window, by: AskedBy) -> Ask {
         limit: window.requests,
         window_ms: window.window_ms,
     };
-    Ask {
-        key,
-        limit: limit.into(),
-        measure: window.measure,
-        by,
-    }
+    Ask::new(key, limit.into(), window.measure, by)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use http::HeaderMap;
     use serde_json::json;
 
@@ -211,10 +206,10 @@ mod tests {
         let bench = Bench::new();
         for _ in 0..100 {
             let mut cx = bench.request_of("GET", "/x", None);
-            cx.subscription = Some(policy::SubscriptionView {
+            cx.subscription = Some(Rc::new(policy::SubscriptionView {
                 id: base::SubscriptionId::generate(),
                 plan: Some(Arc::new(gold())),
-            });
+            }));
             bench
                 .run(&*compile("planQuota", json!({})), &mut cx)
                 .unwrap();

@@ -276,12 +276,9 @@ impl Policy for Running {
             value: self.key.of(cx),
         };
         let asks = cx.slots.get_or_default::<Asks>();
-        asks.list.push(Ask {
-            key,
-            limit: self.limit.limit,
-            measure: self.limit.measure,
-            by: AskedBy::Policy(Arc::clone(&self.limit)),
-        });
+        let by = AskedBy::Policy(Arc::clone(&self.limit));
+        let NamedLimit { limit, measure, .. } = *self.limit;
+        asks.list.push(Ask::new(key, limit, measure, by));
         Outcome::CONTINUE
     }
 }

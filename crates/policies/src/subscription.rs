@@ -1,10 +1,20 @@
 //! `subscription`: the caller's application must hold a subscription to the API.
 
+use std::rc::Rc;
+
 use base::code::{INTERNAL, SUBSCRIPTION_BLOCKED, SUBSCRIPTION_MISSING};
-use base::{Diagnostic, Org};
-use policy::{CompileEnv, Nobody, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx};
+use base::{ApplicationId, Diagnostic, Digest, Org};
+use policy::{
+    CompileEnv, Core, Nobody, Outcome, Phase, Policy, PolicyKind, Reject, RequestCx,
+    SubscriptionView,
+};
 use schemars::JsonSchema;
 use serde::Deserialize;
+
+use crate::generations::Generations;
+
+/// Subscriptions that one core remembers; what is beyond is looked up at every call.
+const FOUND_MAX: usize = 8192;
 
 /// The kind.
 pub struct Subscription;
@@ -14,7 +24,7 @@ pub struct Subscription;
 #[serde(deny_unknown_fields)]
 pub struct Config {}
 
-/// Looks the subscription of the caller's application up in the node's directory, at every call, so that an ended
+/// Looks the subscription of the caller's application up in the node's directory, whenever that has changed, so that an ended
 /// subscription stops the next call.
 ///
 /// # Errors
@@ -23,7 +33,13 @@ pub struct Config {}
 struct Running {
     org: Org,
     api: String,
+    /// Tells this API from all others.
+    id: Digest,
 }
+
+/// What a core has found, by application and API, with the directory's version of that time.
+#[derive(Default)]
+struct Found(Generations<(ApplicationId, Digest), (u64, Rc<SubscriptionView>)>);
 
 impl PolicyKind for Subscription {
     const NAME: &'static str = "subscription";
@@ -35,24 +51,43 @@ impl PolicyKind for Subscription {
         Ok(Box::new(Running {
             org: env.org.clone(),
             api: env.api.clone(),
+            id: Digest::of(sync::api_audience(&env.org, &env.api).as_bytes()),
         }))
+    }
+}
+
+impl Running {
+    fn find(&self, core: &Core, application: ApplicationId) -> Option<Rc<SubscriptionView>> {
+        let directory = &core.runtime.directory;
+        let found = core.memory::<Found>();
+        let found = &mut found.borrow_mut().0;
+        let key = (application, self.id);
+        // Read before the look-up: a change between them makes the next call look again.
+        let version = directory.version();
+        if let Some((as_of, view)) = found.get(&key)
+            && *as_of == version
+        {
+            return Some(Rc::clone(view));
+        }
+        let view = Rc::new(directory.subscription(application, &self.api)?);
+        found.put(key, (version, Rc::clone(&view)), FOUND_MAX);
+        Some(view)
     }
 }
 
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        let Some(principal) = &mut cx.principal else {
+        let Some(principal) = &cx.principal else {
             // As for an operation that is open: who is nobody has no application.
             if cx.slots.get::<Nobody>().is_some() {
                 return Outcome::CONTINUE;
             }
             return Reject::new(INTERNAL, "no policy has authenticated the caller").into();
         };
-        let directory = &cx.core.runtime.directory;
         let found = principal
             .application
             .filter(|_| principal.org == self.org)
-            .and_then(|application| directory.subscription(application, &self.api));
+            .and_then(|application| self.find(&cx.core, application));
         let Some(subscription) = found else {
             let application = principal.application.map(|id| id.to_string());
             let detail = match application {
@@ -79,7 +114,6 @@ impl Policy for Running {
                 )
                 .into();
         }
-        principal.subscription = Some(subscription.id);
         cx.subscription = Some(subscription);
         Outcome::CONTINUE
     }
@@ -99,7 +133,8 @@ mod tests {
         let policy = compile("subscription", json!({}));
         let mut cx = bench.request_of("GET", "/x", None);
         bench.run(&*policy, &mut cx).unwrap();
-        assert_eq!(cx.subscription.unwrap().plan.unwrap().name, "Gold");
+        let plan = cx.subscription.unwrap().plan.clone();
+        assert_eq!(plan.unwrap().name, "Gold");
 
         bench.directory.tables().subscriptions.clear();
         let mut cx = bench.request_of("GET", "/x", None);
@@ -112,7 +147,7 @@ mod tests {
     fn an_application_of_another_organisation_is_not_subscribed() {
         let bench = Bench::new();
         let mut cx = bench.request_of("GET", "/x", None);
-        cx.principal.as_mut().unwrap().org = Org::new("other");
+        crate::testing::principal_mut(&mut cx).org = Org::new("other");
         let reject = bench
             .run(&*compile("subscription", json!({})), &mut cx)
             .unwrap_err();
@@ -123,7 +158,7 @@ mod tests {
     fn a_caller_that_is_no_application_is_not_subscribed() {
         let bench = Bench::new();
         let mut cx = bench.request_of("GET", "/x", None);
-        cx.principal.as_mut().unwrap().application = None;
+        crate::testing::principal_mut(&mut cx).application = None;
         let reject = bench
             .run(&*compile("subscription", json!({})), &mut cx)
             .unwrap_err();

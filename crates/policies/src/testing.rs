@@ -418,7 +418,7 @@ impl Bench {
         scopes: Option<&[&str]>,
     ) -> RequestCx {
         let mut cx = self.request(method, path);
-        cx.principal = Some(Principal {
+        cx.principal = Some(Rc::new(Principal {
             org: Org::default_org(),
             application: Some(self.application),
             credential: Some(CredentialId::generate()),
@@ -430,8 +430,7 @@ impl Bench {
             }),
             limits: None,
             token: None,
-            subscription: None,
-        });
+        }));
         cx
     }
 
@@ -526,4 +525,9 @@ pub(crate) fn compile_errors(name: &str, config: Value) -> Vec<Diagnostic> {
         .compile(&config, &env())
         .err()
         .unwrap_or_default()
+}
+
+/// The caller of a request that has one, to be another one.
+pub(crate) fn principal_mut(cx: &mut RequestCx) -> &mut Principal {
+    Rc::make_mut(cx.principal.as_mut().expect("a known caller"))
 }

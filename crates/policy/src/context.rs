@@ -49,13 +49,24 @@ pub struct RequestCx {
     /// Bytes that the request's body may have; `None` = what the gateway takes at all, which bounds it in any case.
     pub body_bytes_max: Option<u64>,
     /// Who calls; set by the phase `authenticate`.
-    pub principal: Option<Principal>,
+    pub principal: Option<Rc<Principal>>,
     /// Under which subscription; set by the subscription check.
-    pub subscription: Option<SubscriptionView>,
+    pub subscription: Option<Rc<SubscriptionView>>,
     /// What policies remember of this request.
     pub slots: Slots,
     /// The core's surroundings.
     pub core: Rc<Core>,
+}
+
+impl RequestCx {
+    /// What this call ends with, should it be open for long; `None` while nobody is known to have made it.
+    #[must_use]
+    pub fn caller(&self) -> Option<Caller> {
+        Some(Caller {
+            principal: Rc::clone(self.principal.as_ref()?),
+            subscription: self.subscription.as_ref().map(|held| held.id),
+        })
+    }
 }
 
 /// An answer on its way to the client.
@@ -143,10 +154,17 @@ pub struct Principal {
     pub identity: Arc<Identity>,
     /// What an API key is limited to; `None` = nothing beyond its application's subscriptions.
     pub limits: Option<Arc<KeyLimits>>,
-    /// Under which subscription; set by the subscription check, so that a call that is open for long ends with it.
-    pub subscription: Option<SubscriptionId>,
     /// The token that proved it; `None` for what is no token.
     pub token: Option<Arc<TokenInUse>>,
+}
+
+/// What a call that is open for long ends with.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    /// Who calls.
+    pub principal: Rc<Principal>,
+    /// Under which subscription.
+    pub subscription: Option<SubscriptionId>,
 }
 
 /// What is known of who calls. Made once for a credential, shared by all calls with it.

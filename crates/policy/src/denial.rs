@@ -78,7 +78,7 @@ impl DenyRule {
         let address = cx.client.ip.to_canonical();
         let here = self.clients.is_empty() || self.clients.iter().any(|net| net.contains(&address));
         here && (self.apis.is_empty() || self.apis.iter().any(|name| name == api))
-            && self.is_of(cx.principal.as_ref())
+            && self.is_of(cx.principal.as_deref())
             // What cannot be decided is refused.
             && self
                 .when

@@ -32,8 +32,8 @@ pub use backend_tokens::{
 };
 pub use chain::{Access, Chain, Passed, Permit, Step, Stop};
 pub use context::{
-    Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx, Runtime,
-    Slots, TokenInUse, Trace,
+    Caller, Client, ClientCertificate, Core, Identity, Nobody, Principal, RequestCx, ResponseCx,
+    Runtime, Slots, TokenInUse, Trace,
 };
 pub use denial::{Denials, DenyRule};
 pub use directory::{

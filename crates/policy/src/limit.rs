@@ -115,10 +115,8 @@ pub struct NamedLimit {
 /// One limit that a call is held against.
 #[derive(Clone, Debug)]
 pub struct Ask {
-    /// The counter.
-    pub key: Key,
-    /// The limit.
-    pub limit: Limit,
+    /// As the authority over the limits is asked.
+    pub claim: Claim,
     /// What it counts.
     pub measure: Measure,
     /// Who asks.
@@ -126,14 +124,21 @@ pub struct Ask {
 }
 
 impl Ask {
-    /// As the authority over the limits is asked.
+    /// What a call is asked when it begins.
     #[must_use]
-    pub fn claim(&self) -> Claim {
-        Claim {
-            key: self.key,
-            limit: self.limit,
-            cost: self.measure.cost(),
+    pub fn new(key: Key, limit: Limit, measure: Measure, by: AskedBy) -> Self {
+        let cost = measure.cost();
+        Self {
+            claim: Claim { key, limit, cost },
+            measure,
+            by,
         }
+    }
+}
+
+impl AsRef<Claim> for Ask {
+    fn as_ref(&self) -> &Claim {
+        &self.claim
     }
 }
 
@@ -155,7 +160,7 @@ impl Meter {
         Some(Self {
             authority: Arc::clone(authority),
             asks: lasting
-                .map(|ask| (ask.measure, ask.key, ask.limit))
+                .map(|ask| (ask.measure, ask.claim.key, ask.claim.limit))
                 .collect(),
         })
     }
@@ -205,7 +210,7 @@ impl Drop for Meter {
 #[derive(Debug, Default)]
 pub struct Asks {
     /// The limits.
-    pub list: SmallVec<[Ask; 2]>,
+    pub list: SmallVec<[Ask; 4]>,
     /// The index of the limit that decided, and its answer: of those that admitted the one with the least remaining, else
     /// the one that refused.
     pub decided: Option<(usize, Decision)>,

@@ -20,7 +20,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     match cli.command {
-        Command::Up(options) => match tollway::up::run(*options, memory::give_back) {
+        Command::Up(options) => match tollway::up::run(*options, memory::GIVING) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => {
                 eprintln!("tollway: {error}");

@@ -7,6 +7,7 @@ use libmimalloc_sys::{
     mi_free, mi_malloc, mi_malloc_aligned, mi_realloc, mi_realloc_aligned, mi_zalloc,
     mi_zalloc_aligned,
 };
+use tollway::up::Memory;
 
 #[global_allocator]
 static ALLOCATOR: Mimalloc = Mimalloc;
@@ -82,11 +83,27 @@ pub(crate) fn small_pages() {
     let _ = rustix::thread::disable_transparent_huge_pages(true);
 }
 
+/// What the platform is told of it.
+pub(crate) const GIVING: Memory = Memory {
+    give_back,
+    give_back_aged,
+};
+
 /// Gives back what was freed: hashing the first password takes 19 MiB for a moment, and the allocator would keep them,
 /// since nothing makes it look again on a platform that has just started and has nothing to do.
-pub(crate) fn give_back() {
+fn give_back() {
+    collect(true);
+}
+
+/// Gives back what this thread freed a while ago. The allocator does so by itself while it is asked for much; this is for a
+/// thread that nobody asks anything after a crowd has gone.
+fn give_back_aged() {
+    collect(false);
+}
+
+fn collect(all: bool) {
     // SAFETY: it may be called at any time, from any thread; it touches memory that nobody uses alone.
-    unsafe { libmimalloc_sys::mi_collect(true) }
+    unsafe { libmimalloc_sys::mi_collect(all) }
 }
 
 #[cfg(test)]

@@ -19,6 +19,8 @@ use super::Map;
 pub(super) struct Denying {
     models: Mutex<BTreeMap<ResourceKey, DenyModel>>,
     rules: ArcSwapOption<Denials>,
+    /// There are rules.
+    any: AtomicBool,
     /// The rules are not those of the models any more.
     stale: AtomicBool,
 }
@@ -26,11 +28,9 @@ pub(super) struct Denying {
 impl Denying {
     /// What is in force; `None` where there is none.
     pub(super) fn rules(&self) -> Option<Arc<Denials>> {
-        // A full load costs more than a look.
-        if self.rules.load().is_none() {
-            return None;
-        }
-        self.rules.load_full()
+        // Asked at every call, and most nodes have none.
+        let any = self.any.load(Ordering::Acquire);
+        any.then(|| self.rules.load_full()).flatten()
     }
 
     pub(super) fn put(&self, key: &ResourceKey, model: Option<DenyModel>) {
@@ -70,8 +70,9 @@ impl Denying {
             .iter()
             .filter_map(|(key, model)| rule(key, model, applications))
             .collect();
-        let denials = (!rules.is_empty()).then(|| Arc::new(Denials(rules)));
-        self.rules.store(denials);
+        let any = !rules.is_empty();
+        self.rules.store(any.then(|| Arc::new(Denials(rules))));
+        self.any.store(any, Ordering::Release);
     }
 
     pub(super) fn len(&self) -> usize {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 use http::Response;
 use http::header::HeaderValue;
-use policy::{Chain, Principal, Reject, RequestCx, Stop};
+use policy::{Caller, Chain, Principal, Reject, RequestCx, Stop};
 use usage::{KeyUse, StatusClass};
 
 use super::opened::{Opened, host_key};
@@ -97,7 +97,7 @@ impl Answer {
         self,
         worker: &Rc<Worker>,
         record: Record,
-        caller: Option<Principal>,
+        caller: Option<Caller>,
         is_head: bool,
     ) -> Response<AnswerBody> {
         match self.content {
@@ -153,7 +153,7 @@ pub(super) fn counted(
     let find = || series(worker, &subject, matched, status);
     let table = &worker.usage.table;
     let (row, series) = table.row_and_series(&subject, find);
-    if let Some(used) = cx.principal.as_ref().and_then(key_use) {
+    if let Some(used) = cx.principal.as_deref().and_then(key_use) {
         table.used(&row, used);
     }
     Counted {
@@ -216,8 +216,8 @@ pub(super) fn on_its_way(
     opened: Opened,
     record: &Record,
     answer: &mut Answer,
-) -> Option<Principal> {
-    let caller = opened.cx.principal.clone();
+) -> Option<Caller> {
+    let caller = opened.cx.caller();
     if let Content::Upstream(Source::Streaming(body)) = &mut answer.content
         && worker.shared.decisions[worker.index].is_some()
     {

@@ -198,17 +198,16 @@ struct Known;
 impl policy::Policy for Known {
     fn on_request<'a>(&'a self, cx: &'a mut policy::RequestCx) -> policy::Outcome<'a> {
         let id = cx.headers.get("x-app").unwrap().to_str().unwrap();
-        cx.principal = Some(policy::Principal {
+        cx.principal = Some(std::rc::Rc::new(policy::Principal {
             limits: None,
             token: None,
-            subscription: None,
             org: base::Org::default_org(),
             application: Some(id.parse().unwrap()),
             credential: Some(base::CredentialId::generate()),
             key: None,
             environment: base::Environment::default(),
             identity: std::sync::Arc::default(),
-        });
+        }));
         policy::Outcome::CONTINUE
     }
 }
@@ -247,7 +246,9 @@ async fn open_answers_of_a_revoked_caller_end_and_others_go_on() {
     }
     let closer = sandbox.gateway.closer();
     let reason = gateway::live::Reason::Revoked;
-    closer.close_where(reason, move |caller| caller.application == Some(revoked));
+    closer.close_where(reason, move |caller| {
+        caller.principal.application == Some(revoked)
+    });
     let (mut client, mut backend) = open.remove(0);
     // Cut, not ended: nobody takes it for whole.
     assert!(client.closes().await);

@@ -61,7 +61,7 @@ fn a_stall_while_turning_errs_strict_and_heals() {
 fn a_charge_is_taken_back_also_behind_its_bucket_unless_somebody_turns() {
     let window = window();
     for (now_ms, back_ms) in [(0, 0), (200, 210), (400, 499), (600, 900)] {
-        let Charged::Yes { epoch, .. } = window.charge(5, 2, now_ms) else {
+        let Charged::Yes { mark: epoch, .. } = window.charge(5, 2, now_ms) else {
             panic!("there is room")
         };
         assert!(admitted(&window, 5, now_ms));
@@ -70,7 +70,7 @@ fn a_charge_is_taken_back_also_behind_its_bucket_unless_somebody_turns() {
         let left = if back_ms > now_ms + 110 { 0 } else { 1 };
         assert_eq!(window.used(back_ms), left, "charged at {now_ms}");
     }
-    let Charged::Yes { epoch, .. } = window.charge(5, 2, 2000) else {
+    let Charged::Yes { mark: epoch, .. } = window.charge(5, 2, 2000) else {
         panic!("there is room")
     };
     let head = Head::of(window.head.load(Acquire));

@@ -59,7 +59,7 @@ fn several_quotas_are_charged_all_or_none() {
     let alone = quotas.admit(key(1), MINUTE, 1, 7);
     assert!(matches!(alone, Decision::Admitted { remaining: 6, .. }));
     assert_eq!(
-        quotas.admit_all(&[], 7),
+        quotas.admit_all::<Claim>(&[], 7),
         (
             0,
             Decision::Admitted {

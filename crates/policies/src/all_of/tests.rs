@@ -36,7 +36,7 @@ impl Policy for Somebody {
         if cx.principal.is_some() {
             return Outcome::CONTINUE;
         }
-        cx.principal = Some(Principal {
+        cx.principal = Some(std::rc::Rc::new(Principal {
             org: base::Org::default_org(),
             application: self.0,
             credential: None,
@@ -48,8 +48,7 @@ impl Policy for Somebody {
             }),
             limits: None,
             token: None,
-            subscription: None,
-        });
+        }));
         Outcome::CONTINUE
     }
 }

@@ -9,7 +9,7 @@ use crate::testing::{Bench, compile, compile_errors};
 /// A caller with these roles and claims.
 fn caller(bench: &Bench, roles: &[&str], claims: &Json) -> RequestCx {
     let mut cx = bench.request_of("GET", "/pets/1", Some(&["read"]));
-    let principal = cx.principal.as_mut().unwrap();
+    let principal = crate::testing::principal_mut(&mut cx);
     principal.identity = Arc::new(Identity {
         subject: Some("alice".to_owned()),
         scopes: Some(vec!["read".to_owned()]),

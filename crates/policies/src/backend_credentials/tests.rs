@@ -116,7 +116,7 @@ fn each_environment_has_its_own() {
     let cx = shown(&bench, &*policy).unwrap();
     assert!(!cx.headers.contains_key("x-api-key"), "production");
     let mut cx = request(&bench);
-    cx.principal.as_mut().unwrap().environment = Environment::Sandbox;
+    crate::testing::principal_mut(&mut cx).environment = Environment::Sandbox;
     bench.run(&*policy, &mut cx).unwrap();
     assert_eq!(cx.headers["x-api-key"], "k");
 }

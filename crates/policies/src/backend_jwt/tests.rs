@@ -36,7 +36,7 @@ fn config(more: Value) -> Value {
 fn request(bench: &Bench) -> RequestCx {
     let mut cx = bench.request_of("GET", "/pets", Some(&["orders:read", "orders:write"]));
     let claims = json!({"client_id": "client-1", "tenant": {"id": 7}, "email": "a@example.com"});
-    let principal = cx.principal.as_mut().unwrap();
+    let principal = crate::testing::principal_mut(&mut cx);
     let scopes = principal.identity.scopes.clone();
     principal.identity = Arc::new(Identity {
         subject: Some("alice-1".to_owned()),
@@ -44,9 +44,11 @@ fn request(bench: &Bench) -> RequestCx {
         roles: vec!["seller".to_owned()],
         claims: claims.as_object().unwrap().clone(),
     });
-    cx.principal.as_mut().unwrap().credential = None;
+    crate::testing::principal_mut(&mut cx).credential = None;
     let directory = &cx.core.runtime.directory;
-    cx.subscription = directory.subscription(bench.application, crate::testing::API);
+    cx.subscription = directory
+        .subscription(bench.application, crate::testing::API)
+        .map(std::rc::Rc::new);
     cx
 }
 
@@ -175,12 +177,12 @@ fn calls_of_a_caller_have_one_token_until_it_is_renewed() {
     assert_ne!(renewed, first, "a quarter of five minutes is left");
 
     let mut other = request(&bench);
-    other.principal.as_mut().unwrap().environment = Environment::Sandbox;
+    crate::testing::principal_mut(&mut other).environment = Environment::Sandbox;
     assert_ne!(sent(&bench, &*policy, &mut other), renewed);
     let other = compile("backendJwt", config(json!({"lifetime": "10m"})));
     assert_ne!(sent(&bench, &*other, &mut request(&bench)), renewed);
     let mut cx = request(&bench);
-    cx.subscription.as_mut().unwrap().plan = None;
+    std::rc::Rc::make_mut(cx.subscription.as_mut().unwrap()).plan = None;
     assert_ne!(sent(&bench, &*policy, &mut cx), renewed);
 }
 
@@ -192,7 +194,7 @@ fn what_is_remembered_is_compared() {
     let policy = compile("backendJwt", config(json!({"pass": ["tenant"]})));
     let of = |tenant: &str, token: bool| {
         let mut cx = request(&bench);
-        let principal = cx.principal.as_mut().unwrap();
+        let principal = crate::testing::principal_mut(&mut cx);
         principal.identity = Arc::new(Identity {
             subject: Some("alice-1".to_owned()),
             claims: json!({"tenant": tenant}).as_object().unwrap().clone(),
@@ -215,7 +217,7 @@ fn what_is_remembered_is_compared() {
         let mut cx = of("c", token);
         let mut again = of("c", token);
         let identity = Arc::clone(&cx.principal.as_ref().unwrap().identity);
-        again.principal.as_mut().unwrap().identity = identity;
+        crate::testing::principal_mut(&mut again).identity = identity;
         let text = sent(&bench, &*policy, &mut cx);
         assert_eq!(sent(&bench, &*policy, &mut again), text);
     }
@@ -228,7 +230,7 @@ fn what_a_core_remembers_is_bounded_and_counted() {
     let policy = compile("backendJwt", config(json!({})));
     for number in 0..20 {
         let mut cx = request(&bench);
-        cx.principal.as_mut().unwrap().identity = Arc::new(Identity {
+        crate::testing::principal_mut(&mut cx).identity = Arc::new(Identity {
             subject: Some(format!("user-{number}")),
             ..Identity::default()
         });

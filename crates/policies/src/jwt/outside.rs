@@ -1,5 +1,6 @@
 //! Tokens of issuers outside of the platform: what they say, in our words.
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::{Environment, TokenMarks};
@@ -139,11 +140,11 @@ impl Running {
             },
             confirmation,
             client_id,
-            principal: Principal {
+            principal: Rc::new(Principal {
                 identity: Arc::new(identity),
                 token: Some(Arc::clone(&token)),
                 ..principal
-            },
+            }),
             token,
             version,
             good_until_unix_ms,
@@ -190,7 +191,6 @@ impl Running {
             environment,
             identity: Arc::default(),
             limits: None,
-            subscription: None,
             token: None,
         })
     }

@@ -1,6 +1,7 @@
 //! Which certificates are taken, and what is known of their bearers.
 
 use std::net::IpAddr;
+use std::rc::Rc;
 use std::sync::Arc;
 
 use base::Diagnostic;
@@ -210,7 +211,7 @@ pub(super) fn find<'c>(
     principal: &Principal,
     description: &Description,
 ) -> Option<&'c Caller> {
-    cx.principal = Some(principal.clone());
+    cx.principal = Some(Rc::new(principal.clone()));
     let mut callers = callers.iter();
     let found = callers.find(|caller| caller.fits(cx, description));
     cx.principal = None;

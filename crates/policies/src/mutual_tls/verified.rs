@@ -1,6 +1,7 @@
 //! Certificates that were verified on this core, so that a signature is not checked at every call.
 
 use std::collections::HashMap;
+use std::rc::Rc;
 
 use base::Digest;
 use policy::{Memory, Principal, Remembered};
@@ -18,7 +19,7 @@ pub(super) struct Entry {
     /// The version of the directory in which the application was looked up.
     pub(super) version: u64,
     pub(super) until_unix_s: u64,
-    pub(super) principal: Principal,
+    pub(super) principal: Rc<Principal>,
 }
 
 impl Verified {

@@ -111,9 +111,7 @@ fn applications_are_counted_apart() {
     let mut own = bench.request_of("GET", "/x", None);
     assert!(call(&bench, &limit, &mut own).0.is_ok());
     let mut other = bench.request_of("GET", "/x", None);
-    if let Some(principal) = &mut other.principal {
-        principal.application = Some(base::ApplicationId::generate());
-    }
+    crate::testing::principal_mut(&mut other).application = Some(base::ApplicationId::generate());
     assert!(call(&bench, &limit, &mut other).0.is_ok());
     let mut again = bench.request_of("GET", "/x", None);
     assert!(call(&bench, &limit, &mut again).0.is_err());

@@ -86,17 +86,16 @@ fn step(
 }
 
 fn known(cx: &mut RequestCx) -> Verdict {
-    cx.principal = Some(Principal {
+    cx.principal = Some(std::rc::Rc::new(Principal {
         limits: None,
         token: None,
-        subscription: None,
         org: Org::default_org(),
         application: Some(ApplicationId::generate()),
         credential: Some(CredentialId::generate()),
         key: None,
         environment: base::Environment::Production,
         identity: Arc::default(),
-    });
+    }));
     Verdict::Continue
 }
 

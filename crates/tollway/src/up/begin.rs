@@ -45,6 +45,7 @@ struct Start {
     options: Options,
     clock: Arc<dyn Clock>,
     sockets: Arc<Sockets>,
+    give_back: fn(),
     data_dir: DataDir,
     database: OpenOptions,
     stop: watch::Sender<bool>,
@@ -52,8 +53,13 @@ struct Start {
     registry: Registry,
 }
 
-/// Starts with these options; a process that takes over accepts nothing before the one before lets it.
-pub(super) async fn start(options: Options, taking: Option<Taking>) -> Result<Running, UpError> {
+/// Starts with these options; a process that takes over accepts nothing before the one before lets it. `give_back`: see
+/// [`gateway::Config`].
+pub(super) async fn start(
+    options: Options,
+    taking: Option<Taking>,
+    give_back: fn(),
+) -> Result<Running, UpError> {
     let mut database = options.database()?;
     // A process that takes over changes no schema under the one that still runs.
     database.migrates = taking.is_none();
@@ -69,6 +75,7 @@ pub(super) async fn start(options: Options, taking: Option<Taking>) -> Result<Ru
     let start = Start {
         clock: Arc::new(SystemClock::new()),
         sockets,
+        give_back,
         data_dir,
         database,
         stop: watch::Sender::new(false),
@@ -245,6 +252,7 @@ impl Start {
             name: node_name,
             sink: exporting.as_ref().map(|running| running.sink.clone()),
             sockets: Arc::clone(&self.sockets),
+            give_back: self.give_back,
             last_good: last_good(options, self.data_dir.path(), key_file),
             free: taking.as_ref().map(|_| free),
         };

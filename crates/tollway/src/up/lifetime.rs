@@ -7,12 +7,20 @@ use super::running::{Running, announce};
 use super::signals::{Signals, Wish};
 use super::{Options, UpError, begin, logging, notify, part};
 
-/// Runs the platform until SIGTERM or SIGINT, or until another process has taken over. `started` is called once, when it
-/// is ready.
+/// How the program's allocator gives back to the system what was freed.
+#[derive(Clone, Copy, Debug)]
+pub struct Memory {
+    /// All of it; called once, when the platform is ready.
+    pub give_back: fn(),
+    /// What the calling thread freed a while ago; called by each worker of the gateway, now and then.
+    pub give_back_aged: fn(),
+}
+
+/// Runs the platform until SIGTERM or SIGINT, or until another process has taken over.
 ///
 /// # Errors
 /// [`UpError`] when it cannot start.
-pub fn run(options: Options, started: fn()) -> Result<(), UpError> {
+pub fn run(options: Options, memory: Memory) -> Result<(), UpError> {
     logging::start();
     // Before the file is replaced: then the system no longer knows under which name it was started.
     let binary = std::env::current_exe().map_err(part("own binary"))?;
@@ -27,10 +35,10 @@ pub fn run(options: Options, started: fn()) -> Result<(), UpError> {
         let mut signals = Signals::install().map_err(part("signals"))?;
         let resolved = options.clone().with_file()?;
         let taking = Taking::of_this_process(&resolved.data_dir())?;
-        let mut running = begin::start(resolved, taking).await?;
+        let mut running = begin::start(resolved, taking, memory.give_back_aged).await?;
         running.flags = options;
         announce(&running);
-        started();
+        (memory.give_back)();
         notify::tell(&format!("MAINPID={}\nREADY=1", std::process::id()));
         live(running, &mut signals, binary).await;
         Ok(())

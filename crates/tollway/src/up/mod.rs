@@ -60,7 +60,7 @@ use tokio::task::JoinHandle;
 pub(crate) use data_dir::DataDir;
 pub use database::SecretText;
 pub use error::UpError;
-pub use lifetime::run;
+pub use lifetime::{Memory, run};
 pub use options::{AskMode, Options, Propagation, Role, Span};
 pub use running::{Running, start};
 
@@ -266,6 +266,7 @@ struct Surroundings {
     name: String,
     sink: Option<gateway::spans::Sink>,
     sockets: Arc<Sockets>,
+    give_back: fn(),
     last_good: last_good::Settings,
     /// In a process that takes over: comes when the one before has ended.
     free: Option<oneshot::Receiver<()>>,
@@ -283,6 +284,7 @@ impl NodeSide {
             name,
             sink,
             sockets,
+            give_back,
             last_good,
             free,
         } = surroundings;
@@ -337,6 +339,7 @@ impl NodeSide {
         });
         config.tracing.sink = sink;
         config.sockets = sockets;
+        config.give_back = give_back;
         config.holds = free.is_some();
         let secrets_dir = config.secrets_dir.clone();
         let mut gateway =

@@ -344,5 +344,5 @@ pub(super) fn announce(running: &Running) {
 /// # Errors
 /// [`UpError`]: one line that names what is wrong and where.
 pub async fn start(options: Options) -> Result<Running, UpError> {
-    super::begin::start(options.with_file()?, None).await
+    super::begin::start(options.with_file()?, None, || ()).await
 }

@@ -113,7 +113,7 @@ fn tiers_environments_and_claims_of_the_callers_token() {
         ..gold()
     }));
     let mut cx = with_token(&bench, json!({"sub": "alice-1", "email": "a@example.com"}));
-    cx.principal.as_mut().unwrap().environment = Environment::Sandbox;
+    crate::testing::principal_mut(&mut cx).environment = Environment::Sandbox;
     let more = json!({"pass": ["email", "absent"]});
     let found = told(&bench, &key, more, &mut cx);
     assert_eq!(found[format!("{WSO2}applicationtier")], "50PerMin");
@@ -123,7 +123,7 @@ fn tiers_environments_and_claims_of_the_callers_token() {
 
     // A plan that is gone is not told as one that limits.
     let mut cx = with_token(&bench, json!({"sub": "alice-1"}));
-    cx.subscription.as_mut().unwrap().plan = None;
+    std::rc::Rc::make_mut(cx.subscription.as_mut().unwrap()).plan = None;
     let found = told(&bench, &key, json!({}), &mut cx);
     assert_eq!(found[format!("{WSO2}tier")], "Unlimited");
 }
@@ -134,7 +134,7 @@ fn callers_without_an_application_have_no_claims_of_one() {
     let bench = Bench::new();
     let key = write_key(&bench, "backends/tls.key", Algorithm::Es256);
     let mut cx = with_password(&bench);
-    cx.principal.as_mut().unwrap().application = None;
+    crate::testing::principal_mut(&mut cx).application = None;
     cx.subscription = None;
     let found = told(&bench, &key, json!({}), &mut cx);
     for name in [
@@ -155,7 +155,7 @@ fn clients_of_other_issuers_call_for_themselves_too() {
     let key = write_key(&bench, "backends/tls.key", Algorithm::Es256);
     for name in ["azp", "cid", "appid"] {
         let mut cx = request(&bench);
-        let principal = cx.principal.as_mut().unwrap();
+        let principal = crate::testing::principal_mut(&mut cx);
         let claims = json!({name: "c-9"});
         principal.identity = Arc::new(Identity {
             subject: Some("c-9".to_owned()),

@@ -96,6 +96,7 @@ impl Call<'_> {
             false => bench.request("GET", "/x"),
         };
         if let Some(principal) = &mut cx.principal {
+            let principal = std::rc::Rc::make_mut(principal);
             principal.application = None;
         }
         for (name, value) in &self.attributes {
@@ -121,6 +122,7 @@ impl Call<'_> {
             ("app", _) => {
                 let number: u128 = value.parse().unwrap();
                 if let Some(principal) = &mut cx.principal {
+                    let principal = std::rc::Rc::make_mut(principal);
                     principal.application =
                         Some(base::ApplicationId(uuid::Uuid::from_u128(number)));
                 }
@@ -134,6 +136,7 @@ impl Call<'_> {
             _ => panic!("`{name}` is nothing that a call has"),
         }
         if let (Some(identity), Some(principal)) = (identity, &mut cx.principal) {
+            let principal = std::rc::Rc::make_mut(principal);
             principal.identity = std::sync::Arc::new(identity);
         }
     }
