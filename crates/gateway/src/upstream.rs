@@ -31,7 +31,6 @@ use std::borrow::Cow;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use bytes::BytesMut;
 use http::{HeaderMap, HeaderValue, Method};
 use policy::{Permit, RequestCx};
 use snapshot::{Backend, Endpoint, Snapshot};
@@ -139,7 +138,7 @@ pub(crate) struct Target<'a> {
 
 impl Target<'_> {
     /// The backend's own path, the rest and the query.
-    fn write(self, endpoint: &Endpoint, out: &mut BytesMut) {
+    fn write(self, endpoint: &Endpoint, out: &mut Vec<u8>) {
         out.extend_from_slice(endpoint.path.as_bytes());
         out.extend_from_slice(self.rest.as_bytes());
         if endpoint.path.is_empty() && self.rest.is_empty() {

@@ -252,7 +252,7 @@ impl Running {
             }
         }
         cache.remove(shown.token());
-        let token = shown.text();
+        let token = shown.text().ok_or(Refusal::Missing)?;
         let unknown = cx.core.memory::<Unknown>();
         let unknown = &mut *unknown.borrow_mut();
         let entry = if let Some(digest) = unknown::opaque(token) {

@@ -46,7 +46,7 @@ pub(crate) struct Connection {
     /// What was read and not yet taken.
     read: BytesMut,
     /// The buffer that requests are written from.
-    out: BytesMut,
+    out: Vec<u8>,
     head_bytes_max: usize,
     headers_max: usize,
     /// Of the fields of the latest answer.
@@ -128,7 +128,7 @@ impl Connection {
             served: 0,
             kept_ms: None,
             read: BytesMut::new(),
-            out: BytesMut::new(),
+            out: Vec::new(),
             head_bytes_max: limits.head_bytes_max,
             headers_max: limits.headers_max,
             names: Names::default(),

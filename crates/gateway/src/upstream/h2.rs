@@ -16,7 +16,7 @@ use std::pin::pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use h2::client::SendRequest;
 use h2::{Ping, PingPong, Reason};
 use http::header::{HOST, TE};
@@ -363,7 +363,7 @@ fn head(outgoing: &Outgoing<'_>) -> Option<Request<()>> {
 
 fn uri(outgoing: &Outgoing<'_>) -> Option<Uri> {
     let endpoint = &outgoing.endpoint.address;
-    let mut target = BytesMut::new();
+    let mut target = Vec::new();
     outgoing.target.write(endpoint, &mut target);
     let scheme = match endpoint.scheme {
         Scheme::Http => http::uri::Scheme::HTTP,
@@ -372,6 +372,6 @@ fn uri(outgoing: &Outgoing<'_>) -> Option<Uri> {
     let mut parts = http::uri::Parts::default();
     parts.scheme = Some(scheme);
     parts.authority = Some(endpoint.authority.clone());
-    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(target.freeze()).ok()?);
+    parts.path_and_query = Some(PathAndQuery::from_maybe_shared(Bytes::from(target)).ok()?);
     Uri::from_parts(parts).ok()
 }

@@ -1,8 +1,11 @@
 //! A connection without a request gives its buffers back, and nobody notices.
 
-use std::sync::Arc;
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use base::ManualClock;
+use tokio::time::timeout;
 
 use crate::sandbox::{GET, OK, Peer, Sandbox, Setup, Wire, passing};
 use crate::tls::{connect_tls, https};
@@ -156,4 +159,27 @@ async fn one_that_waits_for_its_backend_does_not_rest() {
     rests(&sandbox, 1).await;
     backend.send(OK).await;
     assert_eq!(client.answer().await.1, "ok");
+}
+
+/// req: S12
+#[tokio::test]
+async fn each_worker_has_memory_given_back_on_its_own_thread() {
+    static GIVEN: Mutex<BTreeSet<String>> = Mutex::new(BTreeSet::new());
+    fn give_back() {
+        let thread = std::thread::current();
+        let name = thread.name().unwrap_or_default().to_owned();
+        GIVEN.lock().unwrap().insert(name);
+    }
+    let peer = Peer::bind().await;
+    let mut setup = Setup::new(vec![peer.endpoint()]);
+    setup.config.workers = 2;
+    setup.config.give_back = give_back;
+    let _sandbox = setup.start();
+    let both = ["gateway-0", "gateway-1"].map(str::to_owned).into();
+    let given = async {
+        while *GIVEN.lock().unwrap() != both {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), given).await.unwrap();
 }

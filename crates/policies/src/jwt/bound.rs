@@ -93,7 +93,8 @@ impl Shown {
     /// Takes the credential of a field apart; the scheme's case does not matter (RFC 9110 §11.1). `None` where it is none
     /// of ours.
     pub(super) fn of(value: &HeaderValue) -> Option<Self> {
-        // Bytes and not text: a token has hundreds of them, and this is done at every call.
+        // Bytes and not text: a token has hundreds of them, and this is done at every call. One that was found good is known again
+        // by them.
         let bytes = value.as_bytes();
         let space = bytes.iter().position(|byte| *byte == b' ')?;
         let scheme = if bytes[..space].eq_ignore_ascii_case(b"bearer") {
@@ -105,21 +106,23 @@ impl Shown {
         };
         let from = space + bytes[space..].iter().position(|byte| *byte != b' ')?;
         let to = bytes.iter().rposition(|byte| *byte != b' ')? + 1;
-        bytes.is_ascii().then(|| Self {
+        Some(Self {
             value: value.clone(),
             scheme,
             token: from..to,
         })
     }
 
-    /// The token, which is ASCII.
+    /// The token.
     pub(super) fn token(&self) -> &[u8] {
         &self.value.as_bytes()[self.token.clone()]
     }
 
-    /// The token as text.
-    pub(super) fn text(&self) -> &str {
-        std::str::from_utf8(self.token()).expect("ASCII, as `of` made sure")
+    /// The token as text; `None` for what is no token, since it is not all ASCII.
+    pub(super) fn text(&self) -> Option<&str> {
+        let token = self.token();
+        let text = token.is_ascii().then(|| std::str::from_utf8(token));
+        text.and_then(Result::ok)
     }
 }
 
@@ -139,7 +142,10 @@ pub(super) fn check(
         (Scheme::Bearer, Some(Confirmation::Key(_))) => Err(Unproved::Scheme(
             "the token is bound to a DPoP key: send it with the scheme DPoP and a proof",
         )),
-        (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => proof(cx, shown.text(), thumbprint),
+        (Scheme::Dpop, Some(Confirmation::Key(thumbprint))) => {
+            // Only what is ASCII was found good.
+            proof(cx, shown.text().unwrap_or_default(), thumbprint)
+        }
         (_, Some(Confirmation::Certificate(wanted))) => {
             let shown = cx.slots.get::<Arc<ClientCertificate>>();
             let shown = shown.map(|certificate| jose::base64url(&certificate.sha256));

@@ -52,6 +52,14 @@ fn a_good_token_names_its_application_and_scopes() {
 }
 
 #[test]
+fn what_is_no_text_is_no_token() {
+    let bench = Bench::new();
+    let odd = HeaderValue::from_bytes(b"Bearer a.b.\xc3\xa9").unwrap();
+    assert_eq!(refused(&bench, &odd).0, "CREDENTIALS_MISSING");
+    assert_eq!(cached(&bench), 0);
+}
+
+#[test]
 fn no_token_and_other_schemes_are_missing_credentials() {
     let bench = Bench::new();
     let policy = compile("jwt", json!({}));

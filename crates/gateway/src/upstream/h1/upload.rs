@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use bytes::{Buf, Bytes, BytesMut};
+use bytes::{Buf, Bytes};
 use http::header::{CONNECTION, CONTENT_LENGTH, HOST, TRAILER, TRANSFER_ENCODING, UPGRADE};
 use http::{HeaderMap, HeaderName, Method};
 use http_body::{Body, Frame};
@@ -44,7 +44,7 @@ pub(super) struct Upload {
     /// How long the head is, with which `out` begins until something is written.
     head_bytes: usize,
     /// What goes out next.
-    out: BytesMut,
+    out: Vec<u8>,
     /// What goes out behind that, without a copy.
     data: Bytes,
     /// What ends the data in its coding.
@@ -64,7 +64,7 @@ enum Coding {
 impl Upload {
     /// Writes the head into `out` and takes the body. The headers stay, so that a request of which nothing was taken
     /// can be written again.
-    pub(super) fn new(outgoing: &mut Outgoing<'_>, mut out: BytesMut) -> Self {
+    pub(super) fn new(outgoing: &mut Outgoing<'_>, mut out: Vec<u8>) -> Self {
         let body = std::mem::replace(&mut outgoing.body, RequestBody::Empty);
         let coding = body
             .size_hint()
@@ -75,7 +75,6 @@ impl Upload {
             Coding::Length(_) => Vec::new(),
         };
         out.clear();
-        // Back to the buffer's begin while it is empty: half-way it would take along what is written.
         out.reserve(HEAD_USUAL_BYTES);
         write_head(outgoing, coding, &mut out);
         Self {
@@ -92,14 +91,14 @@ impl Upload {
     }
 
     /// The buffer, for the next request.
-    pub(super) fn into_buffer(self) -> BytesMut {
+    pub(super) fn into_buffer(self) -> Vec<u8> {
         self.out
     }
 
     /// The body as it was, where nothing was written: what was taken of it stands behind the head. `None` where it
     /// stands there in chunks.
     pub(super) fn into_body(mut self) -> Option<RequestBody> {
-        let taken = self.out.split_off(self.head_bytes).freeze();
+        let taken = Bytes::from(self.out.split_off(self.head_bytes));
         if taken.is_empty() && self.data.is_empty() {
             return Some(self.body);
         }
@@ -154,7 +153,7 @@ impl Upload {
     fn wrote(&mut self, count: usize) {
         self.begun = true;
         let of_out = count.min(self.out.len());
-        self.out.advance(of_out);
+        self.out.drain(..of_out);
         if count > of_out {
             self.data.advance(count - of_out);
         }
@@ -249,7 +248,7 @@ fn announced(headers: &HeaderMap) -> Vec<HeaderName> {
 }
 
 /// The request line and the fields (RFC 9112 §3, §5). Framing is ours, whatever the fields say.
-fn write_head(outgoing: &Outgoing<'_>, coding: Coding, out: &mut BytesMut) {
+fn write_head(outgoing: &Outgoing<'_>, coding: Coding, out: &mut Vec<u8>) {
     out.extend_from_slice(outgoing.method.as_str().as_bytes());
     out.extend_from_slice(b" ");
     outgoing.target.write(&outgoing.endpoint.address, out);
@@ -283,7 +282,7 @@ fn expects_body(method: &Method) -> bool {
     matches!(*method, Method::POST | Method::PUT | Method::PATCH)
 }
 
-fn write_field(name: &HeaderName, value: &[u8], out: &mut BytesMut) {
+fn write_field(name: &HeaderName, value: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(name.as_str().as_bytes());
     out.extend_from_slice(b": ");
     out.extend_from_slice(value);
@@ -300,7 +299,7 @@ mod tests {
     /// A body of eight bytes of which four are taken.
     fn half_taken(out: &'static str, coding: Coding) -> Upload {
         let rest = Replay::begun([Bytes::from("rest"), Bytes::new()], RequestBody::Empty, 4);
-        let out = BytesMut::from(out);
+        let out = out.into();
         Upload {
             body: RequestBody::Kept(Box::new(rest)),
             coding,
