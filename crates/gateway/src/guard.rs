@@ -28,6 +28,7 @@
 //! which counts.
 
 pub mod calm;
+mod characters;
 pub(crate) mod chunked;
 pub mod frames;
 pub mod h2;

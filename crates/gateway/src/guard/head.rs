@@ -5,6 +5,7 @@ use std::ops::Range;
 use memchr::memchr;
 use policies::hop_by_hop;
 
+use super::characters::{HOST, PATH, QUERY, TOKEN, is_all};
 use super::{Exceeded, REFUSED, Rules, Violation};
 
 /// How long the body of a message is.
@@ -166,7 +167,7 @@ impl Head {
         let (method, rest) = (&line[..method_end], &line[method_end + 1..]);
         let target_end = memchr(b' ', rest).ok_or_else(malformed)?;
         let (target, version) = (&rest[..target_end], &rest[target_end + 1..]);
-        if method.is_empty() || method.len() > METHOD_BYTES_MAX || !is_token(method) {
+        if method.is_empty() || method.len() > METHOD_BYTES_MAX || !is_all(method, TOKEN) {
             return Err(Violation::framing(
                 "the method is no token of at most 32 characters",
             ));
@@ -227,13 +228,8 @@ impl Head {
         };
         let rest = &target[path_start..];
         let path_end = memchr(b'?', rest).unwrap_or(rest.len());
-        let wrong = rest[..path_end]
-            .iter()
-            .any(|byte| !byte.is_ascii_graphic() || b"#<>`".contains(byte))
-            || rest[path_end..]
-                .iter()
-                .any(|byte| !byte.is_ascii_graphic() || b"#<>\"".contains(byte));
-        if wrong {
+        let (path, query) = rest.split_at(path_end);
+        if !is_all(path, PATH) || !is_all(query, QUERY) {
             return Err(Violation::framing(
                 "the request target holds a character that has to be percent-encoded",
             ));
@@ -252,7 +248,7 @@ impl Head {
             return Err(Violation::framing("a field has no colon"));
         };
         let (name, value) = (&line[..colon], &line[colon + 1..]);
-        if name.is_empty() || !is_token(name) {
+        if name.is_empty() || !is_all(name, TOKEN) {
             return Err(Violation::framing(
                 "a field name is empty or holds a character that is not allowed, such as white space",
             ));
@@ -305,11 +301,8 @@ impl Head {
                 "Content-Length is not one number of digits alone",
             ));
         }
-        let number = digits.iter().try_fold(0_u64, |number, digit| {
-            number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
-        });
         // hyper reserves the greatest values for itself, and no body is 2⁶² bytes long.
-        let number = number.filter(|number| *number <= 1 << 62);
+        let number = number(digits).filter(|number| *number <= 1 << 62);
         self.length =
             Some(number.ok_or_else(|| Violation::framing("Content-Length is too great a number"))?);
         Ok(())
@@ -417,7 +410,7 @@ fn connection(value: &[u8]) -> Result<(), Violation> {
         if option.is_empty() {
             continue;
         }
-        if !is_token(option) {
+        if !is_all(option, TOKEN) {
             return Err(Violation::framing("Connection is no list of field names"));
         }
         let option = std::str::from_utf8(option).unwrap_or_default();
@@ -454,6 +447,13 @@ fn same(name: &[u8], known: &[u8]) -> bool {
         .all(|(byte, known)| fold(*byte) == *known)
 }
 
+/// What these digits say; `None` where it is too great.
+fn number(digits: &[u8]) -> Option<u64> {
+    digits.iter().try_fold(0_u64, |number, digit| {
+        number.checked_mul(10)?.checked_add(u64::from(digit - b'0'))
+    })
+}
+
 fn trim(value: &[u8]) -> &[u8] {
     value.trim_ascii()
 }
@@ -473,54 +473,18 @@ fn is_host(host: &[u8]) -> bool {
         }
         _ => host.split_at(memchr(b':', host).unwrap_or(host.len())),
     };
-    let name_ok = name.first() == Some(&b'[')
-        || (!name.is_empty()
-            && name
-                .iter()
-                .all(|byte| byte.is_ascii_alphanumeric() || b"-._~".contains(byte)));
+    let name_ok = name.first() == Some(&b'[') || (!name.is_empty() && is_all(name, HOST));
     let port_ok = match port {
         [] => true,
         [b':', digits @ ..] => {
             !digits.is_empty()
                 && digits.iter().all(u8::is_ascii_digit)
-                && std::str::from_utf8(digits).is_ok_and(|digits| digits.parse::<u16>().is_ok())
+                && number(digits).is_some_and(|port| port <= u64::from(u16::MAX))
         }
         _ => false,
     };
     name_ok && port_ok
 }
-
-/// RFC 9110 §5.6.2.
-fn is_token(text: &[u8]) -> bool {
-    text.iter().all(|byte| TOKEN[usize::from(*byte)])
-}
-
-static TOKEN: [bool; 256] = {
-    let mut table = [false; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        table[byte as usize] = byte.is_ascii_alphanumeric()
-            || matches!(
-                byte,
-                b'!' | b'#'
-                    | b'$'
-                    | b'%'
-                    | b'&'
-                    | b'\''
-                    | b'*'
-                    | b'+'
-                    | b'-'
-                    | b'.'
-                    | b'^'
-                    | b'_'
-                    | b'`'
-                    | b'|'
-                    | b'~'
-            );
-        byte += 1;
-    }
-    table
-};
 
 #[cfg(test)]
 mod tests;

@@ -53,3 +53,22 @@ fn a_head_with_a_control_character_does_not_pass() {
         }
     }
 }
+
+/// req: S4
+#[test]
+fn ports_are_16_bits_of_digits() {
+    for (host, expected) in [
+        ("a:0", true),
+        ("a:00080", true),
+        ("a:65535", true),
+        ("a:65536", false),
+        ("a:184467440737095516160", false),
+        ("a:", false),
+        ("a:+80", false),
+        ("a:8 0", false),
+        ("[::1]:80", true),
+        ("[::1]:x", false),
+    ] {
+        assert_eq!(is_host(host.as_bytes()), expected, "{host}");
+    }
+}
