@@ -9,8 +9,10 @@
 
 mod decoder;
 mod head;
+mod latest;
 mod upload;
 
+use std::cell::RefCell;
 use std::io;
 use std::pin::pin;
 use std::rc::Rc;
@@ -29,7 +31,8 @@ use super::{Outgoing, Reach, Unanswered, again, tls};
 use crate::io::Stream;
 use crate::worker::Worker;
 use decoder::{DecodeFault, Decoder};
-use head::{Framing, Head, HeadFault, Names};
+use head::{Framing, Head, HeadFault};
+pub(super) use latest::Latest;
 use upload::{Upload, UploadFault};
 
 /// What is read at once of a head, and at most of a body.
@@ -49,8 +52,6 @@ pub(crate) struct Connection {
     out: Vec<u8>,
     head_bytes_max: usize,
     headers_max: usize,
-    /// Of the fields of the latest answer.
-    names: Names,
     keeping: Rc<Keeping>,
     born_ms: u64,
     served: u32,
@@ -131,7 +132,6 @@ impl Connection {
             out: Vec::new(),
             head_bytes_max: limits.head_bytes_max,
             headers_max: limits.headers_max,
-            names: Names::default(),
             idle_since_ms: 0,
             address_version: 0,
             open,
@@ -218,6 +218,7 @@ impl Connection {
     fn poll_head(
         &mut self,
         method: &Method,
+        latest: &RefCell<Latest>,
         seen: &mut usize,
         cx: &mut Context<'_>,
     ) -> Poll<Result<Head, Fault>> {
@@ -228,7 +229,7 @@ impl Connection {
                 *seen,
                 self.headers_max,
                 method,
-                &mut self.names,
+                &mut latest.borrow_mut(),
             );
             match taken.map_err(Fault::Head)? {
                 // Where nobody asked for another protocol, whoever gets this answer refuses it.
@@ -285,7 +286,7 @@ pub(crate) async fn send(
         if let Err(fault) = poll_upload(&mut upload, &mut connection, &mut cut, cx) {
             return Poll::Ready(Err(fault));
         }
-        connection.poll_head(outgoing.method, &mut seen, cx)
+        connection.poll_head(outgoing.method, &outgoing.endpoint.latest, &mut seen, cx)
     })
     .await;
     let head = match answered {

@@ -89,6 +89,8 @@ pub(crate) struct EndpointPool {
         reason = "a connection is large and moves between requests: its pointer does"
     )]
     idle: RefCell<Vec<Box<h1::Connection>>>,
+    /// Fields of the latest answers over HTTP/1.1.
+    pub(super) latest: RefCell<h1::Latest>,
     shared: RefCell<Vec<Rc<h2::Connection>>>,
     /// Told when a stream or a connection can be used again.
     pub(super) freed: Rc<Notify>,
@@ -169,6 +171,7 @@ impl EndpointPool {
             group: Arc::clone(group),
             retired: Cell::new(false),
             idle: RefCell::default(),
+            latest: RefCell::default(),
             shared: RefCell::default(),
             freed: Rc::default(),
             waiting: Cell::new(0),

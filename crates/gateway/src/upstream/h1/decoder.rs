@@ -1,9 +1,11 @@
 //! Reading the body of an answer.
 
 use bytes::{Buf, Bytes, BytesMut};
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::head::{self, Framing, Names};
+use super::head::{self, Framing, HeadFault};
+use super::latest;
 use crate::guard::chunked::{Chunked, Piece};
 
 /// Follows one body.
@@ -123,8 +125,7 @@ impl Decoder {
         let Ok(httparse::Status::Complete((_, found))) = parsed else {
             return Err(DecodeFault::Trailers);
         };
-        let trailers = head::fields(&bytes, found, &mut Names::default())
-            .map_err(|_| DecodeFault::Trailers)?;
+        let trailers = fields(&bytes, found).map_err(|_| DecodeFault::Trailers)?;
         Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 
@@ -138,6 +139,14 @@ impl Decoder {
             State::Length(_) | State::Chunked(_) | State::Trailers => Err(DecodeFault::Short),
         }
     }
+}
+
+fn fields(bytes: &Bytes, found: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadFault> {
+    let mut fields = HeaderMap::with_capacity(found.len());
+    for field in found {
+        fields.append(latest::name(field.name)?, latest::value(bytes, field)?);
+    }
+    Ok(fields)
 }
 
 #[cfg(test)]

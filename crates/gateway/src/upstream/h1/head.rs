@@ -3,12 +3,12 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
-use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
+use http::{HeaderMap, Method, Response, StatusCode};
+
+use super::latest::Latest;
 
 /// Fields for which there is room on the stack.
 const FIELDS_USUAL: usize = 64;
-/// Names that are remembered.
-const NAMES_MAX: usize = 16;
 
 /// The head of a final answer.
 pub(super) struct Head {
@@ -41,33 +41,6 @@ pub(super) enum HeadFault {
     Framing,
 }
 
-/// Names of the fields of a connection's latest answer, with how they were written. Most backends send the same ones again,
-/// in the same order: to compare a name costs a fifth of what it costs to look it up.
-#[derive(Default)]
-pub(super) struct Names(Vec<(Box<str>, HeaderName)>);
-
-impl Names {
-    /// The name of the field at this place.
-    fn at(&mut self, index: usize, text: &str) -> Result<HeaderName, HeadFault> {
-        match self.0.get(index) {
-            Some((written, name)) if **written == *text => Ok(name.clone()),
-            _ => self.look_up(index, text),
-        }
-    }
-
-    #[cold]
-    fn look_up(&mut self, index: usize, text: &str) -> Result<HeaderName, HeadFault> {
-        let name = HeaderName::from_bytes(text.as_bytes()).map_err(|_| HeadFault::Malformed)?;
-        let known = (text.into(), name.clone());
-        if index < self.0.len() {
-            self.0[index] = known;
-        } else if index < NAMES_MAX {
-            self.0.push(known);
-        }
-        Ok(name)
-    }
-}
-
 /// Takes a head off the front of what was read; `None` while it is not all there. `seen` is how much was looked at
 /// before.
 pub(super) fn take(
@@ -75,17 +48,17 @@ pub(super) fn take(
     seen: usize,
     fields_max: usize,
     method: &Method,
-    names: &mut Names,
+    latest: &mut Latest,
 ) -> Result<Option<Head>, HeadFault> {
     let Some(length) = ends_at(read, seen) else {
         return Ok(None);
     };
     let bytes = read.split_to(length).freeze();
     let mut usual = [httparse::EMPTY_HEADER; FIELDS_USUAL];
-    match parse(&bytes, &mut usual, method, names) {
+    match parse(&bytes, &mut usual, method, latest) {
         Err(HeadFault::TooManyFields) if fields_max > FIELDS_USUAL => {
             let mut many = vec![httparse::EMPTY_HEADER; fields_max];
-            parse(&bytes, &mut many, method, names)
+            parse(&bytes, &mut many, method, latest)
         }
         Ok(head) if head.parts.headers.len() > fields_max => Err(HeadFault::TooManyFields),
         parsed => parsed,
@@ -110,7 +83,7 @@ fn parse<'b>(
     bytes: &'b Bytes,
     room: &mut [httparse::Header<'b>],
     method: &Method,
-    names: &mut Names,
+    latest: &mut Latest,
 ) -> Result<Head, HeadFault> {
     let mut answer = httparse::Response::new(room);
     match answer.parse(bytes) {
@@ -121,7 +94,7 @@ fn parse<'b>(
     let (mut parts, ()) = Response::new(()).into_parts();
     let code = answer.code.ok_or(HeadFault::Malformed)?;
     parts.status = StatusCode::from_u16(code).map_err(|_| HeadFault::Malformed)?;
-    parts.headers = fields(bytes, answer.headers, names)?;
+    parts.headers = fields(bytes, answer.headers, latest)?;
     let http_1_0 = answer.version == Some(0);
     let framing = framing(&parts, http_1_0, method)?;
     let keep_alive = keep_alive(&parts.headers, http_1_0) && framing != Framing::Close;
@@ -132,18 +105,16 @@ fn parse<'b>(
     })
 }
 
-/// The fields; their values stay where they were read.
-pub(super) fn fields(
+fn fields(
     bytes: &Bytes,
     found: &[httparse::Header<'_>],
-    names: &mut Names,
+    latest: &mut Latest,
 ) -> Result<HeaderMap, HeadFault> {
     // With room for what policies add, or the table would grow at the first of them.
     let mut headers = HeaderMap::with_capacity(found.len() + 4);
-    for (index, field) in found.iter().enumerate() {
-        let name = names.at(index, field.name)?;
-        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(field.value))
-            .map_err(|_| HeadFault::Malformed)?;
+    latest.begin();
+    for (place, field) in found.iter().enumerate() {
+        let (name, value) = latest.read(place, bytes, field)?;
         headers.append(name, value);
     }
     Ok(headers)

@@ -6,7 +6,7 @@ fn of(text: &str, method: &Method) -> Result<Option<Head>, HeadFault> {
         0,
         100,
         method,
-        &mut Names::default(),
+        &mut Latest::default(),
     )
 }
 
@@ -105,11 +105,11 @@ fn comes_in_any_pieces() {
     for cut in 1..text.len() - 2 {
         let mut read = BytesMut::from(&text[..cut]);
         let mut seen = 0;
-        let early = take(&mut read, seen, 100, &Method::GET, &mut Names::default()).unwrap();
+        let early = take(&mut read, seen, 100, &Method::GET, &mut Latest::default()).unwrap();
         assert!(early.is_none() || cut >= text.len() - 2);
         seen = read.len();
         read.extend_from_slice(&text.as_bytes()[cut..]);
-        let head = take(&mut read, seen, 100, &Method::GET, &mut Names::default()).unwrap();
+        let head = take(&mut read, seen, 100, &Method::GET, &mut Latest::default()).unwrap();
         assert_eq!(head.expect("whole").parts.headers["a"], "b");
         assert_eq!(read, "ok");
     }
@@ -120,7 +120,7 @@ fn fields_are_limited() {
     let many = |count: usize| {
         let fields: String = (0..count).map(|index| format!("f{index}: v\r\n")).collect();
         let mut read = BytesMut::from(format!("HTTP/1.1 204 A\r\n{fields}\r\n").as_str());
-        take(&mut read, 0, 100, &Method::GET, &mut Names::default())
+        take(&mut read, 0, 100, &Method::GET, &mut Latest::default())
             .map(|head| head.unwrap().parts.headers.len())
     };
     assert_eq!(many(10), Ok(10));
@@ -137,7 +137,7 @@ proptest::proptest! {
     ) {
         let text = parts.concat();
         let of = |seen| {
-            let head = take(&mut BytesMut::from(text.as_str()), seen, 100, &Method::GET, &mut Names::default());
+            let head = take(&mut BytesMut::from(text.as_str()), seen, 100, &Method::GET, &mut Latest::default());
             head.map(|head| head.map(|head| (head.framing, head.keep_alive, head.parts.headers.len())))
         };
         let end = ends_at(text.as_bytes(), 0);
@@ -145,39 +145,4 @@ proptest::proptest! {
             proptest::prop_assert_eq!(of(0), of(seen.min(text.len())));
         }
     }
-}
-
-/// What is remembered of one answer is never taken for the next one's.
-#[test]
-fn names_are_those_of_this_answer() {
-    let mut names = Names::default();
-    for fields in [
-        "Server: a\r\nX-One: 1\r\n",
-        "X-One: 1\r\nServer: a\r\nX-Two: 2\r\n",
-        "server: a\r\nx-one: 1\r\n",
-        "",
-        "X-One: 1\r\nX-One: 2\r\n",
-    ] {
-        let text = format!("HTTP/1.1 200 OK\r\n{fields}content-length: 0\r\n\r\n");
-        let mut read = BytesMut::from(text.as_str());
-        let head = take(&mut read, 0, 100, &Method::GET, &mut names);
-        let headers = head.unwrap().unwrap().parts.headers;
-        let found: Vec<String> = headers
-            .iter()
-            .map(|(name, value)| format!("{name}: {}\r\n", value.to_str().unwrap()))
-            .collect();
-        let expected = format!("{}content-length: 0\r\n", fields.to_lowercase());
-        assert_eq!(found.concat(), expected);
-    }
-    let many: String = (0..90).map(|number| format!("x-{number}: 1\r\n")).collect();
-    let text = format!("HTTP/1.1 200 OK\r\n{many}\r\n");
-    take(
-        &mut BytesMut::from(text.as_str()),
-        0,
-        100,
-        &Method::GET,
-        &mut names,
-    )
-    .unwrap();
-    assert_eq!(names.0.len(), NAMES_MAX);
 }
