@@ -65,6 +65,7 @@ pub fn canonical<'p>(raw: &'p str, rules: &PathRules) -> Result<Cow<'p, str>, Re
 }
 
 /// What one pass over the bytes shows.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Glance {
     /// Nothing can be wrong: no segment is empty or begins with a dot, and there is no semicolon.
     Canonical,
@@ -74,20 +75,52 @@ enum Glance {
     Recode,
 }
 
+/// One look into a table for each byte, since every path comes by here: which marks there are, and which stand behind a slash.
 fn glance(path: &[u8], segments_max: usize) -> Glance {
-    let (mut plain, mut look, mut segments, mut before) = (true, false, 0, 0);
-    for &byte in path {
-        plain &= CLASSES[usize::from(byte)] as u8 == Class::Plain as u8;
-        look |= (before == b'/' && matches!(byte, b'/' | b'.')) || byte == b';';
-        segments += usize::from(byte == b'/');
-        before = byte;
+    let (mut seen, mut behind, mut before) = (0, 0, 0);
+    for byte in path {
+        let marks = MARKS[usize::from(*byte)];
+        seen |= marks;
+        behind |= (before << 1) & marks;
+        before = marks;
     }
-    match (plain, look || segments > segments_max) {
-        (false, _) => Glance::Recode,
-        (true, true) => Glance::Look,
-        (true, false) => Glance::Canonical,
+    // A segment has a slash: few bytes are few segments.
+    let many = || path.iter().filter(|byte| **byte == b'/').count() > segments_max;
+    if seen & NOT_PLAIN != 0 {
+        Glance::Recode
+    } else if behind & UNCLEAR_BEHIND_SLASH != 0
+        || seen & SEMICOLON != 0
+        || (path.len() > segments_max && many())
+    {
+        Glance::Look
+    } else {
+        Glance::Canonical
     }
 }
+
+const SLASH: u8 = 1;
+/// A slash or a dot. One bit above [`SLASH`]: moved up by one, the marks of the byte before meet it.
+const UNCLEAR_BEHIND_SLASH: u8 = SLASH << 1;
+const SEMICOLON: u8 = 1 << 2;
+const NOT_PLAIN: u8 = 1 << 3;
+
+static MARKS: [u8; 256] = {
+    let mut marks = [0; 256];
+    let mut byte = 0_u8;
+    loop {
+        marks[byte as usize] = match (byte, class(byte)) {
+            (b'/', _) => SLASH | UNCLEAR_BEHIND_SLASH,
+            (b'.', _) => UNCLEAR_BEHIND_SLASH,
+            (b';', _) => SEMICOLON,
+            (_, Class::Plain) => 0,
+            (_, Class::Percent | Class::Encode | Class::Refuse) => NOT_PLAIN,
+        };
+        if byte == u8::MAX {
+            break marks;
+        }
+        byte += 1;
+    }
+};
 
 /// The canonical form of a literal of a path template: as [`canonical`] would write it in a path. Percent triplets of
 /// the literal are kept as text is: a template is not encoded.
@@ -141,18 +174,6 @@ enum Class {
     /// Refused where it is raw.
     Refuse,
 }
-
-static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Refuse; 256];
-    let mut byte = 0_u8;
-    loop {
-        classes[byte as usize] = class(byte);
-        if byte == u8::MAX {
-            break classes;
-        }
-        byte += 1;
-    }
-};
 
 const fn class(byte: u8) -> Class {
     match byte {

@@ -194,7 +194,50 @@ fn decoded_to_the_end(path: &str) -> Vec<u8> {
     }
 }
 
+/// [`glance`] as its words say it, byte by byte.
+fn plain_glance(path: &[u8], segments_max: usize) -> Glance {
+    let pairs = || path.iter().zip(path.iter().skip(1));
+    let unclear = pairs().any(|pair| matches!(pair, (b'/', b'/' | b'.')));
+    let segments = path.iter().filter(|byte| **byte == b'/').count();
+    if !path.iter().all(|byte| class(*byte) == Class::Plain) {
+        Glance::Recode
+    } else if unclear || path.contains(&b';') || segments > segments_max {
+        Glance::Look
+    } else {
+        Glance::Canonical
+    }
+}
+
+/// req: S1
+#[test]
+fn no_pair_of_bytes_is_seen_otherwise() {
+    for pair in 0..=u16::MAX {
+        let [one, two] = pair.to_be_bytes();
+        for path in [vec![one, two], vec![b'/', b'a', one, two, b'b']] {
+            for segments_max in [0, 1, 2, 256] {
+                let expected = plain_glance(&path, segments_max);
+                assert_eq!(glance(&path, segments_max), expected, "{path:?}");
+            }
+        }
+    }
+    assert_eq!(glance(b"", 0), plain_glance(b"", 0));
+}
+
 proptest! {
+    /// req: S1
+    #[test]
+    fn a_glance_sees_what_byte_by_byte_is_seen(
+        path in prop_oneof![
+            prop::collection::vec(any::<u8>(), 0..80),
+            prop::collection::vec(prop::sample::select(&b"/.;%a-~\\ \xff"[..]), 0..40),
+            prop::collection::vec(prop::sample::select(&b"/.;a1"[..]), 0..12),
+            prop::collection::vec(prop::sample::select(&b"/abc1"[..]), 0..600),
+        ],
+        segments_max in prop_oneof![0..8_usize, Just(256)],
+    ) {
+        prop_assert_eq!(glance(&path, segments_max), plain_glance(&path, segments_max));
+    }
+
     /// req: S1
     #[test]
     fn the_canonical_form_is_its_own_and_hides_nothing(
