@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::generations::Generations;
 
-/// Subscriptions that one core remembers; what is beyond is looked up at every call.
+/// Subscriptions that one core remembers; what is beyond is looked up again.
 const FOUND_MAX: usize = 8192;
 
 /// The kind.
@@ -121,6 +121,8 @@ impl Policy for Running {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use base::Org;
     use serde_json::json;
 
@@ -141,6 +143,21 @@ mod tests {
         let reject = bench.run(&*policy, &mut cx).unwrap_err();
         assert_eq!(reject.code.name, "SUBSCRIPTION_MISSING");
         assert!(cx.subscription.is_none());
+    }
+
+    #[test]
+    fn what_was_found_is_shared_until_the_directory_changes() {
+        let bench = Bench::new();
+        let policy = compile("subscription", json!({}));
+        let found = || {
+            let mut cx = bench.request_of("GET", "/x", None);
+            bench.run(&*policy, &mut cx).unwrap();
+            cx.subscription.unwrap()
+        };
+        let first = found();
+        assert!(Rc::ptr_eq(&first, &found()));
+        drop(bench.directory.tables());
+        assert!(!Rc::ptr_eq(&first, &found()));
     }
 
     #[test]
