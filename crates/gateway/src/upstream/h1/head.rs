@@ -1,5 +1,7 @@
 //! Reading the head of an answer.
 
+use std::mem::MaybeUninit;
+
 use bytes::{Bytes, BytesMut};
 use http::header::{CONNECTION, CONTENT_LENGTH, TRANSFER_ENCODING};
 use http::response::Parts;
@@ -7,7 +9,7 @@ use http::{HeaderMap, Method, Response, StatusCode};
 
 use super::latest::Latest;
 
-/// Fields for which there is room on the stack.
+/// Fields for which there is room on the stack. That room is not cleared first: it is 2 KiB.
 const FIELDS_USUAL: usize = 64;
 
 /// The head of a final answer.
@@ -54,10 +56,10 @@ pub(super) fn take(
         return Ok(None);
     };
     let bytes = read.split_to(length).freeze();
-    let mut usual = [httparse::EMPTY_HEADER; FIELDS_USUAL];
+    let mut usual = [const { MaybeUninit::uninit() }; FIELDS_USUAL];
     match parse(&bytes, &mut usual, method, latest) {
         Err(HeadFault::TooManyFields) if fields_max > FIELDS_USUAL => {
-            let mut many = vec![httparse::EMPTY_HEADER; fields_max];
+            let mut many = vec![MaybeUninit::uninit(); fields_max];
             parse(&bytes, &mut many, method, latest)
         }
         Ok(head) if head.parts.headers.len() > fields_max => Err(HeadFault::TooManyFields),
@@ -81,12 +83,13 @@ pub(super) fn ends_at(read: &[u8], seen: usize) -> Option<usize> {
 
 fn parse<'b>(
     bytes: &'b Bytes,
-    room: &mut [httparse::Header<'b>],
+    room: &mut [MaybeUninit<httparse::Header<'b>>],
     method: &Method,
     latest: &mut Latest,
 ) -> Result<Head, HeadFault> {
-    let mut answer = httparse::Response::new(room);
-    match answer.parse(bytes) {
+    let mut answer = httparse::Response::new(&mut []);
+    let parser = httparse::ParserConfig::default();
+    match parser.parse_response_with_uninit_headers(&mut answer, bytes, room) {
         Ok(httparse::Status::Complete(_)) => {}
         Err(httparse::Error::TooManyHeaders) => return Err(HeadFault::TooManyFields),
         Ok(httparse::Status::Partial) | Err(_) => return Err(HeadFault::Malformed),
@@ -170,6 +173,13 @@ fn chunked(headers: &HeaderMap) -> Result<bool, HeadFault> {
 
 /// Source: RFC 9112 §9.3.
 fn keep_alive(headers: &HeaderMap, http_1_0: bool) -> bool {
+    // All that most backends say, if they say anything.
+    let mut values = headers.get_all(CONNECTION).iter();
+    if let (Some(value), None) = (values.next(), values.next())
+        && value == "keep-alive"
+    {
+        return true;
+    }
     let says = |option: &str| {
         headers
             .get_all(CONNECTION)

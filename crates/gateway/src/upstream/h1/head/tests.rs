@@ -90,8 +90,19 @@ fn says_whether_the_connection_stays() {
     for (head, stays) in [
         ("HTTP/1.1 204 A\r\n\r\n", true),
         ("HTTP/1.1 204 A\r\nconnection: x, Close\r\n\r\n", false),
+        ("HTTP/1.1 204 A\r\nconnection: keep-alive\r\n\r\n", true),
+        (
+            "HTTP/1.1 204 A\r\nconnection: keep-alive, close\r\n\r\n",
+            false,
+        ),
+        (
+            "HTTP/1.1 204 A\r\nconnection: keep-alive\r\nconnection: close\r\n\r\n",
+            false,
+        ),
         ("HTTP/1.0 204 A\r\n\r\n", false),
         ("HTTP/1.0 204 A\r\nconnection: keep-alive\r\n\r\n", true),
+        ("HTTP/1.0 204 A\r\nconnection: Keep-Alive, x\r\n\r\n", true),
+        ("HTTP/1.0 204 A\r\nconnection: x\r\n\r\n", false),
         ("HTTP/1.1 200 A\r\n\r\n", false),
     ] {
         let head = of(head, &Method::GET).unwrap().unwrap();
