@@ -456,6 +456,8 @@ pub(crate) fn begin(worker: &Rc<Worker>, accepted: Accepted) {
         worker: Rc::clone(worker),
         connection,
     };
+    // In a box: a task has room for what it is given as long as it lives.
+    let accepted = Box::new(accepted);
     tokio::task::spawn_local(async move {
         if let Err(error) = serve(&enrolled, accepted).await {
             tracing::debug!(%error, "connection ended");
@@ -482,9 +484,9 @@ enum ServeError {
 }
 
 /// What is needed once is boxed: the future of a connection lives as long as the connection, idle or not.
-async fn serve(enrolled: &Enrolled, accepted: Accepted) -> Result<(), ServeError> {
+async fn serve(enrolled: &Enrolled, accepted: Box<Accepted>) -> Result<(), ServeError> {
     let Enrolled { worker, connection } = enrolled;
-    let (stream, is_h2, _seat) = Box::pin(open(worker, connection, accepted)).await?;
+    let (stream, is_h2, _seat) = Box::pin(open(worker, connection, *accepted)).await?;
     let wire = match (is_h2, connection.client().tls) {
         (false, false) => Wire::Http1,
         (true, false) => Wire::H2c,

@@ -4,6 +4,7 @@
 //! without a request gives all of that back after a second, and only its guard and its socket stay; the next byte begins
 //! anew.
 
+use std::io;
 use std::mem::MaybeUninit;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -33,11 +34,19 @@ const LINGER_READ_BYTES: usize = 16 * 1024;
 /// Header fields that hyper takes without being told a number.
 const HYPER_HEADERS_MAX: usize = 100;
 
-/// How serving ended.
+/// Why the library was left.
 #[expect(
     clippy::large_enum_variant,
     reason = "it is taken apart where it is returned to"
 )]
+enum Left {
+    /// Nothing is under way.
+    Quiet(Guarded<Watched>),
+    /// It serves nothing more on this connection.
+    Ended(End),
+}
+
+/// How serving ended.
 enum End {
     /// The connection is done with.
     Done(Result<(), hyper::Error>),
@@ -47,8 +56,6 @@ enum End {
     HeadTimedOut(Stream),
     /// The connection is a tunnel now; with what the client has sent already.
     Switched(Box<Tunnel>, Stream, Vec<u8>),
-    /// Nothing is under way.
-    Rest(Guarded<Watched>),
 }
 
 pub(super) async fn serve(
@@ -56,39 +63,51 @@ pub(super) async fn serve(
     connection: &Rc<Connection>,
     stream: Stream,
 ) -> Result<(), ServeError> {
-    let watched = Watched::new(stream, connection, worker);
-    let (mut guarded, handle) = Guarded::new(watched, rules(&worker.config.limits));
-    // Set once: a connection is served once.
-    let _ = connection.guard.set(handle.clone());
-    let ended = loop {
-        match Box::pin(serve_awake(worker, connection, guarded)).await {
-            End::Done(ended) => break ended.map_err(ServeError::Http),
-            End::Unread(stream) => {
-                count_exceeded(worker, &handle);
-                Box::pin(linger(worker, connection, stream)).await;
-                return Ok(());
-            }
-            End::HeadTimedOut(stream) => break Box::pin(say_timed_out(worker, stream)).await,
-            End::Switched(tunnel, stream, ahead) => {
-                Box::pin(tunnel.run(stream, ahead)).await;
-                break Ok(());
-            }
-            End::Rest(rested) => {
-                guarded = rested;
-                if !rest(worker, connection, &guarded).await {
-                    let closed = guarded.into_inner().stream.shutdown().await;
-                    break closed.map_err(ServeError::Socket);
-                }
-            }
+    let ended = match serve_or_rest(worker, connection, stream).await {
+        Ok(End::Done(ended)) => ended.map_err(ServeError::Http),
+        Ok(End::Unread(stream)) => {
+            count_exceeded(worker, connection);
+            Box::pin(linger(worker, connection, stream)).await;
+            return Ok(());
         }
+        Ok(End::HeadTimedOut(stream)) => Box::pin(say_timed_out(worker, stream)).await,
+        Ok(End::Switched(tunnel, stream, ahead)) => {
+            Box::pin(tunnel.run(stream, ahead)).await;
+            Ok(())
+        }
+        Err(error) => Err(ServeError::Socket(error)),
     };
-    count_exceeded(worker, &handle);
+    count_exceeded(worker, connection);
     ended
 }
 
+/// Serves while something is under way, and rests while nothing is. What a connection that rests takes is what this future
+/// holds.
+async fn serve_or_rest(
+    worker: &Rc<Worker>,
+    connection: &Rc<Connection>,
+    stream: Stream,
+) -> io::Result<End> {
+    let watched = Watched::new(stream, connection, worker);
+    let (mut guarded, handle) = Guarded::new(watched, rules(&worker.config.limits));
+    // Set once: a connection is served once.
+    let _ = connection.guard.set(handle);
+    loop {
+        match Box::pin(serve_awake(worker, connection, guarded)).await {
+            Left::Quiet(quiet) => guarded = quiet,
+            Left::Ended(end) => return Ok(end),
+        }
+        if !rest(worker, connection, &guarded).await {
+            guarded.into_inner().stream.shutdown().await?;
+            return Ok(End::Done(Ok(())));
+        }
+    }
+}
+
 /// Counts the limit that what the client sent was beyond, where there is one.
-fn count_exceeded(worker: &Worker, handle: &guard::Handle) {
-    if let Some(exceeded) = handle.violation().and_then(|violation| violation.exceeded) {
+fn count_exceeded(worker: &Worker, connection: &Connection) {
+    let violation = connection.violation();
+    if let Some(exceeded) = violation.and_then(|violation| violation.exceeded) {
         worker.numbers().limit(match exceeded {
             Exceeded::Head => Limit::Head,
             Exceeded::Target => Limit::Target,
@@ -104,7 +123,7 @@ async fn serve_awake(
     worker: &Rc<Worker>,
     connection: &Rc<Connection>,
     guarded: Guarded<Watched>,
-) -> End {
+) -> Left {
     let service = {
         let (worker, connection) = (Rc::clone(worker), Rc::clone(connection));
         service_fn(move |request| {
@@ -113,7 +132,7 @@ async fn serve_awake(
     };
     let mut http = builder(&worker.config.limits).serve_connection(TokioIo::new(guarded), service);
     let mut closing = false;
-    let left = std::future::poll_fn(|cx| {
+    let why = std::future::poll_fn(|cx| {
         connection.remember(cx);
         match connection.order.get() {
             Order::CloseGracefully if !closing => {
@@ -125,12 +144,12 @@ async fn serve_awake(
                 closing = true;
                 Pin::new(&mut http).graceful_shutdown();
             }
-            Order::HeadTimedOut => return Poll::Ready(Left::HeadTimedOut),
-            Order::Cut => return Poll::Ready(Left::Cut),
+            Order::HeadTimedOut => return Poll::Ready(Why::HeadTimedOut),
+            Order::Cut => return Poll::Ready(Why::Cut),
             Order::Go | Order::Drain | Order::CloseGracefully | Order::Rest => {}
         }
         if let Poll::Ready(ended) = Pin::new(&mut http).poll(cx) {
-            return Poll::Ready(Left::Done(ended));
+            return Poll::Ready(Why::Done(ended));
         }
         if connection.unread.stays() {
             connection.unread.drop_rest(cx);
@@ -140,7 +159,7 @@ async fn serve_awake(
         if connection.order.get() == Order::Rest {
             connection.order.set(Order::Go);
             if connection.is_quiet() {
-                return Poll::Ready(Left::Quiet);
+                return Poll::Ready(Why::Quiet);
             }
         }
         Poll::Pending
@@ -148,27 +167,29 @@ async fn serve_awake(
     .await;
     let tunnel = connection.tunnel.take();
     let parts = http.into_parts();
-    match (left, tunnel) {
-        (Left::Done(Ok(())), Some(tunnel)) => {
+    Left::Ended(match (why, tunnel) {
+        (Why::Done(Ok(())), Some(tunnel)) => {
             let (watched, held) = parts.io.into_inner().into_parts();
             let mut ahead = Vec::from(parts.read_buf);
             ahead.extend(held);
             End::Switched(tunnel, watched.stream, ahead)
         }
-        (Left::Done(Ok(())), None) if connection.has_unread() => {
+        (Why::Done(Ok(())), None) if connection.has_unread() => {
             End::Unread(parts.io.into_inner().into_inner().stream)
         }
-        (Left::Done(ended), _) => End::Done(ended),
-        (Left::Cut, _) => End::Done(Ok(())),
-        (Left::HeadTimedOut, _) => End::HeadTimedOut(parts.io.into_inner().into_inner().stream),
-        (Left::Quiet, _) if parts.read_buf.is_empty() => End::Rest(parts.io.into_inner()),
+        (Why::Done(ended), _) => End::Done(ended),
+        (Why::Cut, _) => End::Done(Ok(())),
+        (Why::HeadTimedOut, _) => End::HeadTimedOut(parts.io.into_inner().into_inner().stream),
+        (Why::Quiet, _) if parts.read_buf.is_empty() => {
+            return Left::Quiet(parts.io.into_inner());
+        }
         // Nothing waits for an answer, so this would be the rest of a body that nobody wanted: never a request.
-        (Left::Quiet, _) => End::Done(Ok(())),
-    }
+        (Why::Quiet, _) => End::Done(Ok(())),
+    })
 }
 
-/// Why the library was left.
-enum Left {
+/// What made us leave the library.
+enum Why {
     /// It has ended, or is to.
     Done(Result<(), hyper::Error>),
     /// It is to end at once.
