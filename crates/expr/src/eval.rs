@@ -65,16 +65,17 @@ fn run(expr: &Expr, request: &dyn Attributes) -> Result<Value, EvalError> {
 
 type Members = Vec<(String, Value)>;
 
-/// What an expression looks at, by the variables under which it stands.
+/// What an expression looks at, by the variables under which it stands. Those that it does not name are not made: each costs
+/// as much as a comparison.
 #[derive(Default)]
 struct Variables {
-    request: Members,
-    headers: Members,
-    parameters: Members,
-    client: Members,
-    application: Members,
-    principal: Members,
-    claims: Members,
+    request: Option<Members>,
+    headers: Option<Members>,
+    parameters: Option<Members>,
+    client: Option<Members>,
+    application: Option<Members>,
+    principal: Option<Members>,
+    claims: Option<Members>,
 }
 
 impl Variables {
@@ -83,9 +84,6 @@ impl Variables {
         let asked = match attribute {
             Attribute::Header(name) => &Attribute::Header(name.to_ascii_lowercase()),
             other => other,
-        };
-        let Some(value) = request.value(asked) else {
-            return;
         };
         let (members, name) = match attribute {
             Attribute::Method => (&mut self.request, "method"),
@@ -100,20 +98,32 @@ impl Variables {
             Attribute::Roles => (&mut self.principal, "roles"),
             Attribute::Claim(name) => (&mut self.claims, name.as_str()),
         };
-        members.push((name.to_owned(), of_request(value)));
+        let members = members.get_or_insert_default();
+        if let Some(value) = request.value(asked) {
+            members.push((name.to_owned(), of_request(value)));
+        }
     }
 
-    fn finish(mut self) -> [(&'static str, Members); 4] {
-        self.request.push(("headers".to_owned(), map(self.headers)));
-        self.request
-            .push(("parameters".to_owned(), map(self.parameters)));
-        self.principal.push(("claims".to_owned(), map(self.claims)));
-        [
+    fn finish(mut self) -> impl Iterator<Item = (&'static str, Members)> {
+        put(&mut self.request, "headers", self.headers);
+        put(&mut self.request, "parameters", self.parameters);
+        put(&mut self.principal, "claims", self.claims);
+        let all = [
             ("request", self.request),
             ("client", self.client),
             ("application", self.application),
             ("principal", self.principal),
-        ]
+        ];
+        all.into_iter()
+            .filter_map(|(name, members)| Some((name, members?)))
+    }
+}
+
+/// Puts a map into another one, where there is one.
+fn put(within: &mut Option<Members>, name: &str, members: Option<Members>) {
+    if let Some(members) = members {
+        let within = within.get_or_insert_default();
+        within.push((name.to_owned(), map(members)));
     }
 }
 
