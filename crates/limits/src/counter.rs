@@ -1,7 +1,7 @@
 //! A limit and its counter, of whichever kind.
 
 use crate::flight::{Concurrency, Flights, RETRY_AFTER_MS};
-use crate::rate::{self, Pace, Rate};
+use crate::rate::{Pace, Rate};
 use crate::registry::Filed;
 use crate::window::{Charged, SlidingWindow};
 
@@ -196,9 +196,7 @@ impl Counter<'_> {
     pub(crate) fn reset_ms(self, limit: Limit, mark: u64, now_ms: u64) -> u64 {
         match (self, limit) {
             (Self::Window(window), _) => window.reset_ms(mark, now_ms),
-            (Self::Word(Word::Pace { .. }), Limit::Rate(rate)) => {
-                rate::reset_ms(rate, mark, now_ms)
-            }
+            (Self::Word(Word::Pace { .. }), Limit::Rate(rate)) => rate.reset_ms(mark, now_ms),
             (Self::Word(_), _) => RETRY_AFTER_MS,
         }
     }

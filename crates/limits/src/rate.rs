@@ -67,6 +67,16 @@ impl Rate {
             max_ns,
         })
     }
+
+    /// Milliseconds until one call more may come at once than when the word stood at `due_ns`.
+    pub(crate) fn reset_ms(self, due_ns: u64, now_ms: u64) -> u64 {
+        let Some(distance_ns) = self.distance_ns() else {
+            return self.per_ms;
+        };
+        let ahead_ns = due_ns.saturating_sub(now_ms.saturating_mul(NS));
+        let free_ns = self.ahead_ns_max(distance_ns).saturating_sub(ahead_ns);
+        (distance_ns - free_ns % distance_ns).div_ceil(NS)
+    }
 }
 
 /// A call against a rate, in nanoseconds.
@@ -100,7 +110,7 @@ impl Pace {
         match self.charge(rate, cost, now_ms) {
             Charged::Yes { mark, remaining } => Decision::Admitted {
                 remaining,
-                reset_ms: reset_ms(rate, mark, now_ms),
+                reset_ms: rate.reset_ms(mark, now_ms),
             },
             Charged::No { retry_after_ms } => Decision::Refused { retry_after_ms },
             Charged::Retired => Decision::Refused {
@@ -219,14 +229,4 @@ impl Pace {
     pub(crate) fn is_retired(&self) -> bool {
         self.due_ns.load(Acquire) == RETIRED
     }
-}
-
-/// Milliseconds until one call more may come at once than when the word stood at `due_ns`.
-pub(crate) fn reset_ms(rate: Rate, due_ns: u64, now_ms: u64) -> u64 {
-    let Some(distance_ns) = rate.distance_ns() else {
-        return rate.per_ms;
-    };
-    let ahead_ns = due_ns.saturating_sub(now_ms.saturating_mul(NS));
-    let free_ns = rate.ahead_ns_max(distance_ns).saturating_sub(ahead_ns);
-    (distance_ns - free_ns % distance_ns).div_ceil(NS)
 }

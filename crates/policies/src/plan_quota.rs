@@ -1,6 +1,5 @@
 //! `planQuota`: the quota of the plan under which the caller's application is subscribed.
 
-use std::rc::Rc;
 use std::sync::Arc;
 
 use base::Diagnostic;
@@ -46,7 +45,7 @@ impl PolicyKind for PlanQuota {
 
 impl Policy for Running {
     fn on_request<'a>(&'a self, cx: &'a mut RequestCx) -> Outcome<'a> {
-        let Some(subscription) = cx.subscription.as_ref().map(Rc::clone) else {
+        let Some(subscription) = &cx.subscription else {
             if cx.principal.is_none() && cx.slots.get::<Nobody>().is_some() {
                 return Outcome::CONTINUE;
             }
@@ -87,6 +86,8 @@ pub(crate) fn ask(key: limits::Key, window: Window, by: AskedBy) -> Ask {
 
 #[cfg(test)]
 mod tests {
+    use std::rc::Rc;
+
     use http::HeaderMap;
     use serde_json::json;
 

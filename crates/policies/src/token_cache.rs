@@ -214,7 +214,7 @@ mod tests {
     fn tokens_differ_wherever_they_differ() {
         let bench = Bench::new();
         let limits = limits(1_000, 1 << 20);
-        for length in [1, 31, 32, 33, 63, 64, 65, 300] {
+        for length in [1, 31, 32, 33, 63, 64, 65, 127, 128, 129, 300] {
             let mut cache = TokenCache::default();
             let token = vec![b'a'; length];
             cache.put(token.clone().into(), entry(&bench), &limits);

@@ -120,9 +120,8 @@ impl Shown {
 
     /// The token as text; `None` for what is no token, since it is not all ASCII.
     pub(super) fn text(&self) -> Option<&str> {
-        let token = self.token();
-        let text = token.is_ascii().then(|| std::str::from_utf8(token));
-        text.and_then(Result::ok)
+        let text = std::str::from_utf8(self.token()).ok();
+        text.filter(|text| text.is_ascii())
     }
 }
 

@@ -1,11 +1,10 @@
 //! Reading the body of an answer.
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 
-use super::head::{self, Framing, HeadFault};
-use super::latest;
+use super::head::{self, Framing};
+use super::latest::Latest;
 use crate::guard::chunked::{Chunked, Piece};
 
 /// Follows one body.
@@ -125,7 +124,8 @@ impl Decoder {
         let Ok(httparse::Status::Complete((_, found))) = parsed else {
             return Err(DecodeFault::Trailers);
         };
-        let trailers = fields(&bytes, found).map_err(|_| DecodeFault::Trailers)?;
+        let trailers = head::fields(&bytes, found, &mut Latest::default())
+            .map_err(|_| DecodeFault::Trailers)?;
         Ok((!trailers.is_empty()).then(|| Frame::trailers(trailers)))
     }
 
@@ -139,14 +139,6 @@ impl Decoder {
             State::Length(_) | State::Chunked(_) | State::Trailers => Err(DecodeFault::Short),
         }
     }
-}
-
-fn fields(bytes: &Bytes, found: &[httparse::Header<'_>]) -> Result<HeaderMap, HeadFault> {
-    let mut fields = HeaderMap::with_capacity(found.len());
-    for field in found {
-        fields.append(latest::name(field.name)?, latest::value(bytes, field)?);
-    }
-    Ok(fields)
 }
 
 #[cfg(test)]

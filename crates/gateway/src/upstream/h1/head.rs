@@ -108,7 +108,8 @@ fn parse<'b>(
     })
 }
 
-fn fields(
+/// The fields; their values stay where they were read, or are those that are remembered.
+pub(super) fn fields(
     bytes: &Bytes,
     found: &[httparse::Header<'_>],
     latest: &mut Latest,

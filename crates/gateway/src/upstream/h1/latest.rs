@@ -53,7 +53,9 @@ impl Latest {
             }
             _ => self.look_up(place, found.name)?,
         };
-        let value = value(bytes, found)?;
+        // It stays where it was read.
+        let value = HeaderValue::from_maybe_shared(bytes.slice_ref(found.value))
+            .map_err(|_| HeadFault::Malformed)?;
         if self.answers % VALUES_EVERY == 1 {
             self.remember(place, found.value);
         }
@@ -62,7 +64,7 @@ impl Latest {
 
     #[cold]
     fn look_up(&mut self, place: usize, written: &str) -> Result<HeaderName, HeadFault> {
-        let name = name(written)?;
+        let name = HeaderName::from_bytes(written.as_bytes()).map_err(|_| HeadFault::Malformed)?;
         let known = Field {
             written: written.into(),
             name: name.clone(),
@@ -84,15 +86,6 @@ impl Latest {
             known.value = value;
         }
     }
-}
-
-pub(super) fn name(written: &str) -> Result<HeaderName, HeadFault> {
-    HeaderName::from_bytes(written.as_bytes()).map_err(|_| HeadFault::Malformed)
-}
-
-/// The value stays where it was read.
-pub(super) fn value(bytes: &Bytes, found: &httparse::Header<'_>) -> Result<HeaderValue, HeadFault> {
-    HeaderValue::from_maybe_shared(bytes.slice_ref(found.value)).map_err(|_| HeadFault::Malformed)
 }
 
 #[cfg(test)]

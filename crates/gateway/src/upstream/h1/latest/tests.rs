@@ -2,6 +2,7 @@ use http::HeaderMap;
 use proptest::prelude::*;
 
 use super::*;
+use crate::upstream::h1::head::fields;
 
 /// What a reader with this memory finds in these lines.
 fn read(latest: &mut Latest, lines: &str) -> Result<HeaderMap, HeadFault> {
@@ -11,13 +12,7 @@ fn read(latest: &mut Latest, lines: &str) -> Result<HeaderMap, HeadFault> {
     let httparse::Status::Complete((_, found)) = parsed else {
         panic!("{lines:?} is not whole");
     };
-    latest.begin();
-    let mut headers = HeaderMap::new();
-    for (place, field) in found.iter().enumerate() {
-        let (name, value) = latest.read(place, &bytes, field)?;
-        headers.append(name, value);
-    }
-    Ok(headers)
+    fields(&bytes, found, latest)
 }
 
 /// What is remembered of one answer is never taken for the next one's.
